@@ -1,0 +1,66 @@
+"""The result backend contract: where results live and how one waits for them.
+
+A backend stores bytes it does not look into: `ResultRecord.meta` is Celery's result meta as the executor encoded it.
+SUCCESS is final: a record is dropped when the stored status is SUCCESS already (Celery's rule).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from celeriac.outcome import ResultRecord
+
+
+class Backend(Protocol):
+    """Where results live. The sync methods may be called from any thread, the async ones from any event loop.
+
+    Every method raises `celeriac.exceptions.OperationalError` when the store can not be reached or refuses, after a
+    bounded time.
+    """
+
+    #: The backend's address without passwords, for banners and errors (the full path for files).
+    address: str
+
+    def store(self, records: Sequence[ResultRecord]) -> None:
+        """Write results in one trip and wake those who wait for them."""
+        ...
+
+    async def astore(self, records: Sequence[ResultRecord]) -> None:
+        """`store` for asyncio."""
+        ...
+
+    def load(self, task_id: str) -> ResultRecord | None:
+        """The stored result, or None if there is none or it has expired."""
+        ...
+
+    async def aload(self, task_id: str) -> ResultRecord | None:
+        """`load` for asyncio."""
+        ...
+
+    def wait_ready(self, task_id: str, timeout: float) -> ResultRecord | None:
+        """Wait until the result is in one of `states.READY_STATES`; None after `timeout` seconds.
+
+        Waiters are woken when the result is written. A poll as fallback bounds the delay where the wake-up is lost.
+        """
+        ...
+
+    async def await_ready(self, task_id: str, timeout: float) -> ResultRecord | None:
+        """`wait_ready` for asyncio: the loop is not blocked, and thousands may wait at once."""
+        ...
+
+    def forget(self, task_id: str) -> None:
+        """Delete the result. Deleting what is not there is not an error."""
+        ...
+
+    async def aforget(self, task_id: str) -> None:
+        """`forget` for asyncio."""
+        ...
+
+    async def sweep(self) -> int:
+        """Delete results past their time. Returns how many; does a bounded amount of work for each call."""
+        ...
+
+    def disconnect(self) -> None:
+        """Close what is held open. The next call connects anew. Safe to call at any time and after a fork."""
+        ...

@@ -1,0 +1,262 @@
+"""How an attempt ended (outcome), what must be written for it (settlement), and the one function between the two.
+
+`decide` is the whole state machine of a delivery. It is pure: no clock, no I/O, no encoding. Executors make outcomes,
+the supervisor makes those of attempts that can not speak for themselves any more, brokers write settlements.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from celeriac.message import Delivery, Loss, Message, Publication
+
+
+class ResultRecord(msgspec.Struct, frozen=True):
+    """A result, encoded once where the attempt ran and never decoded on the way to the backend.
+
+    Attributes:
+        task_id: whose result it is.
+        status: one of `celeriac.states` or a custom state.
+        meta: Celery's result meta (`{"status": ..., "result": ..., ...}`), encoded by `result_serializer`.
+        ttl: seconds after which it may be swept, or None to keep it.
+    """
+
+    task_id: str
+    status: str
+    meta: bytes
+    ttl: float | None = None
+
+
+class Succeeded(msgspec.Struct, frozen=True, tag="succeeded"):
+    """The task returned. `follow_ups` are the messages its success causes (links)."""
+
+    result: ResultRecord | None = None
+    follow_ups: tuple[Publication, ...] = ()
+    runtime: float = 0.0
+
+
+class Failed(msgspec.Struct, frozen=True, tag="failed"):
+    """The task raised. `error` is one line for logs and dead letters; `follow_ups` are its errbacks."""
+
+    error: str
+    result: ResultRecord | None = None
+    follow_ups: tuple[Publication, ...] = ()
+    runtime: float = 0.0
+
+
+class TimedOut(msgspec.Struct, frozen=True, tag="timed_out"):
+    """The hard time limit ended the attempt."""
+
+    error: str
+    result: ResultRecord | None = None
+    follow_ups: tuple[Publication, ...] = ()
+
+
+class Retried(msgspec.Struct, frozen=True, tag="retried"):
+    """The task asked to be run again: `message` replaces the stored one and is due at `not_before` (Unix time)."""
+
+    message: Message
+    not_before: float | None
+    error: str
+    result: ResultRecord | None = None
+
+
+class Ignored(msgspec.Struct, frozen=True, tag="ignored"):
+    """The task raised `Ignore`: acknowledge, write nothing."""
+
+
+class Rejected(msgspec.Struct, frozen=True, tag="rejected"):
+    """The task raised `Reject`: back to its queue, or to the dead letters."""
+
+    reason: str
+    requeue: bool
+    result: ResultRecord | None = None
+
+
+class Discarded(msgspec.Struct, frozen=True, tag="discarded"):
+    """The message needs no run: it has expired or was revoked."""
+
+    reason: str
+    result: ResultRecord | None = None
+
+
+class Unrunnable(msgspec.Struct, frozen=True, tag="unrunnable"):
+    """The message can not be run by this worker: unknown task, undecodable body, content type not accepted, ..."""
+
+    reason: str
+    result: ResultRecord | None = None
+
+
+class Lost(msgspec.Struct, frozen=True, tag="lost"):
+    """The attempt's process is gone, or its worker's lease ran out.
+
+    Attributes:
+        reason: for the history.
+        worker: the lease owner that held it.
+        started: the attempt had begun, or may have; only then is it counted.
+        failure: the FAILURE to store should this loss be the last one that is allowed.
+        follow_ups: the errbacks of that failure.
+    """
+
+    reason: str
+    worker: str
+    started: bool = True
+    failure: ResultRecord | None = None
+    follow_ups: tuple[Publication, ...] = ()
+
+
+#: What an executor can report of an attempt.
+Outcome = Succeeded | Failed | TimedOut | Retried | Ignored | Rejected | Discarded | Unrunnable | Lost
+
+
+class Acknowledge(msgspec.Struct, frozen=True, tag="acknowledge"):
+    """The message is done with: remove it."""
+
+
+class Requeue(msgspec.Struct, frozen=True, tag="requeue"):
+    """Give the record back to its queue.
+
+    Attributes:
+        message: replaces the stored message when given (a retry).
+        not_before: Unix time at which it is due again, or None for at once.
+        loss: appended to the history when given; without it the delivery is not counted.
+    """
+
+    message: Message | None = None
+    not_before: float | None = None
+    loss: Loss | None = None
+
+
+class Bury(msgspec.Struct, frozen=True, tag="bury"):
+    """Move the message to the dead letters."""
+
+    reason: str
+    loss: Loss | None = None
+
+
+class Keep(msgspec.Struct, frozen=True, tag="keep"):
+    """The delivery stays as it is (still leased, or acknowledged before its run): only the result is written."""
+
+
+Action = Acknowledge | Requeue | Bury | Keep
+
+
+class Settlement(msgspec.Struct, frozen=True):
+    """All that the broker must write for one outcome, in one step.
+
+    Attributes:
+        delivery: what it settles. A settlement whose delivery has another owner or token by now writes nothing.
+        action: what becomes of the stored message.
+        result: the result to store, if any.
+        follow_ups: messages to publish.
+        fenced: False for a delivery that was acknowledged before its run (`acks_late=False`): there is no lease
+            left to check, so result and follow-ups are written as they are, and `Bury` writes `delivery.message`
+            to the dead letters. Only `Keep` and `Bury` are ever unfenced.
+    """
+
+    delivery: Delivery
+    action: Action
+    result: ResultRecord | None = None
+    follow_ups: tuple[Publication, ...] = ()
+    fenced: bool = True
+
+
+class AckPolicy(msgspec.Struct, frozen=True):
+    """When a task's message counts as done. Names and meanings are Celery's settings and task attributes.
+
+    Attributes:
+        acks_late: acknowledge after the run; if False the message was acknowledged before it.
+        acks_on_failure: a task that raised is done with; if False it goes to the dead letters.
+        acks_on_timeout: the same for the hard time limit.
+        reject_on_worker_lost: run a lost attempt again; if False a loss is a failure at once.
+        max_deliveries: losses after which the message goes to the dead letters.
+    """
+
+    acks_late: bool = True
+    acks_on_failure: bool = True
+    acks_on_timeout: bool = True
+    reject_on_worker_lost: bool = True
+    max_deliveries: int = 5
+
+
+DEFAULT_ACK_POLICY: Final = AckPolicy()
+_ACKNOWLEDGE: Final = Acknowledge()
+_KEEP: Final = Keep()
+
+
+def decide(
+    delivery: Delivery, outcome: Outcome, now: float, policy: AckPolicy = DEFAULT_ACK_POLICY
+) -> Settlement:
+    """Return what must be written for `outcome`.
+
+    Args:
+        delivery: what was attempted.
+        outcome: how it ended.
+        now: Unix time, for the history.
+        policy: the task's acknowledgement policy.
+
+    Example:
+        >>> message = Message({"task": "t", "id": "1"}, {}, b"[[], {}, {}]")
+        >>> decide(Delivery(1, 1, message, "celery"), Ignored(), now=0.0).action
+        Acknowledge()
+    """
+    if not policy.acks_late:
+        return _decide_acknowledged(delivery, outcome)
+    match outcome:
+        case Succeeded():
+            return Settlement(delivery, _ACKNOWLEDGE, outcome.result, outcome.follow_ups)
+        case Failed():
+            action = _ACKNOWLEDGE if policy.acks_on_failure else Bury(outcome.error)
+            return Settlement(delivery, action, outcome.result, outcome.follow_ups)
+        case TimedOut():
+            action = _ACKNOWLEDGE if policy.acks_on_timeout else Bury(outcome.error)
+            return Settlement(delivery, action, outcome.result, outcome.follow_ups)
+        case Retried():
+            return Settlement(delivery, Requeue(outcome.message, outcome.not_before), outcome.result)
+        case Ignored():
+            return Settlement(delivery, _ACKNOWLEDGE)
+        case Discarded():
+            return Settlement(delivery, _ACKNOWLEDGE, outcome.result)
+        case Rejected(requeue=True):
+            return Settlement(delivery, Requeue())
+        case Rejected():
+            return Settlement(delivery, Bury(outcome.reason), outcome.result)
+        case Unrunnable():
+            return Settlement(delivery, Bury(outcome.reason), outcome.result)
+        case Lost():
+            return _decide_lost(delivery, outcome, now, policy)
+
+
+def _decide_lost(delivery: Delivery, outcome: Lost, now: float, policy: AckPolicy) -> Settlement:
+    if not outcome.started:
+        return Settlement(delivery, Requeue())
+    loss = Loss(at=now, worker=outcome.worker, reason=outcome.reason)
+    if not policy.reject_on_worker_lost:
+        return Settlement(delivery, _ACKNOWLEDGE, outcome.failure, outcome.follow_ups)
+    if len(delivery.history) + 1 >= policy.max_deliveries:
+        reason = f"lost {len(delivery.history) + 1} times, the last time: {outcome.reason}"
+        return Settlement(delivery, Bury(reason, loss), outcome.failure, outcome.follow_ups)
+    return Settlement(delivery, Requeue(loss=loss))
+
+
+def _decide_acknowledged(delivery: Delivery, outcome: Outcome) -> Settlement:
+    """The message was removed before the run: what is left is the result, the follow-ups and perhaps a new message."""
+    match outcome:
+        case Retried():
+            again = Publication(outcome.message, delivery.queue, delivery.priority, outcome.not_before)
+            return Settlement(delivery, _KEEP, outcome.result, (again,), fenced=False)
+        case Rejected(requeue=True):
+            again = Publication(delivery.message, delivery.queue, delivery.priority)
+            return Settlement(delivery, _KEEP, None, (again,), fenced=False)
+        case Succeeded() | Failed() | TimedOut():
+            return Settlement(delivery, _KEEP, outcome.result, outcome.follow_ups, fenced=False)
+        case Lost():
+            return Settlement(delivery, _KEEP, outcome.failure, outcome.follow_ups, fenced=False)
+        case Ignored():
+            return Settlement(delivery, _KEEP, fenced=False)
+        case Discarded():
+            return Settlement(delivery, _KEEP, outcome.result, fenced=False)
+        case Rejected() | Unrunnable():
+            return Settlement(delivery, Bury(outcome.reason), outcome.result, fenced=False)
