@@ -1,0 +1,135 @@
+"""Settings of the broker: its address and how the connection to it is kept."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+from celeriac.config.table import Section, setting
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class BrokerSettings(Section, title="Broker"):
+    """Where messages live."""
+
+    broker_url: str | None = setting(
+        None,
+        "The broker's URL; None: `sqlite:///celeriac.sqlite3`. Several, tried in turn, as a list or joined "
+        "by `;`.",
+        old=("BROKER_URL",),
+    )
+    broker_transport_options: dict[str, Any] = setting(
+        {}, "Options of the broker; see its page.", old=("BROKER_TRANSPORT_OPTIONS",)
+    )
+    broker_read_url: str | None = setting(
+        None, "URL for workers; None: `broker_url`.", old=("BROKER_READ_URL",), later="network"
+    )
+    broker_write_url: str | None = setting(
+        None, "URL for publishing; None: `broker_url`.", old=("BROKER_WRITE_URL",), later="network"
+    )
+    broker_connection_timeout: float = setting(
+        4,
+        "How long to try for a connection.",
+        unit="s",
+        old=("BROKER_CONNECTION_TIMEOUT",),
+        later="network",
+        above=0,
+    )
+    broker_connection_retry: bool = setting(
+        True, "Connect again after a lost connection.", old=("BROKER_CONNECTION_RETRY",), later="network"
+    )
+    broker_connection_retry_on_startup: bool | None = setting(
+        None,
+        "Try again at a worker's start; None: as `broker_connection_retry`.",
+        old=("BROKER_CONNECTION_RETRY_ON_STARTUP",),
+        later="network",
+    )
+    broker_connection_max_retries: int | None = setting(
+        100,
+        "How often; 0 or None: for ever.",
+        old=("BROKER_CONNECTION_MAX_RETRIES",),
+        later="network",
+        at_least=1,
+        aliases={0: None},
+    )
+    broker_channel_error_retry: bool = setting(
+        False,
+        "Connect again also after an error of a channel.",
+        old=("BROKER_CHANNEL_ERROR_RETRY",),
+        later="rabbitmq",
+    )
+    broker_failover_strategy: str | Callable[..., Any] | None = setting(
+        None,
+        "Order in which several URLs are tried: 'round-robin', 'shuffle', or a function of the list; None: "
+        "'round-robin'.",
+        old=("BROKER_FAILOVER_STRATEGY",),
+        later="network",
+    )
+    broker_heartbeat: float | None = setting(
+        120,
+        "Interval of AMQP heartbeats; 0: none.",
+        unit="s",
+        old=("BROKER_HEARTBEAT",),
+        later="rabbitmq",
+        at_least=0,
+    )
+    broker_heartbeat_checkrate: float = setting(
+        3.0,
+        "Checks in each interval of the heartbeat.",
+        old=("BROKER_HEARTBEAT_CHECKRATE",),
+        later="rabbitmq",
+        above=0,
+    )
+    broker_login_method: str | None = setting(
+        None, "AMQP login method; None: AMQPLAIN.", old=("BROKER_LOGIN_METHOD",), later="rabbitmq"
+    )
+    broker_native_delayed_delivery_queue_type: Literal["quorum", "classic"] = setting(
+        "quorum",
+        "Type of RabbitMQ's queues for future tasks.",
+        old=("BROKER_NATIVE_DELAYED_DELIVERY_QUEUE_TYPE",),
+        later="rabbitmq",
+    )
+    broker_pool_limit: int | None = setting(
+        10,
+        "Most connections for publishing; 0 or None: no pool.",
+        old=("BROKER_POOL_LIMIT",),
+        later="network",
+        at_least=1,
+        aliases={0: None},
+    )
+    broker_pool_acquire_timeout: float | None = setting(
+        None,
+        "How long to wait for one of them; None: until there is one.",
+        unit="s",
+        old=("BROKER_POOL_ACQUIRE_TIMEOUT",),
+        later="network",
+        at_least=0,
+    )
+    broker_use_ssl: bool | dict[str, Any] = setting(
+        False, "TLS: True, or options of the connection.", old=("BROKER_USE_SSL",), later="network"
+    )
+    # The parts of a URL, from Celery's early days; configurations still have them.
+    broker_transport: str | None = setting(
+        None, "Part of `broker_url`, which is better.", old=("BROKER_TRANSPORT",), later="network"
+    )
+    broker_host: str | None = setting(
+        None, "Part of `broker_url`, which is better.", old=("BROKER_HOST",), later="network"
+    )
+    broker_port: int | None = setting(
+        None,
+        "Part of `broker_url`, which is better.",
+        old=("BROKER_PORT",),
+        later="network",
+        at_least=1,
+        at_most=65535,
+    )
+    broker_user: str | None = setting(
+        None, "Part of `broker_url`, which is better.", old=("BROKER_USER",), later="network"
+    )
+    broker_password: str | None = setting(
+        None, "Part of `broker_url`, which is better.", old=("BROKER_PASSWORD",), later="network"
+    )
+    broker_vhost: str | None = setting(
+        None, "Part of `broker_url`, which is better.", old=("BROKER_VHOST",), later="network"
+    )
