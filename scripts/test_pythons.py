@@ -1,7 +1,7 @@
 """Run the tests on every Python from 3.11 on that this machine has, each in an environment of its own.
 
-Interpreters come from the path (`python3.11`, `python3.13t`, ...) and from pyenv's folder of versions. Of each
-minor version, with and without the GIL, the newest is taken. Environments stay under `.venvs/` and are reused.
+Interpreters come from the path (`python3.11`, `python3.13t`, ...) and from pyenv's folder of versions. Of
+each minor version, with and without the GIL, the newest is taken. The environments stay under `.venvs/`.
 """
 
 from __future__ import annotations
