@@ -1,0 +1,165 @@
+"""What happens to a delivery between the broker and the executors: run it, discard it, or acknowledge it first.
+
+The supervisor decodes headers only. Whatever needs the body (or is wrong with it) is the executor's business.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from celeriac import signals, states
+from celeriac.attempt import Job
+from celeriac.exceptions import CeleriacError, TaskRevokedError
+from celeriac.message import Delivery
+from celeriac.outcome import AckPolicy, Discarded
+from celeriac.protocol import header_expires, read_invocation
+from celeriac.worker.executors.executor import Assignment
+from celeriac.worker.failures import record_failure, wants_result
+from celeriac.worker.options import WorkerOptions
+
+if TYPE_CHECKING:
+    from celeriac.app import Celeriac
+    from celeriac.task import Task
+
+logger = logging.getLogger("celeriac.worker")
+
+
+class _Plan(msgspec.Struct, frozen=True):
+    """What is the same for all messages of one task."""
+
+    kind: str
+    policy: AckPolicy
+    time_limit: float | None
+    soft_time_limit: float | None
+    track_started: bool
+
+
+class Admission:
+    """Turns deliveries into assignments.
+
+    Args:
+        app: whose tasks are run.
+        options: the worker's.
+        default_kind: kind of executor for tasks that name none.
+    """
+
+    def __init__(self, app: Celeriac, options: WorkerOptions, default_kind: str) -> None:
+        self._app = app
+        self._options = options
+        self._default_kind = default_kind
+        self._default_policy = AckPolicy(max_deliveries=app.conf.task_max_deliveries)
+        self._plans: dict[str, _Plan] = {}
+        self._tags = itertools.count(1)
+
+    def admit(self, delivery: Delivery, now: float) -> Assignment | Discarded:
+        """Return what to run, or why it needs no run.
+
+        Args:
+            delivery: what the broker gave.
+            now: Unix time.
+        """
+        headers = delivery.message.headers
+        if headers.get("expires") is not None and self._expired(headers, now):
+            logger.info("Discarding expired task: %s[%s]", headers.get("task"), headers.get("id"))
+            signals.task_revoked.send(sender=None, request=headers, terminated=False, signum=None, expired=True)
+            return Discarded("expired", record_failure(self._app, delivery, TaskRevokedError("expired"), states.REVOKED))
+        name = self._task_name(delivery)
+        plan = self._plans.get(name) or self._plan(name)
+        if logger.isEnabledFor(logging.INFO):
+            logger.info("Task %s[%s] received", name, headers.get("id"))
+        if signals.task_received.has_listeners():
+            signals.task_received.send(sender=self._options.hostname, request=delivery)
+        return self._assignment(delivery, plan)
+
+    def kind_of(self, task: Task[..., Any]) -> str:
+        """The kind of executor that runs `task` in this worker."""
+        if self._options.pool == "solo":
+            return "process"
+        return task.executor_kind(self._app) or self._default_kind
+
+    def policy_of(self, delivery: Delivery) -> AckPolicy:
+        """When the task of this delivery counts as done."""
+        name = self._task_name(delivery)
+        return (self._plans.get(name) or self._plan(name)).policy
+
+    def _assignment(self, delivery: Delivery, plan: _Plan) -> Assignment:
+        hard, soft = _message_limits(delivery.message.headers)
+        hard = plan.time_limit if hard is None else hard
+        soft = plan.soft_time_limit if soft is None else soft
+        losses = len(delivery.history)
+        job = Job(
+            tag=next(self._tags),
+            message=delivery.message,
+            queue=delivery.queue,
+            losses=losses,
+            time_limit=hard,
+            soft_time_limit=soft,
+            announce=plan.track_started or hard is not None or soft is not None,
+            priority=delivery.priority,
+        )
+        last_chance = losses >= plan.policy.max_deliveries - 1
+        alone = losses > 0 and (plan.kind == "process" or last_chance)
+        tracked = plan.track_started and wants_result(self._app, delivery, error=False)
+        return Assignment(delivery, plan.kind, plan.policy, job, tracked, alone)
+
+    def _plan(self, name: str) -> _Plan:
+        task = self._app.tasks.get(name)
+        options = self._options
+        if task is None:  # the executor says what is wrong with it; not kept, names come from outside
+            return _Plan(self._default_kind, self._default_policy, options.time_limit, options.soft_time_limit, False)
+        plan = self._plans[name] = _Plan(
+            kind=self.kind_of(task),
+            policy=self._policy(task),
+            time_limit=options.time_limit if task.time_limit is None else task.time_limit,
+            soft_time_limit=options.soft_time_limit if task.soft_time_limit is None else task.soft_time_limit,
+            track_started=bool(task.track_started),
+        )
+        return plan
+
+    def _policy(self, task: Task[..., Any]) -> AckPolicy:
+        both = task.acks_on_failure_or_timeout
+        return AckPolicy(
+            acks_late=bool(task.acks_late),
+            acks_on_failure=bool(both if task.acks_on_failure is None else task.acks_on_failure),
+            acks_on_timeout=bool(both if task.acks_on_timeout is None else task.acks_on_timeout),
+            reject_on_worker_lost=task.reject_on_worker_lost is not False,
+            max_deliveries=self._app.conf.task_max_deliveries,
+        )
+
+    def _task_name(self, delivery: Delivery) -> str:
+        name = delivery.message.headers.get("task")
+        if isinstance(name, str):
+            return name
+        try:  # protocol 1 names its task in the body
+            conf = self._app.conf
+            invocation = read_invocation(
+                delivery.message,
+                accept=conf.accept_content,
+                inflated_size_limit=conf.task_message_inflated_size_limit,
+            )
+        except CeleriacError:
+            return ""  # the executor's attempt fails in the same way and says why
+        return invocation.task
+
+    def _expired(self, headers: dict[str, Any], now: float) -> bool:
+        try:
+            expires = header_expires(headers)
+        except CeleriacError:
+            return False  # not a date: the attempt says so
+        return expires is not None and expires <= now
+
+
+def _message_limits(headers: dict[str, Any]) -> tuple[float | None, float | None]:
+    match headers.get("timelimit"):
+        case [hard, soft]:
+            return _positive(hard), _positive(soft)
+        case _:
+            return None, None
+
+
+def _positive(value: object) -> float | None:
+    return float(value) if isinstance(value, int | float) and value > 0 else None

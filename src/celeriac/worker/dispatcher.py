@@ -1,0 +1,209 @@
+"""Gives deliveries to executors, and takes up what becomes of them.
+
+Owns the pools and the backlog between broker and executors. Knows nothing of the broker: how much more is wanted is
+asked by the consumer, and outcomes go to `Outcomes`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import logging
+from collections import defaultdict, deque
+from collections.abc import Iterable, Sequence
+from typing import Final, Protocol
+
+from celeriac.outcome import Outcome
+from celeriac.worker.executors.executor import Assignment, Executor
+from celeriac.worker.executors.launcher import Launcher, describe_status
+from celeriac.worker.executors.pool import Pool
+
+logger = logging.getLogger("celeriac.worker")
+
+#: Seconds between looks after stalled executors and a backlog that does not move.
+TICK_SECONDS: Final = 0.05
+#: A delivery that found no executor for so many seconds goes back to the broker: another worker may have room.
+_BACKLOG_SECONDS: Final = 1.0
+#: Deliveries that may wait here for a busy kind of executor while another kind has room.
+_BACKLOG_LIMIT: Final = 8
+
+
+class Outcomes(Protocol):
+    """Where the dispatcher tells what became of assignments."""
+
+    def on_started(self, executor: Executor, assignment: Assignment) -> None:
+        """An attempt that is to be announced has begun."""
+        ...
+
+    def on_finished(self, assignment: Assignment, outcome: Outcome) -> None:
+        """An attempt has ended by itself."""
+        ...
+
+    def on_lost(self, assignment: Assignment, reason: str) -> None:
+        """The executor ended in the middle of this attempt."""
+        ...
+
+    def on_unwanted(self, assignments: Sequence[Assignment]) -> None:
+        """No executor has room for these; give them back to the broker."""
+        ...
+
+
+class Dispatcher:
+    """Assigns deliveries to executors by kind and load.
+
+    Args:
+        pools: by kind; filled by the supervisor before the first delivery.
+        launcher: to learn how executors ended.
+        outcomes: told what becomes of assignments.
+    """
+
+    def __init__(self, pools: dict[str, Pool], launcher: Launcher, outcomes: Outcomes) -> None:
+        self.pools = pools
+        #: Set whenever `demand` may have grown.
+        self.wanted = asyncio.Event()
+        self._launcher = launcher
+        self._outcomes = outcomes
+        self._backlog: defaultdict[str, deque[Assignment]] = defaultdict(deque)
+        self._waiting_since: dict[str, float] = {}
+        self._stopping = False
+        self._reports: set[asyncio.Task[None]] = set()
+
+    @property
+    def in_flight(self) -> int:
+        """Assignments that have no outcome yet."""
+        held = sum(len(executor.assigned) for executor in self._executors())
+        return held + sum(len(backlog) for backlog in self._backlog.values()) + len(self._reports)
+
+    def demand(self) -> int:
+        """How many more deliveries are wanted now."""
+        if self._stopping:
+            return 0
+        waiting = sum(len(backlog) for backlog in self._backlog.values())
+        if waiting:
+            return max(0, _BACKLOG_LIMIT - waiting) if any(e.hungry for e in self._executors()) else 0
+        if not any(executor.hungry for executor in self._executors()):
+            return 0
+        return sum(executor.capacity for executor in self._executors())
+
+    def submit(self, assignments: Iterable[Assignment]) -> None:
+        """Run these as soon as there is room, in this order."""
+        kinds = set()
+        for assignment in assignments:
+            self._backlog[assignment.kind].append(assignment)
+            kinds.add(assignment.kind)
+        for kind in kinds:
+            self._pump(kind)
+
+    def tick(self, now: float) -> None:
+        """Look after stalled executors, and give back what waits for none that has room."""
+        for pool in self.pools.values():
+            pool.tick()
+        for kind, backlog in self._backlog.items():
+            if not backlog:
+                self._waiting_since.pop(kind, None)
+            elif now - self._waiting_since.setdefault(kind, now) > _BACKLOG_SECONDS:
+                del self._waiting_since[kind]
+                self._give_back(kind)
+
+    def stop(self) -> None:
+        """Take nothing more; give back what has not begun; let executors end after what runs."""
+        self._stopping = True
+        for kind, pool in self.pools.items():
+            pool.stop()
+            self._give_back(kind)
+        self.wanted.set()
+
+    # -- events of executors -------------------------------------------------------------------------------------------
+
+    def on_started(self, executor: Executor, assignment: Assignment) -> None:
+        self._outcomes.on_started(executor, assignment)
+
+    def on_done(self, executor: Executor, assignment: Assignment, outcome: Outcome) -> None:
+        self._outcomes.on_finished(assignment, outcome)
+        self._has_room(executor)
+
+    def on_returned(self, executor: Executor, assignments: list[Assignment]) -> None:
+        self._requeue(assignments)
+        self._has_room(executor)
+
+    def on_capacity(self, executor: Executor) -> None:
+        self._has_room(executor)
+
+    def on_lost(self, executor: Executor) -> None:
+        running, waiting = executor.running, list(executor.assigned.values())[len(executor.running) :]
+        executor.assigned.clear()
+        self.pools[executor.setup.kind].ended(executor)
+        self._requeue(waiting)
+        if running or not self._stopping:
+            report = asyncio.get_running_loop().create_task(self._report_lost(executor, running))
+            self._reports.add(report)
+            report.add_done_callback(self._reports.discard)
+
+    async def _report_lost(self, executor: Executor, running: list[Assignment]) -> None:
+        status = await self._launcher.exit_status(executor.pid) if executor.pid is not None else None
+        if executor.overdue or (executor.retiring and not running):
+            return  # it was ended on purpose, or has left as it was told to
+        reason = f"{executor.name} {describe_status(status)}"
+        logger.error("The %s", reason)
+        for assignment in running:
+            self._outcomes.on_lost(assignment, reason)
+
+    # -- the backlog ---------------------------------------------------------------------------------------------------
+
+    def _executors(self) -> Iterable[Executor]:
+        for pool in self.pools.values():
+            yield from pool.executors
+
+    def _has_room(self, executor: Executor) -> None:
+        if self._backlog[executor.setup.kind]:
+            self._pump(executor.setup.kind)
+        if executor.hungry:
+            self.wanted.set()
+
+    def _requeue(self, assignments: list[Assignment]) -> None:
+        """They still hold their lease: another executor can have them without a trip to the broker."""
+        if not assignments:
+            return
+        kind = assignments[0].kind
+        self._backlog[kind].extendleft(reversed(assignments))
+        if self._stopping:
+            self._give_back(kind)
+        else:
+            self._pump(kind)
+
+    def _give_back(self, kind: str) -> None:
+        backlog = self._backlog[kind]
+        if backlog:
+            unwanted = list(backlog)
+            backlog.clear()
+            self._outcomes.on_unwanted(unwanted)
+
+    def _pump(self, kind: str) -> None:
+        """Hand out the backlog of one kind, always to the executor that holds least."""
+        pool, backlog = self.pools[kind], self._backlog[kind]
+        if not pool.started:
+            pool.start()
+        room = [(len(e.assigned), e.setup.index, e.capacity, e) for e in pool.executors if e.capacity > 0]
+        if backlog and backlog[0].alone:
+            room = self._place_alone(backlog, room)
+        heapq.heapify(room)
+        shares: dict[int, tuple[Executor, list[Assignment]]] = {}
+        while backlog and room and not backlog[0].alone:
+            load, index, capacity, executor = heapq.heappop(room)
+            shares.setdefault(index, (executor, []))[1].append(backlog.popleft())
+            if capacity > 1:
+                heapq.heappush(room, (load + 1, index, capacity - 1, executor))
+        for executor, share in shares.values():
+            executor.assign(share)
+
+    def _place_alone(
+        self, backlog: deque[Assignment], room: list[tuple[int, int, int, Executor]]
+    ) -> list[tuple[int, int, int, Executor]]:
+        """Give suspects an executor to themselves; one that must empty first gets nothing else until then."""
+        room.sort()
+        while backlog and backlog[0].alone and room and room[0][0] == 0:
+            executor = room.pop(0)[3]
+            executor.assign([backlog.popleft()])
+        if backlog and backlog[0].alone:
+            return []
+        return room

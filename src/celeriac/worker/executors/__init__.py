@@ -1,0 +1,1 @@
+"""Executors: the processes that run attempts, and the supervisor's handles on them."""

@@ -1,0 +1,242 @@
+"""The supervisor's handle on one executor: its channel, what it holds, and how much more it may be given."""
+
+from __future__ import annotations
+
+import logging
+import socket
+from collections.abc import Callable
+from typing import Final, Protocol
+
+import msgspec
+
+from celeriac.attempt import Job
+from celeriac.message import Delivery
+from celeriac.outcome import AckPolicy, Outcome
+from celeriac.worker.ipc import (
+    FROM_EXECUTOR,
+    AsyncChannel,
+    Done,
+    ExecutorSetup,
+    FromExecutor,
+    Interrupt,
+    Ready,
+    Retiring,
+    Returned,
+    Run,
+    Started,
+    Stop,
+    TakeBack,
+)
+
+logger = logging.getLogger("celeriac.worker")
+
+#: Jobs that an executor may hold beyond its slots.
+MAX_AHEAD: Final = 128
+#: An executor holds ahead what it can run in this many seconds: enough to bridge a trip to the broker.
+_AHEAD_SECONDS: Final = 0.01
+#: Tasks shorter than this are worth one job ahead; longer ones none, the next free slot takes the job instead.
+_SHORT_SECONDS: Final = 0.1
+#: An executor whose running job takes longer than this gives back what waits behind it.
+STALL_SECONDS: Final = 0.1
+
+
+class Assignment(msgspec.Struct):
+    """A delivery on its way through an executor.
+
+    Attributes:
+        delivery: what is to be attempted.
+        kind: the kind of executor it needs.
+        policy: when it counts as done.
+        job: what the executor is told.
+        track_started: write STARTED when the attempt begins.
+        alone: nothing else may be in the executor meanwhile: it was lost before and may be what kills executors.
+        assigned_at: monotonic time at which it was given to the executor.
+    """
+
+    delivery: Delivery
+    kind: str
+    policy: AckPolicy
+    job: Job
+    track_started: bool = False
+    alone: bool = False
+    assigned_at: float = 0.0
+
+
+class ExecutorEvents(Protocol):
+    """What an executor tells its pool."""
+
+    def on_started(self, executor: Executor, assignment: Assignment) -> None: ...
+
+    def on_done(self, executor: Executor, assignment: Assignment, outcome: Outcome) -> None: ...
+
+    def on_returned(self, executor: Executor, assignments: list[Assignment]) -> None: ...
+
+    def on_capacity(self, executor: Executor) -> None: ...
+
+    def on_lost(self, executor: Executor) -> None: ...
+
+
+class Executor:
+    """One executor, from launch to end.
+
+    Args:
+        setup: what it is.
+        events: told of everything that happens to it.
+        now: monotonic time.
+    """
+
+    def __init__(self, setup: ExecutorSetup, events: ExecutorEvents, now: Callable[[], float]) -> None:
+        self.setup = setup
+        self.pid: int | None = None
+        #: By tag, in the order given; the first `slots` of them are running or about to.
+        self.assigned: dict[int, Assignment] = {}
+        #: Given up for dead by a hard time limit, but still running.
+        self.overdue: set[int] = set()
+        self.ready = False
+        self.retiring = False
+        self.ended = False
+        self._stop_sent = False
+        self._events = events
+        self._now = now
+        self._task_seconds: float | None = None
+        self._last_progress = now()
+        self._asked_back = False
+        self._channel: AsyncChannel[FromExecutor] | None = None
+
+    async def connect(self, sock: socket.socket) -> None:
+        self._channel = await AsyncChannel.connect(sock, FROM_EXECUTOR, self._on_frame, self._on_lost)
+
+    @property
+    def name(self) -> str:
+        return f"{self.setup.kind} executor {self.setup.index} (pid {self.pid})"
+
+    @property
+    def capacity(self) -> int:
+        """How many more jobs it may be given."""
+        if self.retiring or self.ended or not self.ready:
+            return 0
+        if self._asked_back or any(assignment.alone for assignment in self._first(1)):
+            return 0
+        return self.setup.slots + self._ahead() - len(self.assigned) - len(self.overdue)
+
+    @property
+    def hungry(self) -> bool:
+        """It has a free slot, or holds less than half of what it may ahead: worth a trip to the broker."""
+        capacity = self.capacity
+        return capacity > 0 and (len(self.assigned) < self.setup.slots or capacity * 2 >= self._ahead())
+
+    @property
+    def running(self) -> list[Assignment]:
+        """Those that have begun, as far as can be known from here."""
+        return self._first(self.setup.slots - len(self.overdue))
+
+    def assign(self, assignments: list[Assignment]) -> None:
+        """Give it these."""
+        assert self._channel is not None
+        now = self._now()
+        if not self.assigned:
+            self._last_progress = now
+        for assignment in assignments:
+            assignment.assigned_at = now
+            self.assigned[assignment.job.tag] = assignment
+        self._channel.send(Run(tuple(assignment.job for assignment in assignments)))
+
+    def interrupt(self, tag: int, *, hard: bool, limit: float) -> None:
+        """Raise the time limit's exception in that attempt."""
+        if self._channel is not None:
+            self._channel.send(Interrupt(tag, hard, limit))
+
+    def abandon(self, tag: int) -> Assignment | None:
+        """Expect nothing more of that attempt; its slot stays taken until it ends."""
+        assignment = self.assigned.pop(tag, None)
+        if assignment is not None:
+            self.overdue.add(tag)
+        return assignment
+
+    def take_back_if_stalled(self) -> None:
+        """Ask for what waits behind a job that takes longer than expected."""
+        waiting = len(self.assigned) - self.setup.slots
+        if waiting > 0 and not self._asked_back and self._now() - self._last_progress > STALL_SECONDS:
+            self.take_back()
+
+    def take_back(self) -> None:
+        """Ask for all that has not begun."""
+        if self._channel is not None and self.assigned:
+            self._asked_back = True
+            self._channel.send(TakeBack())
+
+    def retire(self) -> None:
+        """Take no more, give back what has not begun, end after what runs."""
+        self.retiring = True
+        if self._channel is not None and not self._stop_sent:
+            self._stop_sent = True
+            self._channel.send(Stop())
+
+    def hang_up(self) -> None:
+        """Close the channel: the executor ends itself."""
+        if self._channel is not None:
+            self._channel.close()
+
+    def _ahead(self) -> int:
+        seconds = self._task_seconds
+        if seconds is None or seconds > _SHORT_SECONDS:
+            return 0
+        return max(1, min(MAX_AHEAD, int(_AHEAD_SECONDS * self.setup.slots / max(seconds, 1e-6))))
+
+    def _first(self, count: int) -> list[Assignment]:
+        found: list[Assignment] = []
+        for assignment in self.assigned.values():
+            if len(found) == count:
+                break
+            found.append(assignment)
+        return found
+
+    def _on_frame(self, frame: FromExecutor) -> None:
+        match frame:
+            case Done(tag, outcome, seconds):
+                self._on_done(tag, outcome, seconds)
+            case Returned(tags):
+                self._asked_back = False
+                returned = [self.assigned.pop(tag) for tag in tags if tag in self.assigned]
+                self._events.on_returned(self, returned)
+            case Started(tag):
+                if tag in self.assigned:
+                    self._events.on_started(self, self.assigned[tag])
+            case Ready(pid):
+                self.pid = pid
+                self.ready = True
+                self._events.on_capacity(self)
+            case Retiring(reason):
+                logger.info("Replacing %s: %s", self.name, reason)
+                self.retire()
+                self._events.on_capacity(self)
+
+    def _on_done(self, tag: int, outcome: Outcome, seconds: float) -> None:
+        self._last_progress = self._now()
+        known = self._task_seconds
+        if known is None:
+            self._task_seconds = seconds
+        else:
+            # Slower tasks must shrink what is held at once; faster ones let it grow gently.
+            self._task_seconds = known + (seconds - known) * (0.5 if seconds > known else 0.1)
+        assignment = self.assigned.pop(tag, None)
+        if assignment is None:
+            self.overdue.discard(tag)
+            self._events.on_capacity(self)
+        else:
+            self._events.on_done(self, assignment, outcome)
+
+    def _on_lost(self) -> None:
+        if not self.ended:
+            self.ended = True
+            self._events.on_lost(self)
+
+
+async def open_executor(
+    setup: ExecutorSetup, sock: socket.socket, events: ExecutorEvents, now: Callable[[], float]
+) -> Executor:
+    """Connect to an executor that was just launched."""
+    executor = Executor(setup, events, now)
+    await executor.connect(sock)
+    return executor
+

@@ -1,0 +1,127 @@
+"""Keeps a number of executors of one kind alive, replacing those that end."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+from collections.abc import Callable
+from typing import Final
+
+from celeriac.worker.backoff import Backoff
+from celeriac.worker.executors.executor import Executor, ExecutorEvents, open_executor
+from celeriac.worker.executors.launcher import Launcher
+from celeriac.worker.ipc import ExecutorSetup
+
+logger = logging.getLogger("celeriac.worker")
+
+#: Executors of all pools of a worker are numbered together.
+_numbers = itertools.count(1)
+
+#: Between tries when executors end before they are ready: a broken start must not become a fork bomb.
+_FIRST_RESTART_SECONDS: Final = 0.2
+
+
+class Pool:
+    """Executors of one kind.
+
+    Args:
+        kind: `process`, `thread` or `asyncio`.
+        size: how many executors.
+        slots: attempts at a time in each.
+        launcher: starts them.
+        events: told of what happens to them.
+        now: monotonic time.
+        max_tasks: see `ExecutorSetup`.
+        max_memory: see `ExecutorSetup`.
+    """
+
+    def __init__(
+        self,
+        kind: str,
+        *,
+        size: int,
+        slots: int,
+        launcher: Launcher,
+        events: ExecutorEvents,
+        now: Callable[[], float],
+        max_tasks: int | None = None,
+        max_memory: int | None = None,
+    ) -> None:
+        self.kind = kind
+        self.size = size
+        self.slots = slots
+        self.executors: list[Executor] = []
+        self.started = False
+        self._launcher = launcher
+        self._events = events
+        self._now = now
+        self._max_tasks = max_tasks
+        self._max_memory = max_memory
+        self._stopping = False
+        self._backoff = Backoff(first=_FIRST_RESTART_SECONDS)
+        self._openings: set[asyncio.Task[None]] = set()
+
+    def start(self) -> None:
+        """Launch what is missing. Called again after each end of an executor."""
+        self.started = True
+        missing = self.size - sum(not executor.retiring for executor in self.executors) - len(self._openings)
+        for _ in range(missing):
+            self._open(delay=0.0)
+
+    def ended(self, executor: Executor) -> None:
+        """Forget an executor that is gone and start another in its place."""
+        self.executors.remove(executor)
+        if self._stopping:
+            return
+        if executor.ready:
+            self._backoff.reset()
+            self.start()
+        else:
+            delay = self._backoff.next()
+            logger.error("A new %s executor ended before it was ready; the next try is in %.1f s", self.kind, delay)
+            self._open(delay=delay)
+
+    def retire(self, executor: Executor) -> None:
+        """Replace an executor that still runs something."""
+        executor.retire()
+        if not self._stopping:
+            self.start()
+
+    def stop(self) -> None:
+        """Let every executor finish what runs, and start no more."""
+        self._stopping = True
+        for opening in self._openings:
+            opening.cancel()
+        for executor in self.executors:
+            executor.retire()
+
+    def kill_executors(self) -> None:
+        """End every executor at once."""
+        self._stopping = True
+        for opening in self._openings:
+            opening.cancel()
+        for executor in self.executors:
+            if executor.pid is not None:
+                self._launcher.kill(executor.pid)
+            executor.hang_up()
+
+    def tick(self) -> None:
+        """Look after stalled and retired executors."""
+        for executor in self.executors:
+            if executor.retiring and executor.overdue and not executor.assigned and executor.pid is not None:
+                self._launcher.kill(executor.pid)
+            else:
+                executor.take_back_if_stalled()
+
+    def _open(self, delay: float) -> None:
+        opening = asyncio.get_running_loop().create_task(self._launch(delay))
+        self._openings.add(opening)
+        opening.add_done_callback(self._openings.discard)
+
+    async def _launch(self, delay: float) -> None:
+        if delay:
+            await asyncio.sleep(delay)
+        setup = ExecutorSetup(next(_numbers), self.kind, self.slots, self._max_tasks, self._max_memory)
+        sock = self._launcher.launch(setup)
+        self.executors.append(await open_executor(setup, sock, self._events, self._now))

@@ -1,0 +1,295 @@
+"""The three ways to run attempts: one at a time in the main thread, in threads, or as coroutines.
+
+A runner is fed by the executor's I/O thread and reports through `report`. It knows nothing of sockets, supervisors or
+processes. Calls marked "I/O thread" come from there; `run` blocks the thread it is called in.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Coroutine, Sequence
+from queue import Empty, SimpleQueue
+from typing import Final, Protocol
+
+from celeriac.attempt import Attempt, Job
+from celeriac.exceptions import SoftTimeLimitExceeded, TimeLimitExceeded
+from celeriac.outcome import Failed, Outcome
+from celeriac.worker.executors.interrupts import (
+    InterruptibleCoroutine,
+    clear_raise_in_thread,
+    interrupt_main_thread,
+    raise_in_thread,
+    signal_handler,
+)
+from celeriac.worker.ipc import Interrupt
+
+#: Makes the attempt for a job.
+MakeAttempt = Callable[[Job], Attempt]
+
+
+class Report(Protocol):
+    """Where runners tell what happens."""
+
+    def started(self, job: Job) -> None:
+        """The attempt begins now."""
+        ...
+
+    def done(self, job: Job, outcome: Outcome, seconds: float) -> None:
+        """The attempt has ended."""
+        ...
+
+
+class Runner(Protocol):
+    """Runs jobs in the order they are submitted, as many at a time as it has slots."""
+
+    def submit(self, jobs: Sequence[Job]) -> None:
+        """I/O thread: queue these."""
+        ...
+
+    def take_back(self) -> list[int]:
+        """I/O thread: withdraw all that has not begun and return their tags."""
+        ...
+
+    def interrupt(self, order: Interrupt) -> None:
+        """I/O thread: raise in the attempt that `order` names, if it runs."""
+        ...
+
+    def finish(self) -> None:
+        """I/O thread: let `run` return when what is queued and running is done."""
+        ...
+
+    def run(self) -> None:
+        """Run jobs until `finish`."""
+        ...
+
+
+def _drain(jobs: SimpleQueue[Job | None]) -> list[int]:
+    tags: list[int] = []
+    while True:
+        try:
+            job = jobs.get_nowait()
+        except Empty:
+            return tags
+        if job is not None:
+            tags.append(job.tag)
+
+
+def _interrupted_late() -> Outcome:
+    """The limit's exception came after the task had ended and before its outcome was kept: the limit has it."""
+    return Failed(error="SoftTimeLimitExceeded()")
+
+
+class MainThreadRunner:
+    """One attempt at a time, in the thread that calls `run` (the main thread, so that signals reach the task)."""
+
+    def __init__(self, make_attempt: MakeAttempt, report: Report) -> None:
+        self._make_attempt = make_attempt
+        self._report = report
+        self._jobs: SimpleQueue[Job | None] = SimpleQueue()
+        self._current: int | None = None
+        self._interrupted: int | None = None
+        self._exception: SoftTimeLimitExceeded | TimeLimitExceeded = SoftTimeLimitExceeded()
+
+    def submit(self, jobs: Sequence[Job]) -> None:
+        for job in jobs:
+            self._jobs.put(job)
+
+    def take_back(self) -> list[int]:
+        return _drain(self._jobs)
+
+    def interrupt(self, order: Interrupt) -> None:
+        kind = TimeLimitExceeded if order.hard else SoftTimeLimitExceeded
+        self._exception = kind(order.limit)
+        self._interrupted = order.job
+        interrupt_main_thread(kind)
+
+    def finish(self) -> None:
+        self._jobs.put(None)
+
+    def run(self) -> None:
+        with signal_handler(self._raise_if_current), _LazyEventLoop() as loop:
+            while (job := self._jobs.get()) is not None:
+                self._run(job, loop)
+
+    def _raise_if_current(self) -> None:
+        if self._current is not None and self._current == self._interrupted:
+            self._interrupted = None
+            raise self._exception
+
+    def _run(self, job: Job, loop: _LazyEventLoop) -> None:
+        self._report.started(job)
+        begun = time.perf_counter()
+        outcome: Outcome | None = None
+        try:
+            self._current = job.tag
+            attempt = self._make_attempt(job)
+            outcome = loop.run(attempt.arun()) if attempt.is_coroutine else attempt.run()
+            self._current = None
+        except (SoftTimeLimitExceeded, TimeLimitExceeded):
+            self._current = None
+            outcome = outcome or _interrupted_late()
+        self._report.done(job, outcome, time.perf_counter() - begun)
+
+
+class _LazyEventLoop:
+    """An event loop for coroutine tasks that a main-thread runner gets (`solo`), made when the first one comes."""
+
+    def __init__(self) -> None:
+        self._runner: asyncio.Runner | None = None
+
+    def __enter__(self) -> _LazyEventLoop:
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        if self._runner is not None:
+            self._runner.close()
+
+    def run(self, coroutine: Coroutine[object, object, Outcome]) -> Outcome:
+        if self._runner is None:
+            self._runner = asyncio.Runner()
+        return self._runner.run(coroutine)
+
+
+class ThreadRunner:
+    """As many attempts at a time as there are threads."""
+
+    def __init__(self, make_attempt: MakeAttempt, report: Report, slots: int) -> None:
+        self._make_attempt = make_attempt
+        self._report = report
+        self._slots = slots
+        self._jobs: SimpleQueue[Job | None] = SimpleQueue()
+        self._lock = threading.Lock()
+        self._running: dict[int, int] = {}  # job tag -> thread
+        self._interrupted: set[int] = set()
+
+    def submit(self, jobs: Sequence[Job]) -> None:
+        for job in jobs:
+            self._jobs.put(job)
+
+    def take_back(self) -> list[int]:
+        return _drain(self._jobs)
+
+    def interrupt(self, order: Interrupt) -> None:
+        with self._lock:
+            ident = self._running.get(order.job)
+            if ident is not None:
+                self._interrupted.add(order.job)
+                raise_in_thread(ident, TimeLimitExceeded if order.hard else SoftTimeLimitExceeded)
+
+    def finish(self) -> None:
+        for _ in range(self._slots):
+            self._jobs.put(None)
+
+    def run(self) -> None:
+        threads = [
+            # Daemons, so that a thread which hangs past its time limit can not keep the process alive.
+            threading.Thread(target=self._work, name=f"celeriac-task-{number}", daemon=True)
+            for number in range(1, self._slots + 1)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    def _work(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            self._run(job)
+
+    def _run(self, job: Job) -> None:
+        ident = threading.get_ident()
+        self._report.started(job)
+        begun = time.perf_counter()
+        outcome: Outcome | None = None
+        try:
+            with self._lock:
+                self._running[job.tag] = ident
+            outcome = self._make_attempt(job).run()
+            self._stop_interrupts(job, ident)
+        except (SoftTimeLimitExceeded, TimeLimitExceeded):
+            self._stop_interrupts(job, ident)
+            outcome = outcome or _interrupted_late()
+        self._report.done(job, outcome, time.perf_counter() - begun)
+
+    def _stop_interrupts(self, job: Job, ident: int) -> None:
+        with self._lock:
+            self._running.pop(job.tag, None)
+            if job.tag in self._interrupted:
+                self._interrupted.discard(job.tag)
+                clear_raise_in_thread(ident)
+
+
+class CoroutineRunner:
+    """Attempts as coroutines of one event loop, at most `slots` at a time."""
+
+    def __init__(self, make_attempt: MakeAttempt, report: Report, slots: int) -> None:
+        self._make_attempt = make_attempt
+        self._report = report
+        self._slots = slots
+        self._waiting: deque[Job] = deque()
+        self._running: dict[int, tuple[asyncio.Task[None], InterruptibleCoroutine[None]]] = {}
+        self._finishing = False
+        self._loop: Final = asyncio.new_event_loop()
+        self._changed = asyncio.Event()
+
+    def submit(self, jobs: Sequence[Job]) -> None:
+        self._waiting.extend(jobs)
+        self._loop.call_soon_threadsafe(self._start_waiting)
+
+    def take_back(self) -> list[int]:
+        tags: list[int] = []
+        while True:
+            try:
+                tags.append(self._waiting.pop().tag)
+            except IndexError:
+                return tags
+
+    def interrupt(self, order: Interrupt) -> None:
+        self._loop.call_soon_threadsafe(self._interrupt, order)
+
+    def finish(self) -> None:
+        self._loop.call_soon_threadsafe(self._finish)
+
+    def run(self) -> None:
+        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+            runner.run(self._until_finished())
+
+    async def _until_finished(self) -> None:
+        while not (self._finishing and not self._waiting and not self._running):
+            await self._changed.wait()
+            self._changed.clear()
+
+    def _finish(self) -> None:
+        self._finishing = True
+        self._changed.set()
+
+    def _interrupt(self, order: Interrupt) -> None:
+        running = self._running.get(order.job)
+        if running is not None:
+            task, coroutine = running
+            exception = TimeLimitExceeded(order.limit) if order.hard else SoftTimeLimitExceeded(order.limit)
+            coroutine.interrupt(task, exception)
+
+    def _start_waiting(self) -> None:
+        while len(self._running) < self._slots:
+            try:
+                job = self._waiting.popleft()
+            except IndexError:  # the I/O thread may have taken it back
+                return
+            coroutine = InterruptibleCoroutine(self._run(job))
+            self._running[job.tag] = (self._loop.create_task(coroutine), coroutine)
+
+    async def _run(self, job: Job) -> None:
+        self._report.started(job)
+        begun = time.perf_counter()
+        try:
+            outcome = await self._make_attempt(job).arun()
+        except (SoftTimeLimitExceeded, TimeLimitExceeded):
+            outcome = _interrupted_late()
+        finally:
+            del self._running[job.tag]
+            self._changed.set()
+        self._report.done(job, outcome, time.perf_counter() - begun)
+        self._start_waiting()

@@ -1,0 +1,92 @@
+"""Results of attempts that can not report themselves: lost, timed out, expired.
+
+The supervisor encodes these few itself; all other results are encoded where the task ran.
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from celeriac import signals, states
+from celeriac.attempt import errback_publications
+from celeriac.exceptions import CeleriacError
+from celeriac.message import Delivery, Publication
+from celeriac.outcome import ResultRecord
+from celeriac.result_meta import encode_meta, failure_record
+
+if TYPE_CHECKING:
+    from celeriac.app import Celeriac
+
+logger = logging.getLogger("celeriac.worker")
+
+
+def wants_result(app: Celeriac, delivery: Delivery, *, error: bool) -> bool:
+    """The task's result is stored: by its message, its task, its app."""
+    headers = delivery.message.headers
+    task = app.tasks.get(headers.get("task", ""))
+    ignore = headers.get("ignore_result")
+    if ignore is None:
+        ignore = task.ignore_result if task is not None else app.conf.task_ignore_result
+    if not ignore:
+        return True
+    store_errors = task.store_errors_even_if_ignored if task is not None else app.conf.task_store_errors_even_if_ignored
+    return error and bool(store_errors)
+
+
+def record_failure(
+    app: Celeriac, delivery: Delivery, exception: BaseException, status: str = states.FAILURE
+) -> ResultRecord | None:
+    """The result to store for an attempt that ended with `exception`, or None if results are ignored."""
+    task_id = delivery.message.headers.get("id")
+    if not isinstance(task_id, str) or not wants_result(app, delivery, error=status == states.FAILURE):
+        return None
+    return failure_record(
+        task_id,
+        exception,
+        status=status,
+        ttl=app.result_ttl,
+        serializer=app.conf.result_serializer,
+        now=datetime.now(UTC),
+    )
+
+
+def record_started(app: Celeriac, delivery: Delivery, pid: int | None, hostname: str) -> ResultRecord:
+    """The STARTED state of an attempt that has just begun."""
+    task_id = str(delivery.message.headers.get("id"))
+    meta = encode_meta(
+        task_id=task_id,
+        status=states.STARTED,
+        result={"pid": pid, "hostname": hostname},
+        traceback=None,
+        children=None,
+        date_done=None,
+        serializer=app.conf.result_serializer,
+    )
+    return ResultRecord(task_id, states.STARTED, meta, app.result_ttl)
+
+
+def errbacks(app: Celeriac, delivery: Delivery, exception: BaseException) -> tuple[Publication, ...]:
+    """The messages that this failure causes (link_error)."""
+    try:
+        return errback_publications(app, delivery.message, exception)
+    except CeleriacError as error:  # a body that can not be read has no errbacks to call
+        logger.warning("No errbacks for %s: %s", delivery.message.headers.get("id"), error)
+        return ()
+
+
+def announce_failure(app: Celeriac, delivery: Delivery, exception: BaseException) -> None:
+    """Send `task_failure` for an attempt whose own process can not."""
+    if not signals.task_failure.has_listeners():
+        return
+    headers = delivery.message.headers
+    signals.task_failure.send(
+        sender=app.tasks.get(headers.get("task", "")),
+        task_id=headers.get("id"),
+        exception=exception,
+        args=(),
+        kwargs={},
+        traceback=None,
+        einfo=None,
+    )

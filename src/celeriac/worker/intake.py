@@ -1,0 +1,64 @@
+"""The way of a delivery from the broker to the executors: admit, acknowledge early or mark where needed, dispatch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from celeriac.clock import Clock
+from celeriac.message import Delivery
+from celeriac.outcome import Acknowledge, Discarded, Settlement, decide
+from celeriac.worker.admission import Admission
+from celeriac.worker.dispatcher import Dispatcher
+from celeriac.worker.executors.executor import Assignment
+from celeriac.worker.settler import Settler
+
+
+class Intake:
+    """Takes what the consumer brings.
+
+    Args:
+        clock: for expiry.
+        admission: decides what is run at all.
+        settler: writes what must be written before a run.
+        dispatcher: runs the rest.
+    """
+
+    def __init__(
+        self, clock: Clock, admission: Admission, settler: Settler, dispatcher: Dispatcher
+    ) -> None:
+        self._clock = clock
+        self._admission = admission
+        self._settler = settler
+        self._dispatcher = dispatcher
+
+    async def take(self, deliveries: Sequence[Delivery]) -> None:
+        now = self._clock.time()
+        admitted: list[Assignment] = []
+        for delivery in deliveries:
+            verdict = self._admission.admit(delivery, now)
+            if isinstance(verdict, Discarded):
+                self._settler.put(decide(delivery, verdict, now))
+            else:
+                admitted.append(verdict)
+        admitted = await self._acknowledge_early(admitted)
+        self._dispatcher.submit(await self._mark_suspects(admitted))
+
+    async def _acknowledge_early(self, assignments: list[Assignment]) -> list[Assignment]:
+        """With `acks_late=False` a task is acknowledged before it runs: it may be lost, but never runs twice."""
+        early = [assignment for assignment in assignments if not assignment.policy.acks_late]
+        if not early:
+            return assignments
+        lost = await self._settler.settle_now([Settlement(one.delivery, Acknowledge()) for one in early])
+        return _without(assignments, [settlement.delivery for settlement in lost])
+
+    async def _mark_suspects(self, assignments: list[Assignment]) -> list[Assignment]:
+        """Messages that were lost before are marked, so that only those that ran are counted the next time."""
+        suspects = [one.delivery for one in assignments if one.delivery.history and one.policy.acks_late]
+        if not suspects:
+            return assignments
+        return _without(assignments, await self._settler.mark_started(suspects))
+
+
+def _without(assignments: list[Assignment], gone: Sequence[Delivery]) -> list[Assignment]:
+    tags = {delivery.tag for delivery in gone}
+    return [assignment for assignment in assignments if assignment.delivery.tag not in tags] if tags else assignments

@@ -1,0 +1,177 @@
+"""Writes settlements, in batches, until the broker has them.
+
+Results are written first, and in the same step wherever broker and backend share a store. While the broker is away
+settlements wait here; their number is bounded by what the worker holds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from celeriac.backends.base import Backend
+from celeriac.brokers.base import Broker
+from celeriac.exceptions import OperationalError
+from celeriac.message import Delivery
+from celeriac.outcome import Bury, Settlement
+from celeriac.worker.backoff import Backoff
+
+logger = logging.getLogger("celeriac.worker")
+
+#: Settlements in one trip.
+_MAX_BATCH: Final = 512
+#: A last batch of at least so many means load: the next may wait a moment to grow.
+_BUSY_BATCH: Final = 8
+_LINGER_SECONDS: Final = 0.002
+
+
+class Settler:
+    """The one that writes what attempts cause.
+
+    Args:
+        broker: where messages are settled.
+        backend: where results go.
+    """
+
+    def __init__(self, broker: Broker, backend: Backend) -> None:
+        self._broker = broker
+        self._backend = backend
+        self._shared = broker.stores_results_of(backend)
+        self._pending: list[Settlement] = []
+        self._released: list[Delivery] = []
+        self._wake = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._task: asyncio.Task[None] | None = None
+        self._backoff = Backoff()
+
+    @property
+    def idle(self) -> bool:
+        """Nothing is waiting to be written."""
+        return self._idle.is_set()
+
+    def start(self) -> None:
+        self._task = asyncio.get_running_loop().create_task(self._run())
+
+    def put(self, settlement: Settlement) -> None:
+        """Write this soon."""
+        self._pending.append(settlement)
+        self._idle.clear()
+        self._wake.set()
+
+    def release(self, deliveries: Sequence[Delivery]) -> None:
+        """Give these back soon, untouched."""
+        self._released.extend(deliveries)
+        self._idle.clear()
+        self._wake.set()
+
+    async def settle_now(self, settlements: Sequence[Settlement]) -> list[Settlement]:
+        """Write these before anything else is done with their deliveries.
+
+        Returns:
+            Those whose lease was lost.
+        """
+        return await self._write(settlements)
+
+    async def mark_started(self, deliveries: Sequence[Delivery]) -> list[Delivery]:
+        """Have the broker note that these are about to run. Returns those whose lease was lost."""
+        while True:
+            try:
+                return await self._broker.mark_started(deliveries)
+            except OperationalError as error:
+                await self._wait_for_broker(error)
+
+    async def drain(self, timeout: float) -> bool:
+        """Wait until all is written; False if the broker does not let it happen in `timeout` seconds."""
+        try:
+            await asyncio.wait_for(self._idle.wait(), timeout)
+        except TimeoutError:
+            return False
+        return True
+
+    async def stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _run(self) -> None:
+        busy = False
+        while True:
+            await self._wake.wait()
+            if busy and len(self._pending) < _MAX_BATCH:
+                await asyncio.sleep(_LINGER_SECONDS)
+            self._wake.clear()
+            batch, self._pending = self._pending[:_MAX_BATCH], self._pending[_MAX_BATCH:]
+            released, self._released = self._released, []
+            busy = len(batch) >= _BUSY_BATCH
+            if batch:
+                for lost in await self._write(batch):
+                    _log_lost(lost.delivery)
+            if released:
+                await self._release(released)
+            if self._pending or self._released:
+                self._wake.set()
+            else:
+                self._idle.set()
+
+    async def _write(self, batch: Sequence[Settlement]) -> list[Settlement]:
+        """Write the batch, again and again while the broker is away."""
+        while True:
+            try:
+                lost = await self._write_once(batch)
+            except OperationalError as error:
+                await self._wait_for_broker(error)
+                continue
+            except Exception:
+                if len(batch) == 1:
+                    # The message stays leased and is delivered again after this worker has ended.
+                    logger.exception("Can not settle %s", batch[0].delivery.message.headers.get("id"))
+                    return []
+                lost = [one for settlement in batch for one in await self._write([settlement])]
+            if self._backoff.failing:
+                self._backoff.reset()
+                logger.warning("The broker is back")
+            for settlement in batch:
+                if isinstance(settlement.action, Bury):
+                    _log_buried(settlement.delivery, settlement.action.reason)
+            return lost
+
+    async def _write_once(self, batch: Sequence[Settlement]) -> list[Settlement]:
+        if self._shared:
+            return await self._broker.settle(batch)
+        records = [settlement.result for settlement in batch if settlement.result is not None]
+        if records:
+            await self._backend.astore(records)
+        return await self._broker.settle([msgspec.structs.replace(one, result=None) for one in batch])
+
+    async def _release(self, deliveries: list[Delivery]) -> None:
+        while True:
+            try:
+                await self._broker.release(deliveries)
+            except OperationalError as error:
+                await self._wait_for_broker(error)
+            else:
+                return
+
+    async def _wait_for_broker(self, error: OperationalError) -> None:
+        if not self._backoff.failing:
+            logger.error("The broker does not take settlements, trying on: %s", error)
+        await asyncio.sleep(self._backoff.next())
+
+
+def _log_lost(delivery: Delivery) -> None:
+    headers = delivery.message.headers
+    logger.warning(
+        "Task %s[%s] was taken over by another worker: what it did here is not recorded",
+        headers.get("task"),
+        headers.get("id"),
+    )
+
+
+def _log_buried(delivery: Delivery, reason: str) -> None:
+    headers = delivery.message.headers
+    logger.error("Task %s[%s] is now a dead letter: %s", headers.get("task"), headers.get("id"), reason)

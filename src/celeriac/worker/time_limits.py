@@ -1,0 +1,93 @@
+"""Soft and hard time limits of running attempts, on every kind of executor.
+
+Soft: an exception inside the task, which may clean up. Hard: a process is killed; a thread or coroutine gets an
+exception, and when that does not end it in time its executor is replaced.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from celeriac.message import Delivery
+from celeriac.worker.executors.executor import Assignment, Executor
+from celeriac.worker.executors.launcher import Launcher
+from celeriac.worker.executors.pool import Pool
+
+logger = logging.getLogger("celeriac.worker")
+
+
+class TimeLimits:
+    """Timers of the attempts that have limits.
+
+    Args:
+        pools: by kind, to replace an executor that does not let go.
+        launcher: kills processes.
+        grace: seconds that a thread or coroutine may take to end after its hard limit.
+        on_timed_out: called when a hard limit has passed, with the limit in seconds.
+    """
+
+    def __init__(
+        self,
+        pools: dict[str, Pool],
+        launcher: Launcher,
+        grace: float,
+        on_timed_out: Callable[[Assignment, float], None],
+    ) -> None:
+        self._pools = pools
+        self._launcher = launcher
+        self._grace = grace
+        self._on_timed_out = on_timed_out
+        self._timers: dict[int, list[asyncio.TimerHandle]] = {}
+
+    def begin(self, executor: Executor, assignment: Assignment) -> None:
+        """The attempt has begun: wind up its timers."""
+        job = assignment.job
+        loop = asyncio.get_running_loop()
+        timers: list[asyncio.TimerHandle] = []
+        if job.soft_time_limit is not None:
+            timers.append(loop.call_later(job.soft_time_limit, self._soft, executor, assignment, job.soft_time_limit))
+        if job.time_limit is not None:
+            timers.append(loop.call_later(job.time_limit, self._hard, executor, assignment, job.time_limit))
+        if timers:
+            self._timers[job.tag] = timers
+
+    def end(self, assignment: Assignment) -> None:
+        """The attempt has an outcome: stop its timers."""
+        for timer in self._timers.pop(assignment.job.tag, ()):
+            timer.cancel()
+
+    def stop(self) -> None:
+        """Stop all timers."""
+        for timers in self._timers.values():
+            for timer in timers:
+                timer.cancel()
+        self._timers.clear()
+
+    def _soft(self, executor: Executor, assignment: Assignment, limit: float) -> None:
+        logger.warning("Soft time limit (%ss) exceeded for %s", limit, describe(assignment.delivery))
+        executor.interrupt(assignment.job.tag, hard=False, limit=limit)
+
+    def _hard(self, executor: Executor, assignment: Assignment, limit: float) -> None:
+        tag = assignment.job.tag
+        if executor.abandon(tag) is None:
+            return  # it has just ended
+        logger.error("Hard time limit (%ss) exceeded for %s", limit, describe(assignment.delivery))
+        self.end(assignment)
+        self._on_timed_out(assignment, limit)
+        if executor.setup.kind == "process" and executor.pid is not None:
+            self._launcher.kill(executor.pid)
+        executor.interrupt(tag, hard=True, limit=limit)
+        asyncio.get_running_loop().call_later(self._grace, self._replace_if_stuck, executor, tag)
+
+    def _replace_if_stuck(self, executor: Executor, tag: int) -> None:
+        if tag in executor.overdue and not executor.ended:
+            logger.warning("Replacing %s: a task does not end at its hard time limit", executor.name)
+            self._pools[executor.setup.kind].retire(executor)
+
+
+def describe(delivery: Delivery) -> str:
+    """`name[id]`, as in every log line about a task."""
+    headers = delivery.message.headers
+    return f"{headers.get('task', '?')}[{headers.get('id', '?')}]"

@@ -1,0 +1,123 @@
+"""What becomes of deliveries: outcomes of executors, losses and time limits, each turned into one settlement.
+
+The supervisor's half of the state machine: it makes the outcomes of attempts that can not speak for themselves, asks
+`decide`, and hands the settlement to the settler.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from celeriac.exceptions import TimeLimitExceeded, WorkerLostError
+from celeriac.message import Delivery, Publication
+from celeriac.outcome import AckPolicy, Keep, Lost, Outcome, Requeue, Settlement, TimedOut, decide
+from celeriac.worker.admission import Admission
+from celeriac.worker.executors.executor import Assignment, Executor
+from celeriac.worker.executors.launcher import Launcher
+from celeriac.worker.executors.pool import Pool
+from celeriac.worker.failures import announce_failure, errbacks, record_failure, record_started
+from celeriac.worker.settler import Settler
+from celeriac.worker.time_limits import TimeLimits, describe
+
+if TYPE_CHECKING:
+    from celeriac.app import Celeriac
+
+logger = logging.getLogger("celeriac.worker")
+
+
+class Verdicts:
+    """Implements `dispatcher.Outcomes`.
+
+    Args:
+        app: whose tasks are run.
+        owner: this worker's name in histories.
+        hostname: its node name, for STARTED.
+        admission: knows each task's policy.
+        settler: writes what is decided.
+        pools: for time limits.
+        launcher: for time limits.
+    """
+
+    def __init__(
+        self,
+        app: Celeriac,
+        owner: str,
+        hostname: str,
+        admission: Admission,
+        settler: Settler,
+        pools: dict[str, Pool],
+        launcher: Launcher,
+    ) -> None:
+        self._app = app
+        self._owner = owner
+        self._hostname = hostname
+        self._admission = admission
+        self._settler = settler
+        self._limits = TimeLimits(pools, launcher, app.conf.worker_hard_limit_grace, self.on_timed_out)
+
+    def on_started(self, executor: Executor, assignment: Assignment) -> None:
+        self._limits.begin(executor, assignment)
+        if assignment.track_started:
+            record = record_started(self._app, assignment.delivery, executor.pid, self._hostname)
+            self._settler.put(Settlement(assignment.delivery, Keep(), record, fenced=assignment.policy.acks_late))
+
+    def on_finished(self, assignment: Assignment, outcome: Outcome) -> None:
+        self._limits.end(assignment)
+        self._settler.put(decide(assignment.delivery, outcome, self._app.clock.time(), assignment.policy))
+
+    def on_lost(self, assignment: Assignment, reason: str) -> None:
+        self._limits.end(assignment)
+        self._settle_lost(assignment.delivery, Lost(reason, self._owner), assignment.policy)
+
+    def on_unwanted(self, assignments: Sequence[Assignment]) -> None:
+        late = [assignment.delivery for assignment in assignments if assignment.policy.acks_late]
+        if late:
+            self._settler.release(late)
+        for assignment in assignments:
+            if not assignment.policy.acks_late:  # it has left its queue: publish it again, as it was
+                delivery = assignment.delivery
+                again = Publication(delivery.message, delivery.queue, delivery.priority)
+                self._settler.put(Settlement(delivery, Keep(), None, (again,), fenced=False))
+
+    def on_timed_out(self, assignment: Assignment, limit: float) -> None:
+        """The hard time limit has passed; whatever the attempt still does is not recorded."""
+        exception = TimeLimitExceeded(limit)
+        delivery = assignment.delivery
+        outcome = TimedOut(
+            error=repr(exception),
+            result=record_failure(self._app, delivery, exception),
+            follow_ups=errbacks(self._app, delivery, exception),
+        )
+        self._settler.put(decide(delivery, outcome, self._app.clock.time(), assignment.policy))
+        announce_failure(self._app, delivery, exception)
+
+    def on_recovered(self, delivery: Delivery) -> None:
+        """A dead worker held this; it is ours now (docs/adr/0002)."""
+        counted = delivery.started or not delivery.history
+        lost = Lost(f"its worker {delivery.lost_by} is gone", str(delivery.lost_by), counted)
+        self._settle_lost(delivery, lost, self._admission.policy_of(delivery))
+
+    def stop(self) -> None:
+        """Stop all timers."""
+        self._limits.stop()
+
+    def _settle_lost(self, delivery: Delivery, lost: Lost, policy: AckPolicy) -> None:
+        exception = WorkerLostError(f"Worker lost: {lost.reason}")
+        final = Lost(
+            reason=f"WorkerLostError: {lost.reason}",
+            worker=lost.worker,
+            started=lost.started,
+            failure=record_failure(self._app, delivery, exception),
+            follow_ups=errbacks(self._app, delivery, exception),
+        )
+        settlement = decide(delivery, final, self._app.clock.time(), policy)
+        self._settler.put(settlement)
+        if isinstance(settlement.action, Requeue):
+            count = f"{len(delivery.history) + 1} of {policy.max_deliveries}" if lost.started else "not counted"
+            logger.warning("Task %s was lost (%s) and runs again: %s", describe(delivery), count, lost.reason)
+        else:
+            logger.error("Task %s was lost: %s", describe(delivery), lost.reason)
+            announce_failure(self._app, delivery, exception)
+
