@@ -57,9 +57,16 @@ def register(
     _BY_CONTENT_TYPE[content_type] = codec
 
 
-def codec_of(serializer: str) -> Codec | None:
-    """Return the codec of a name or MIME type, or None."""
-    return _BY_NAME.get(serializer) or _BY_CONTENT_TYPE.get(serializer)
+def codec_of(serializer: str) -> Codec:
+    """Return the codec of a name or MIME type.
+
+    Raises:
+        EncodeError: no such serialiser.
+    """
+    codec = _BY_NAME.get(serializer) or _BY_CONTENT_TYPE.get(serializer)
+    if codec is None:
+        raise EncodeError(f"no serializer {serializer!r}; there are: {', '.join(_BY_NAME)}")
+    return codec
 
 
 def content_type_of(serializer: str) -> str:
@@ -72,7 +79,7 @@ def content_type_of(serializer: str) -> str:
         >>> content_type_of("json")
         'application/json'
     """
-    return _require(serializer).content_type
+    return codec_of(serializer).content_type
 
 
 def serializer_names() -> tuple[str, ...]:
@@ -94,9 +101,18 @@ def encode(value: object, serializer: str = "json") -> Encoded:
         >>> encode({"a": (1, 2)}).body
         b'{"a": [1, 2]}'
     """
-    codec = _require(serializer)
+    codec = codec_of(serializer)
+    return Encoded(codec.content_type, codec.content_encoding, encode_with(codec, value))
+
+
+def encode_with(codec: Codec, value: object) -> bytes:
+    """Serialise `value` by a codec that was looked up before.
+
+    Raises:
+        EncodeError: a value it has no form for, or its library is missing.
+    """
     try:
-        return Encoded(codec.content_type, codec.content_encoding, codec.encode(value))
+        return codec.encode(value)
     except EncodeError:
         raise
     except RecursionError as error:
@@ -148,13 +164,6 @@ def _disallowed(content_type: str, accept: Collection[str]) -> str:
     if codec is None:
         return f"{text}; no such serialiser is registered"
     return f"{text}; if its senders are trusted, add {codec.name!r} to accept_content"
-
-
-def _require(serializer: str) -> Codec:
-    codec = codec_of(serializer)
-    if codec is None:
-        raise EncodeError(f"no serializer {serializer!r}; there are: {', '.join(_BY_NAME)}")
-    return codec
 
 
 register("json", encode_json, decode_json, "application/json")

@@ -1,0 +1,25 @@
+"""Celery's task messages: protocol 2 out, protocols 2 and 1 (and their mixture) in.
+
+Owns what the headers, properties and the body of a message mean. Knows nothing of brokers, and nothing of tasks but
+their names.
+"""
+
+from __future__ import annotations
+
+from celeriac.protocol.building import MessageTemplate, task_message
+from celeriac.protocol.reading import Invocation, header_expires, read_invocation
+from celeriac.protocol.reprs import safe_repr
+from celeriac.protocol.retrying import retry_message
+from celeriac.protocol.times import format_iso, parse_iso
+
+__all__ = [
+    "Invocation",
+    "MessageTemplate",
+    "format_iso",
+    "header_expires",
+    "parse_iso",
+    "read_invocation",
+    "retry_message",
+    "safe_repr",
+    "task_message",
+]

@@ -1,0 +1,76 @@
+"""Checks what callers pass, before it becomes a part of a message."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from celeriac.exceptions import EncodeError
+
+_SCALARS: Final = frozenset({str, int, float, bool, type(None)})
+#: Headers that say how a message is read; as a custom header they would make it another message.
+_RESERVED: Final = frozenset({"id", "task", "lang", "compression"})
+
+
+def checked_args(args: Sequence[Any]) -> tuple[Any, ...]:
+    """Return positional arguments as a tuple.
+
+    Raises:
+        TypeError: they are no sequence, or a text.
+    """
+    if isinstance(args, str | bytes) or not isinstance(args, Sequence):
+        raise TypeError(f"task args must be a list or tuple, not {type(args).__name__}: {args!r:.100}")
+    return tuple(args)
+
+
+def checked_kwargs(kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """Return keyword arguments as a dict.
+
+    Raises:
+        TypeError: they are no mapping.
+    """
+    if not isinstance(kwargs, Mapping):
+        raise TypeError(f"task kwargs must be a mapping, not {type(kwargs).__name__}: {kwargs!r:.100}")
+    return dict(kwargs)
+
+
+def checked_headers(headers: Mapping[str, Any]) -> dict[str, Any]:
+    """Return custom headers as plain data.
+
+    Raises:
+        EncodeError: a value that is not JSON, or a name that the protocol needs for itself.
+    """
+    taken = _RESERVED.intersection(headers)
+    if taken:
+        raise EncodeError(f"header {min(taken)!r} belongs to the protocol; give your header another name")
+    return checked_json(headers, "headers")
+
+
+def checked_json(mapping: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """Return a mapping as plain data: every broker must be able to carry it.
+
+    Raises:
+        EncodeError: a value that is not JSON; the text names it.
+    """
+    return {_plain_key(key, name): _plain(value, f"{name}[{key!r}]", 0) for key, value in mapping.items()}
+
+
+def _plain(value: object, path: str, depth: int) -> Any:
+    if type(value) in _SCALARS:
+        return value
+    if depth > 20:
+        raise EncodeError(f"{path} is nested too deeply; pass plain data")
+    if isinstance(value, Mapping):
+        return {_plain_key(k, path): _plain(v, f"{path}[{k!r}]", depth + 1) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item, f"{path}[{index}]", depth + 1) for index, item in enumerate(value)]
+    for kind in (str, int, float):  # also the members of an IntEnum or StrEnum
+        if isinstance(value, kind):
+            return kind.__new__(kind, value)
+    raise EncodeError(f"{path} is of type {type(value).__name__}; it can only be a JSON value: pass text")
+
+
+def _plain_key(key: object, path: str) -> str:
+    if isinstance(key, str):
+        return str(key)
+    raise EncodeError(f"{path} has the key {key!r}; only text can be a key there")

@@ -1,0 +1,163 @@
+"""The message of a retry: the same record, due again, one retry older."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final
+
+from celeriac.exceptions import EncodeError
+from celeriac.message import OWN_HEADER_PREFIX, Message
+from celeriac.protocol.building import PERSISTENT, check_size, expiration
+from celeriac.protocol.plain import checked_args, checked_headers, checked_kwargs
+from celeriac.protocol.reading import Invocation
+from celeriac.protocol.reprs import DEFAULT_MAX_LEVELS, safe_repr
+from celeriac.protocol.times import format_iso
+from celeriac.serialization import Encoded, compress, encode, find_offender
+
+#: What a transport noted about one delivery.
+_DELIVERY_PROPERTIES: Final = frozenset({"delivery_info", "delivery_tag", "body_encoding"})
+#: What RabbitMQ notes about dead-lettering and native delay; sent again it would count twice.
+_DELIVERY_HEADER_PREFIXES: Final = ("x-death", "x-first-death-", "x-last-death-")
+
+
+def retry_message(
+    message: Message,
+    invocation: Invocation,
+    *,
+    retries: int,
+    now: datetime,
+    size_limit: int,
+    eta: datetime | None = None,
+    args: Sequence[Any] | None = None,
+    kwargs: Mapping[str, Any] | None = None,
+    expires: datetime | None = None,
+    time_limit: float | None = None,
+    soft_time_limit: float | None = None,
+    priority: int | None = None,
+    headers: Mapping[str, Any] | None = None,
+    serializer: str | None = None,
+    compression: str | None = None,
+    repr_maxlevels: int = DEFAULT_MAX_LEVELS,
+) -> Message:
+    """Return the message that replaces `message` when its task is retried.
+
+    It keeps the id, root, group, links, chord, name to show, limits, custom headers, stamps, priority, reply queue, origin
+    and expiry; its parent is the task itself. A protocol 1 message comes back as protocol 2.
+
+    Args:
+        message: what was received.
+        invocation: the same, read.
+        retries: how often the task was retried, this time included.
+        now: the time of the retry.
+        size_limit: bytes that the body may have, after compression.
+        eta: when it is due, or None for at once.
+        args: other positional arguments, if any.
+        kwargs: other keyword arguments, if any.
+        expires: another expiry, if any.
+        time_limit: another hard time limit in seconds, if any.
+        soft_time_limit: another soft time limit in seconds, if any.
+        priority: another priority, if any.
+        headers: further custom headers.
+        serializer: another serialiser, if any.
+        compression: another compression, if any.
+        repr_maxlevels: levels that the reprs show.
+
+    Raises:
+        TypeError: `args` is not a sequence or `kwargs` not a mapping.
+        EncodeError: an argument or a header can not be serialised.
+        MessageTooLarge: the body is over the limit.
+    """
+    fields = invocation.headers.copy()
+    hard, soft = fields["timelimit"]
+    limits = [
+        hard if time_limit is None else time_limit,
+        soft if soft_time_limit is None else soft_time_limit,
+    ]
+    fields |= {"retries": retries, "parent_id": invocation.id, "timelimit": limits}
+    fields["eta"] = format_iso(eta) if eta is not None else None
+    if expires is not None:
+        fields["expires"] = format_iso(expires)
+    _update_reprs(fields, invocation, args, kwargs, repr_maxlevels)
+    fields |= _carried(message.headers or {}, invocation)
+    if headers:
+        fields |= checked_headers(headers)
+    properties = _properties(
+        message.properties or {}, invocation, expires or invocation.expires, now, priority
+    )
+    mime = (message.headers or {}).get("compression")
+    changed = any(part is not None for part in (args, kwargs, serializer, compression))
+    if invocation.protocol == 2 and not changed:
+        if mime is not None:
+            fields["compression"] = mime
+        return Message(fields, properties, message.body, message.content_type, message.content_encoding)
+    encoded = _encode(invocation, args, kwargs, serializer or message.content_type)
+    body, method = encoded.body, compression or mime
+    if method is not None:
+        body, fields["compression"] = compress(body, method)
+    check_size(invocation.task, body, size_limit)
+    return Message(fields, properties, body, encoded.content_type, encoded.content_encoding)
+
+
+def _update_reprs(
+    fields: dict[str, Any],
+    invocation: Invocation,
+    args: Sequence[Any] | None,
+    kwargs: Mapping[str, Any] | None,
+    levels: int,
+) -> None:
+    """Show changed arguments, unless the sender chose what is shown (perhaps to keep a secret out of logs)."""
+    if args is not None and fields["argsrepr"] == safe_repr(tuple(invocation.args), maxlevels=levels):
+        fields["argsrepr"] = safe_repr(checked_args(args), maxlevels=levels)
+    if kwargs is not None and fields["kwargsrepr"] == safe_repr(invocation.kwargs, maxlevels=levels):
+        fields["kwargsrepr"] = safe_repr(checked_kwargs(kwargs), maxlevels=levels)
+
+
+def _carried(headers: Mapping[str, Any], invocation: Invocation) -> dict[str, Any]:
+    """Return the headers beside protocol 2's that the retry keeps: the sender's and our own."""
+    carried = {
+        name: value
+        for name, value in invocation.custom.items()
+        if not name.startswith(_DELIVERY_HEADER_PREFIXES)
+    }
+    carried |= {name: value for name, value in headers.items() if name.startswith(OWN_HEADER_PREFIX)}
+    return carried
+
+
+def _properties(
+    received: Mapping[str, Any],
+    invocation: Invocation,
+    expires: datetime | None,
+    now: datetime,
+    priority: int | None,
+) -> dict[str, Any]:
+    properties = {"correlation_id": invocation.id, "reply_to": "", "delivery_mode": PERSISTENT, "priority": 0}
+    properties |= {name: value for name, value in received.items() if name not in _DELIVERY_PROPERTIES}
+    properties.pop("expiration", None)
+    if expires is not None:
+        properties["expiration"] = expiration(expires, now)
+    if priority is not None:
+        properties["priority"] = priority
+    return properties
+
+
+def _encode(
+    invocation: Invocation, args: Sequence[Any] | None, kwargs: Mapping[str, Any] | None, serializer: str
+) -> Encoded:
+    new_args = checked_args(args) if args is not None else tuple(invocation.args)
+    new_kwargs = checked_kwargs(kwargs) if kwargs is not None else invocation.kwargs
+    embed = {
+        "callbacks": invocation.callbacks,
+        "errbacks": invocation.errbacks,
+        "chain": invocation.chain,
+        "chord": invocation.chord,
+    }
+    try:
+        return encode((new_args, new_kwargs, embed), serializer)
+    except EncodeError as error:
+        reason = (
+            find_offender(new_args, serializer, "args")
+            or find_offender(new_kwargs, serializer, "kwargs")
+            or error
+        )
+        raise EncodeError(f"task {invocation.task!r} can not be retried: {reason}") from error
