@@ -202,6 +202,8 @@ class MessageTemplate:
         headers = self._headers.copy()
         headers["id"] = task_id
         headers["root_id"] = self._root_id or task_id
+        headers["timelimit"] = headers["timelimit"].copy()
+        headers["stamps"] = headers["stamps"].copy()
         headers["group_index"] = group_index
         headers["argsrepr"] = argsrepr
         headers["kwargsrepr"] = kwargsrepr

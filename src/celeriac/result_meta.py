@@ -1,0 +1,198 @@
+"""The result meta: what Celery stores of a task, `{"status": ..., "result": ..., "traceback": ..., ...}`, as bytes.
+
+Owns its fields, their order and the mark of compression. Knows nothing of backends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final
+
+from celeriac.exceptions import DecodeError, EncodeError
+from celeriac.outcome import ResultRecord
+from celeriac.protocol.times import format_iso
+from celeriac.remote_errors import exception_from_meta, exception_to_meta, wire_name
+from celeriac.serialization import (
+    compress,
+    content_type_of,
+    decode,
+    decompress,
+    encode,
+    find_offender,
+)
+from celeriac.states import EXCEPTION_STATES, FAILURE
+
+__all__ = [
+    "decode_meta",
+    "encode_meta",
+    "exception_from_meta",
+    "exception_to_meta",
+    "failure_record",
+    "traceback_text",
+]
+
+#: Before a compressed meta, followed by the MIME type and a NUL.
+_COMPRESSED: Final = b"\x00celery-compressed\x00"
+_DEFAULT_INFLATED_LIMIT: Final = 128 * 1024 * 1024
+#: A traceback longer than this is cut in the middle; a chain of exceptions has no bound of its own.
+_MAX_TRACEBACK: Final = 64 * 1024
+
+
+def encode_meta(
+    *,
+    task_id: str,
+    status: str,
+    result: object,
+    traceback: str | None = None,
+    children: Sequence[Any] | None = None,
+    date_done: datetime | None = None,
+    group_id: str | None = None,
+    parent_id: str | None = None,
+    extended: Mapping[str, Any] | None = None,
+    serializer: str = "json",
+    compression: str | None = None,
+) -> bytes:
+    """Return the meta of a task, encoded, its fields in Celery's order.
+
+    Args:
+        task_id: whose result it is.
+        status: its state.
+        result: the value; in the states FAILURE, RETRY and REVOKED an exception (or None).
+        traceback: text, or None.
+        children: result tuples of the tasks it sent.
+        date_done: when it was done; None for states that are not final.
+        group_id: its group, left out if None.
+        parent_id: the task that sent it, left out if None.
+        extended: further fields (`name`, `args`, `worker`, ...) for `result_extended`.
+        serializer: `result_serializer`.
+        compression: `result_compression`.
+
+    Raises:
+        EncodeError: the result can not be serialised; the text names what of it.
+
+    Example:
+        >>> encode_meta(task_id="1", status="SUCCESS", result=5, children=[])
+        b'{"status": "SUCCESS", "result": 5, "traceback": null, "children": [], "date_done": null, "task_id": "1"}'
+    """
+    if isinstance(result, BaseException) and status in EXCEPTION_STATES:
+        result = _stored_exception(result, serializer)
+    meta: dict[str, Any] = {
+        "status": status,
+        "result": result,
+        "traceback": traceback,
+        "children": children,
+        "date_done": format_iso(date_done) if date_done is not None else None,
+    }
+    if group_id is not None:
+        meta["group_id"] = group_id
+    if parent_id is not None:
+        meta["parent_id"] = parent_id
+    if extended:
+        meta.update(extended)
+    meta["task_id"] = task_id
+    try:
+        body = encode(meta, serializer).body
+    except EncodeError as error:
+        raise EncodeError(find_offender(result, serializer, "the result") or str(error)) from error
+    if compression is None:
+        return body
+    compressed, mime = compress(body, compression)
+    return _COMPRESSED + mime.encode("ascii") + b"\x00" + compressed
+
+
+def decode_meta(
+    meta: bytes,
+    *,
+    serializer: str = "json",
+    accept: Collection[str],
+    inflated_size_limit: int = _DEFAULT_INFLATED_LIMIT,
+) -> dict[str, Any]:
+    """Return the fields of a stored meta; the result of an exception state is an exception.
+
+    The fields that Celery always writes are there, with None for a missing one.
+
+    Args:
+        meta: what was stored.
+        serializer: `result_serializer`; nothing in the bytes says which it was.
+        accept: serialisers that may be decoded (`result_accept_content`).
+        inflated_size_limit: bytes that a compressed meta may inflate to.
+
+    Raises:
+        ContentDisallowed: `serializer` is not accepted.
+        DecodeError: the bytes are not a meta of that serialiser.
+        MessageTooLarge: it inflates to more than the limit.
+    """
+    if meta.startswith(_COMPRESSED):
+        mime, _, compressed = meta[len(_COMPRESSED) :].partition(b"\x00")
+        meta = decompress(compressed, mime.decode("ascii", "replace"), limit=inflated_size_limit)
+    fields = decode(meta, content_type_of(serializer), "", accept=accept)
+    if not isinstance(fields, dict) or not isinstance(fields.get("status"), str):
+        raise DecodeError(f"what is stored is no task result: {fields!r:.100}")
+    for name in ("result", "traceback", "children", "date_done", "task_id"):
+        fields.setdefault(name, None)
+    if fields["status"] in EXCEPTION_STATES and fields["result"] is not None:
+        fields["result"] = exception_from_meta(fields["result"])
+    return fields
+
+
+def failure_record(
+    task_id: str,
+    exc: BaseException,
+    *,
+    now: datetime,
+    ttl: float | None,
+    traceback: str | None = None,
+    status: str = FAILURE,
+    serializer: str = "json",
+) -> ResultRecord:
+    """Return the record of a failure that no attempt reports itself: worker lost, hard limit, revoked, not registered.
+
+    Args:
+        task_id: whose result it is.
+        exc: what went wrong.
+        now: when.
+        ttl: seconds to keep it, or None for ever.
+        traceback: text, if there is one.
+        status: FAILURE or REVOKED.
+        serializer: `result_serializer`.
+    """
+    meta = encode_meta(
+        task_id=task_id,
+        status=status,
+        result=exc,
+        traceback=traceback,
+        children=[],
+        date_done=now,
+        serializer=serializer,
+    )
+    return ResultRecord(task_id, status, meta, ttl)
+
+
+def traceback_text(exc: BaseException) -> str:
+    """Return the traceback of an exception as Python prints it, cut in the middle when it is very long."""
+    from traceback import format_exception  # noqa: PLC0415 - start-up time
+
+    text = "".join(format_exception(exc))
+    if len(text) <= _MAX_TRACEBACK:
+        return text
+    half = _MAX_TRACEBACK // 2
+    return f"{text[:half]}\n  ... {len(text) - 2 * half} characters left out ...\n{text[-half:]}"
+
+
+def _stored_exception(exc: BaseException, serializer: str) -> object:
+    """Return what stands for an exception in a meta: as data, or as it is where pickle can carry it."""
+    if serializer == "pickle" and wire_name(type(exc))[0] == type(exc).__module__ and _survives_pickle(exc):
+        return exc
+    return exception_to_meta(exc, serializer)
+
+
+def _survives_pickle(exc: BaseException) -> bool:
+    """Many exceptions can be pickled and not unpickled: their constructor wants other arguments than they hold."""
+    import pickle  # noqa: PLC0415 - start-up time
+
+    try:
+        pickle.loads(pickle.dumps(exc))
+    except Exception:  # reducers and constructors are user code and may raise anything
+        return False
+    return True
