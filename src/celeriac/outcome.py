@@ -186,9 +186,7 @@ _ACKNOWLEDGE: Final = Acknowledge()
 _KEEP: Final = Keep()
 
 
-def decide(
-    delivery: Delivery, outcome: Outcome, now: float, policy: AckPolicy = DEFAULT_ACK_POLICY
-) -> Settlement:
+def decide(delivery: Delivery, outcome: Outcome, now: float, policy: AckPolicy = DEFAULT_ACK_POLICY) -> Settlement:
     """Return what must be written for `outcome`.
 
     Args:

@@ -44,7 +44,7 @@ class Broker(Protocol):
     #: The broker's address without passwords, for banners and errors (the full path for files).
     address: str
 
-    # -- producing ------------------------------------------------------------------------------------------------
+    # -- producing ---------------------------------------------------------------------------------
 
     def publish(self, publications: Sequence[Publication]) -> None:
         """Store all of `publications`, or none. Thread-safe, usable without `open`, fit to be called after a fork."""
@@ -54,7 +54,7 @@ class Broker(Protocol):
         """`publish` for asyncio: the loop is not blocked."""
         ...
 
-    # -- the worker's side ----------------------------------------------------------------------------------------
+    # -- the worker's side -------------------------------------------------------------------------
 
     async def open(self, owner: str, *, lease_seconds: float) -> None:
         """Take the lease under the name `owner`. Needed before `reserve`.
@@ -67,8 +67,9 @@ class Broker(Protocol):
     async def reserve(self, queues: Sequence[str], limit: int, wait: float) -> list[Delivery]:
         """Take up to `limit` messages that are due, lowest priority number first, then oldest first in each queue.
 
-        Queues take turns at being first. With nothing to take, wait up to `wait` seconds for something to be published or
-        to become due. Messages whose time has come are promoted by this call.
+        Queues take turns at being first. With nothing to take, wait up to `wait` seconds for something to be
+        published or to become due. Messages whose time has come are promoted by this call. When the call is
+        cancelled, what it had taken is given back.
         """
         ...
 
@@ -117,7 +118,7 @@ class Broker(Protocol):
         """Release all that is still held and give up the lease. Waiting `reserve` calls return what they have."""
         ...
 
-    # -- looking after queues -------------------------------------------------------------------------------------
+    # -- looking after queues ----------------------------------------------------------------------
 
     async def depth(self, queue: str) -> int:
         """Messages that are stored and not held, due or not."""
@@ -139,7 +140,7 @@ class Broker(Protocol):
         """Delete dead letters. Returns how many."""
         ...
 
-    # -- results --------------------------------------------------------------------------------------------------
+    # -- results -----------------------------------------------------------------------------------
 
     def stores_results_of(self, backend: Backend) -> bool:
         """`settle` writes results where `backend` reads them, in the same transaction."""

@@ -10,9 +10,9 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from celeriac.attempt import Job
 
 from celeriac import signals, states
-from celeriac.attempt import Job
 from celeriac.exceptions import CeleriacError, TaskRevokedError
 from celeriac.message import Delivery
 from celeriac.outcome import AckPolicy, Discarded
@@ -23,6 +23,7 @@ from celeriac.worker.options import WorkerOptions
 
 if TYPE_CHECKING:
     from celeriac.app import Celeriac
+
     from celeriac.task import Task
 
 logger = logging.getLogger("celeriac.worker")
@@ -66,7 +67,9 @@ class Admission:
         if headers.get("expires") is not None and self._expired(headers, now):
             logger.info("Discarding expired task: %s[%s]", headers.get("task"), headers.get("id"))
             signals.task_revoked.send(sender=None, request=headers, terminated=False, signum=None, expired=True)
-            return Discarded("expired", record_failure(self._app, delivery, TaskRevokedError("expired"), states.REVOKED))
+            return Discarded(
+                "expired", record_failure(self._app, delivery, TaskRevokedError("expired"), states.REVOKED)
+            )
         name = self._task_name(delivery)
         plan = self._plans.get(name) or self._plan(name)
         if logger.isEnabledFor(logging.INFO):

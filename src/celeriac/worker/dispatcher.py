@@ -113,7 +113,7 @@ class Dispatcher:
             self._give_back(kind)
         self.wanted.set()
 
-    # -- events of executors -------------------------------------------------------------------------------------------
+    # -- events of executors -----------------------------------------------------------------------
 
     def on_started(self, executor: Executor, assignment: Assignment) -> None:
         self._outcomes.on_started(executor, assignment)
@@ -148,7 +148,7 @@ class Dispatcher:
         for assignment in running:
             self._outcomes.on_lost(assignment, reason)
 
-    # -- the backlog ---------------------------------------------------------------------------------------------------
+    # -- the backlog -------------------------------------------------------------------------------
 
     def _executors(self) -> Iterable[Executor]:
         for pool in self.pools.values():

@@ -9,12 +9,13 @@ import logging
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from celeriac import signals, states
 from celeriac.attempt import errback_publications
+from celeriac.result_meta import encode_meta, failure_record
+
+from celeriac import signals, states
 from celeriac.exceptions import CeleriacError
 from celeriac.message import Delivery, Publication
 from celeriac.outcome import ResultRecord
-from celeriac.result_meta import encode_meta, failure_record
 
 if TYPE_CHECKING:
     from celeriac.app import Celeriac

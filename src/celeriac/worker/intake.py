@@ -23,9 +23,7 @@ class Intake:
         dispatcher: runs the rest.
     """
 
-    def __init__(
-        self, clock: Clock, admission: Admission, settler: Settler, dispatcher: Dispatcher
-    ) -> None:
+    def __init__(self, clock: Clock, admission: Admission, settler: Settler, dispatcher: Dispatcher) -> None:
         self._clock = clock
         self._admission = admission
         self._settler = settler

@@ -14,8 +14,8 @@ from collections.abc import Callable
 from typing import Any, Final, Generic, Protocol, TypeVar
 
 import msgspec
-
 from celeriac.attempt import Job
+
 from celeriac.loader import AppSpec
 from celeriac.outcome import Outcome
 
@@ -27,7 +27,7 @@ class _Frame(msgspec.Struct, frozen=True, array_like=True):
     """Base of all frames."""
 
 
-# -- supervisor to executor --------------------------------------------------------------------------------------------
+# -- supervisor to executor ------------------------------------------------------------------------
 
 
 class Run(_Frame, frozen=True, array_like=True, tag=1):
@@ -55,7 +55,7 @@ class Stop(_Frame, frozen=True, array_like=True, tag=4):
     """Give back what has not begun, finish what runs, and exit."""
 
 
-# -- executor to supervisor --------------------------------------------------------------------------------------------
+# -- executor to supervisor ------------------------------------------------------------------------
 
 
 class Ready(_Frame, frozen=True, array_like=True, tag=5):
@@ -90,7 +90,7 @@ class Retiring(_Frame, frozen=True, array_like=True, tag=9):
     reason: str
 
 
-# -- supervisor and template -------------------------------------------------------------------------------------------
+# -- supervisor and template -----------------------------------------------------------------------
 
 
 class ExecutorSetup(_Frame, frozen=True, array_like=True, tag=10):
@@ -150,12 +150,13 @@ ToTemplate = TemplateSetup | ExecutorSetup
 FromTemplate = TemplateReady | TemplateFailed | Forked | Exited
 
 _Received = TypeVar("_Received")
+_Decoded_co = TypeVar("_Decoded_co", covariant=True)
 
 
-class Decoder(Protocol[_Received]):
+class Decoder(Protocol[_Decoded_co]):
     """The part of `msgspec.msgpack.Decoder` that is used here."""
 
-    def decode(self, buf: bytes | memoryview, /) -> _Received: ...
+    def decode(self, buf: bytes | memoryview, /) -> _Decoded_co: ...
 
 
 TO_EXECUTOR: Final[Decoder[ToExecutor]] = msgspec.msgpack.Decoder(ToExecutor)

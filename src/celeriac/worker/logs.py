@@ -66,7 +66,7 @@ def level_number(level: int | str) -> int:
     text = level.strip().upper()
     if text.isdecimal():
         return int(text)
-    names = logging.getLevelNamesMapping() | {"TRACE": 5}
+    names = logging.getLevelNamesMapping()
     if text not in names:
         known = ", ".join(name for name in ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL", "FATAL"))
         raise ImproperlyConfigured(f"unknown log level {level!r}: use {known} or a number")
@@ -93,14 +93,14 @@ class TaskFormatter(WorkerFormatter):
         fmt: for loggers below `celeriac.task`.
         datefmt: as in `logging.Formatter`.
         use_color: colour the levels.
-        plain_fmt: for `celeriac.task` itself, whose lines (succeeded, raised) name the task already.
+        plain: for `celeriac.task` itself, whose lines (succeeded, raised) name the task already.
     """
 
     def __init__(
-        self, fmt: str, datefmt: str | None = None, *, use_color: bool = False, plain_fmt: str | None = None
+        self, fmt: str, datefmt: str | None = None, *, use_color: bool = False, plain: logging.Formatter | None = None
     ) -> None:
         super().__init__(fmt, datefmt, use_color=use_color)
-        self._plain = WorkerFormatter(plain_fmt, datefmt, use_color=use_color) if plain_fmt else None
+        self._plain = plain
 
     def format(self, record: logging.LogRecord) -> str:
         if self._plain is not None and record.name == TASK_LOGGER:
@@ -165,7 +165,7 @@ def _configure_main(conf: Settings, facts: _Facts) -> None:
     own.setLevel(facts["loglevel"])
     own.propagate = conf.worker_hijack_root_logger
     main = logging.getLogger() if conf.worker_hijack_root_logger else own
-    _install(main, facts, WorkerFormatter(conf.worker_log_format, use_color=facts["colorize"]))
+    _install(main, facts, WorkerFormatter(conf.worker_log_format, conf.worker_log_datefmt, use_color=facts["colorize"]))
     if conf.worker_hijack_root_logger:
         logging.captureWarnings(True)
     signals.after_setup_logger.send(sender=None, logger=main, format=conf.worker_log_format, **facts)
@@ -174,7 +174,8 @@ def _configure_main(conf: Settings, facts: _Facts) -> None:
 def _configure_tasks(conf: Settings, facts: _Facts) -> None:
     tasks = logging.getLogger(TASK_LOGGER)
     form = conf.worker_task_log_format
-    formatter = TaskFormatter(form, use_color=facts["colorize"], plain_fmt=conf.worker_log_format)
+    plain = WorkerFormatter(conf.worker_log_format, conf.worker_log_datefmt, use_color=facts["colorize"])
+    formatter = TaskFormatter(form, conf.worker_task_log_datefmt, use_color=facts["colorize"], plain=plain)
     _install(tasks, facts, formatter)
     tasks.propagate = False
     signals.after_setup_task_logger.send(sender=None, logger=tasks, format=form, **facts)

@@ -113,9 +113,7 @@ def _expand(text: str, values: Mapping[str, str]) -> str:
             return "%"
         if key not in values:
             known = " ".join(f"%{name}" for name in values)
-            raise ImproperlyConfigured(
-                f"unknown abbreviation {match.group()!r} in {text!r}: use {known} or %%"
-            )
+            raise ImproperlyConfigured(f"unknown abbreviation {match.group()!r} in {text!r}: use {known} or %%")
         return values[key]
 
     return _ABBREVIATION.sub(replace, text)

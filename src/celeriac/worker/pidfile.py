@@ -56,9 +56,7 @@ class Pidfile:
                 ) from error
             else:
                 return
-        raise PidfileError(
-            f"the pidfile {self.path} comes back as often as it is removed: is another worker starting?"
-        )
+        raise PidfileError(f"the pidfile {self.path} comes back as often as it is removed: is another worker starting?")
 
     def release(self) -> None:
         """Remove the file if it is still this process's. May be called twice, and in a forked child."""

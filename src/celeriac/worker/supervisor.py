@@ -17,7 +17,14 @@ from celeriac.exceptions import OperationalError
 from celeriac.worker.admission import Admission
 from celeriac.worker.consumer import Consumer
 from celeriac.worker.dispatcher import TICK_SECONDS, Dispatcher
-from celeriac.worker.duties import RENEWALS_PER_LEASE, SWEEP_SECONDS, RecoverLost, RenewLease, SweepResults, Ticker
+from celeriac.worker.duties import (
+    RENEWALS_PER_LEASE,
+    SWEEP_SECONDS,
+    RecoverLost,
+    RenewLease,
+    SweepResults,
+    Ticker,
+)
 from celeriac.worker.executors.launcher import Launcher
 from celeriac.worker.executors.pool import Pool
 from celeriac.worker.intake import Intake
@@ -69,9 +76,7 @@ class Supervisor:
         self._pools: dict[str, Pool] = {}
         self._settler = Settler(app.broker, app.backend)
         admission = Admission(app, options, _DEFAULT_KINDS[options.pool])
-        self._verdicts = Verdicts(
-            app, self._owner, options.hostname, admission, self._settler, self._pools, launcher
-        )
+        self._verdicts = Verdicts(app, self._owner, options.hostname, admission, self._settler, self._pools, launcher)
         self._dispatcher = Dispatcher(self._pools, launcher, self._verdicts)
         self._make_pools()
         self._kinds_at_start = {_MAIN_KINDS[options.pool]} | {admission.kind_of(task) for task in app.own_tasks()}
@@ -176,8 +181,14 @@ class Supervisor:
         options, conf = self._options, self._app.conf
         shapes = {
             "process": (options.concurrency if options.pool == "prefork" else available_cpus(), 1),
-            "thread": (1, options.concurrency if options.pool == "threads" else conf.worker_thread_concurrency),
-            "asyncio": (1, options.concurrency if options.pool == "asyncio" else conf.worker_asyncio_concurrency),
+            "thread": (
+                1,
+                options.concurrency if options.pool == "threads" else conf.worker_thread_concurrency,
+            ),
+            "asyncio": (
+                1,
+                options.concurrency if options.pool == "asyncio" else conf.worker_asyncio_concurrency,
+            ),
         }
         if options.pool == "solo":
             shapes = {"process": (1, 1)}

@@ -120,4 +120,3 @@ class Verdicts:
         else:
             logger.error("Task %s was lost: %s", describe(delivery), lost.reason)
             announce_failure(self._app, delivery, exception)
-

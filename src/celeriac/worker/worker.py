@@ -18,8 +18,9 @@ from queue import SimpleQueue
 from types import FrameType
 from typing import TYPE_CHECKING, Final
 
-from celeriac import signals
 from celeriac.attempt import Site
+
+from celeriac import signals
 from celeriac.exceptions import ImproperlyConfigured
 from celeriac.worker.executors.host import ExecutorHost
 from celeriac.worker.executors.launcher import FreshLauncher, InlineLauncher, Launcher, TemplateLauncher
@@ -32,9 +33,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("celeriac.worker")
 
-_SIGNALS: Final = tuple(
-    getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGQUIT") if hasattr(signal, name)
-)
+_SIGNALS: Final = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGQUIT") if hasattr(signal, name))
 #: Seconds for a solo worker's task to end after all was handed back.
 _SOLO_GRACE_SECONDS: Final = 1.0
 _JOIN_SECONDS: Final = 5.0
@@ -88,14 +87,17 @@ class Worker:
     def stop(self, how: Shutdown = Shutdown.WARM) -> None:
         """Ask the worker to stop. Thread-safe; returns at once."""
         signals.worker_shutting_down.send(
-            sender=self.options.hostname, sig=None, how=how.name.capitalize(), exitcode=int(how is not Shutdown.WARM)
+            sender=self.options.hostname,
+            sig=None,
+            how=how.name.capitalize(),
+            exitcode=int(how is not Shutdown.WARM),
         )
         self._early = max(self._early, how)
         if self._loop is not None and self._supervisor is not None:
             with suppress(RuntimeError):  # the loop has just closed: the worker has stopped
                 self._loop.call_soon_threadsafe(self._supervisor.request_shutdown, how)
 
-    # -- where executors and the loop live -----------------------------------------------------------------------------
+    # -- where executors and the loop live ---------------------------------------------------------
 
     def _make_launcher(self) -> tuple[Launcher, Callable[[Launcher], int]]:
         options = self.options
@@ -165,7 +167,7 @@ class Worker:
         if self._supervisor is not None:
             self._supervisor.fail(f"The app can not be imported by executor processes:\n{error}")
 
-    # -- signals -------------------------------------------------------------------------------------------------------
+    # -- signals -----------------------------------------------------------------------------------
 
     def _handle_signals(self) -> Callable[[], None]:
         if threading.current_thread() is not threading.main_thread():

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 import msgspec
-
 from celeriac.attempt import Job
+
 from celeriac.message import Delivery
 from celeriac.outcome import AckPolicy, Outcome
 from celeriac.worker.ipc import (
@@ -239,4 +239,3 @@ async def open_executor(
     executor = Executor(setup, events, now)
     await executor.connect(sock)
     return executor
-

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from celeriac.attempt import Attempt, Job, Site
+
 from celeriac.outcome import Outcome
 from celeriac.worker.executors.runners import CoroutineRunner, MainThreadRunner, Runner, ThreadRunner
 from celeriac.worker.ipc import (
@@ -85,7 +86,7 @@ class ExecutorHost:
         self._runner.run()
         self._channel.close()
 
-    # -- what runners report -------------------------------------------------------------------------------------------
+    # -- what runners report -----------------------------------------------------------------------
 
     def started(self, job: Job) -> None:
         if job.announce:
@@ -97,7 +98,7 @@ class ExecutorHost:
             self._runs += 1
             self._retire_if_worn()
 
-    # -- orders, in the I/O thread -------------------------------------------------------------------------------------
+    # -- orders, in the I/O thread -----------------------------------------------------------------
 
     def _read_orders(self) -> None:
         while (orders := self._channel.receive()) is not None:

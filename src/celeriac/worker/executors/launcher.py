@@ -14,13 +14,14 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final, Protocol
 
 from celeriac.worker.ipc import (
     FROM_TEMPLATE,
     AsyncChannel,
-    Exited,
     ExecutorSetup,
+    Exited,
     Forked,
     FromTemplate,
     TemplateFailed,
@@ -150,10 +151,8 @@ class TemplateLauncher:
         return ours
 
     def kill(self, pid: int) -> None:
-        try:
+        with suppress(ProcessLookupError):  # it has ended by itself
             os.kill(pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass  # it has ended by itself
 
     async def exit_status(self, pid: int) -> int | None:
         return await self._statuses.take(pid)

@@ -12,9 +12,10 @@ import time
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from queue import Empty, SimpleQueue
-from typing import Final, Protocol
+from typing import Final, Protocol, Self
 
 from celeriac.attempt import Attempt, Job
+
 from celeriac.exceptions import SoftTimeLimitExceeded, TimeLimitExceeded
 from celeriac.outcome import Failed, Outcome
 from celeriac.worker.executors.interrupts import (
@@ -140,7 +141,7 @@ class _LazyEventLoop:
     def __init__(self) -> None:
         self._runner: asyncio.Runner | None = None
 
-    def __enter__(self) -> _LazyEventLoop:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_exc: object) -> None:

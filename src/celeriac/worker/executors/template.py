@@ -21,8 +21,8 @@ from celeriac.worker.executors.child import import_app, leave_to_supervisor, run
 from celeriac.worker.ipc import (
     TO_TEMPLATE,
     BlockingChannel,
-    Exited,
     ExecutorSetup,
+    Exited,
     Forked,
     TemplateFailed,
     TemplateReady,
