@@ -1,0 +1,38 @@
+"""Celeriac on its embedded broker."""
+
+from __future__ import annotations
+
+from benchmarks.apps import work
+from benchmarks.apps.port import BROKER, DATA, RESULTS, Calls, Port
+from celeriac import Celeriac
+
+app = Celeriac(
+    "bench",
+    broker=BROKER or f"sqlite:///{DATA / 'celeriac.sqlite3'}",
+    backend=None if RESULTS else "disabled://",
+)
+
+_tasks = {function.__name__: app.task(function) for function in (work.noop, work.value, work.stamp, work.nap)}
+
+
+class CeleriacPort:
+    """delay, delay_many, apply_async, get."""
+
+    def send_each(self, task: str, calls: Calls) -> None:
+        send = _tasks[task].delay
+        for args in calls:
+            send(*args)
+
+    def send_many(self, task: str, calls: Calls) -> None:
+        _tasks[task].delay_many(calls)
+
+    def send_later(self, task: str, calls: Calls, seconds: float) -> None:
+        send = _tasks[task].apply_async
+        for args in calls:
+            send(args, countdown=seconds)
+
+    def call(self, task: str, number: int) -> int:
+        return int(_tasks[task].delay(number).get(timeout=30))
+
+
+port: Port = CeleriacPort()

@@ -1,0 +1,97 @@
+"""The producing side of a scenario: one operation on a peer's port, its figures as JSON on standard output.
+
+Run by the harness in the peer's environment: `python -m benchmarks.apps.client MODULE OPERATION JSON`.
+Knows no peer.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import random
+import sys
+import time
+from typing import TYPE_CHECKING, cast
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from benchmarks.apps.port import Calls, Port
+
+Request = dict[str, int | float | str]
+Answer = dict[str, float | list[float]]
+
+
+#: What each task is called with when only the number of calls matters.
+_ARGUMENTS: dict[str, tuple[int, ...]] = {"noop": (), "value": (1,), "nap": (100,)}
+
+
+def _calls(task: str, count: int) -> Calls:
+    return [_ARGUMENTS[task]] * count
+
+
+def each(port: Port, request: Request) -> Answer:
+    """Enqueue `count` tasks one by one."""
+    task, calls = str(request["task"]), _calls(str(request["task"]), int(request["count"]))
+    began = time.perf_counter()
+    port.send_each(task, calls)
+    return {"seconds": time.perf_counter() - began}
+
+
+def many(port: Port, request: Request) -> Answer:
+    """Enqueue `count` tasks in bulk."""
+    task, calls = str(request["task"]), _calls(str(request["task"]), int(request["count"]))
+    began = time.perf_counter()
+    port.send_many(task, calls)
+    return {"seconds": time.perf_counter() - began}
+
+
+def later(port: Port, request: Request) -> Answer:
+    """Enqueue `count` tasks that are due in `countdown` seconds."""
+    task, calls = str(request["task"]), _calls(str(request["task"]), int(request["count"]))
+    began = time.perf_counter()
+    port.send_later(task, calls, float(request["countdown"]))
+    return {"seconds": time.perf_counter() - began}
+
+
+def stamps(port: Port, request: Request) -> Answer:
+    """Send `count` time stamps, `gap` seconds apart on average, to an idle worker."""
+    gap = float(request["gap"])
+    for index in range(int(request["count"])):
+        time.sleep(random.uniform(0.5 * gap, 1.5 * gap))  # no beat with the worker's own polling
+        port.send_each("stamp", [(index, time.monotonic_ns())])
+    return {}
+
+
+def round_trips(port: Port, request: Request) -> Answer:
+    """Send and wait for the result, `count` times, for at most `limit` seconds."""
+    port.call("value", 0)  # connections and caches of both sides
+    samples: list[float] = []
+    until = time.perf_counter() + float(request["limit"])
+    for number in range(int(request["count"])):
+        began = time.perf_counter()
+        if port.call("value", number) != number:
+            raise RuntimeError(f"result of call {number} is not {number}")
+        samples.append(time.perf_counter() - began)
+        if time.perf_counter() > until:
+            break
+    return {"samples": samples}
+
+
+OPERATIONS: dict[str, Callable[[Port, Request], Answer]] = {
+    "each": each,
+    "many": many,
+    "later": later,
+    "stamps": stamps,
+    "round_trips": round_trips,
+}
+
+
+def main(module: str, operation: str, request: str) -> None:
+    """Do one operation and print its answer as the last line."""
+    port = cast("Port", importlib.import_module(module).port)
+    print(json.dumps(OPERATIONS[operation](port, json.loads(request))))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:4])

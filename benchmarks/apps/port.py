@@ -1,0 +1,40 @@
+"""The one interface by which the client speaks to every peer."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+#: Where a peer keeps its files; set by the harness.
+DATA = Path(os.environ.get("BENCH_DATA", "."))
+#: Whether results are stored in this run.
+RESULTS = os.environ.get("BENCH_RESULTS") == "1"
+#: The address of the server, for peers that need one.
+BROKER = os.environ.get("BENCH_BROKER", "")
+
+Calls = Sequence[tuple[int, ...]]
+
+
+class Port(Protocol):
+    """Each module of `benchmarks.apps` that stands for a peer has one, called `port`.
+
+    Tasks are named as in `benchmarks.apps.work`. Each method does what the peer's own documentation shows.
+    """
+
+    def send_each(self, task: str, calls: Calls) -> None:
+        """One ordinary call after the other."""
+        ...
+
+    def send_many(self, task: str, calls: Calls) -> None:
+        """The quickest way the peer has to send many; one by one where it has none."""
+        ...
+
+    def send_later(self, task: str, calls: Calls, seconds: float) -> None:
+        """To be run in `seconds` from now."""
+        ...
+
+    def call(self, task: str, number: int) -> int:
+        """Send, wait for the result, return it."""
+        ...

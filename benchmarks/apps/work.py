@@ -1,0 +1,38 @@
+"""The tasks that every peer runs, as plain functions. Standard library only."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from benchmarks.board import here
+
+
+def noop() -> None:
+    """Nothing but a note that it ran."""
+    slot = here().slot
+    slot.begin()
+    slot.finish()
+
+
+def value(number: int) -> int:
+    """A result, to be stored and fetched."""
+    noop()
+    return number
+
+
+def stamp(index: int, sent: int) -> None:
+    """How long ago `sent` (ns, CLOCK_MONOTONIC) was, as sample `index`."""
+    now = time.monotonic_ns()
+    place = here()
+    place.board.set_sample(index, now - sent)
+    place.slot.begin()
+    place.slot.finish()
+
+
+async def nap(milliseconds: int) -> None:
+    """A coroutine that waits, as one does for a network."""
+    slot = here().slot
+    slot.begin()
+    await asyncio.sleep(milliseconds / 1000)
+    slot.finish()

@@ -1,0 +1,108 @@
+"""The workers that are killed and started again. Knows processes, not tasks."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from benchmarks.environments import ROOT
+from benchmarks.process import kill_tree, start, stop, tree, wait_gone
+
+
+@dataclass(frozen=True)
+class Kill:
+    """One SIGKILL: what it hit, when (ns, CLOCK_MONOTONIC, before and after), and the processes that may be gone."""
+
+    what: Literal["child", "worker"]
+    before: int
+    after: int
+    pids: frozenset[int]
+
+
+class Fleet:
+    """Workers of two processes each, on the app in `benchmarks.chaos.worker_app`."""
+
+    def __init__(self, folder: Path, size: int, *, lease_seconds: float, max_deliveries: int) -> None:
+        self._folder = folder
+        self._env = {
+            **os.environ,
+            "PYTHONPATH": str(ROOT),
+            "CHAOS_FOLDER": str(folder),
+            "CHAOS_LEASE_SECONDS": str(lease_seconds),
+            "CHAOS_MAX_DELIVERIES": str(max_deliveries),
+        }
+        self._seen: set[int] = set()
+        self._workers = [self._start(index) for index in range(size)]
+
+    def _start(self, index: int) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", "celeriac", "-A", "benchmarks.chaos.worker_app", "worker"]
+        options = ["-P", "prefork", "-c", "2", "-l", "info", "-n", f"chaos{index}@%h"]
+        return start([*command, *options], env=self._env, cwd=self._folder, log=self._folder / f"worker{index}.log")
+
+    def _members(self, index: int) -> set[int]:
+        members = {stat.pid for stat in tree(self._workers[index].pid)}
+        self._seen |= members
+        return members
+
+    def check(self) -> None:
+        """Raises: RuntimeError: a worker ended that nobody killed; the end of its log is in the message."""
+        for index, worker in enumerate(self._workers):
+            if worker.poll() is not None:
+                tail = (self._folder / f"worker{index}.log").read_text(errors="replace")[-800:]
+                raise RuntimeError(f"worker {index} ended with code {worker.returncode}: {tail}")
+
+    def kill(self, chance: random.Random) -> Kill:
+        """SIGKILL to a random child of a random worker, or to the worker itself, which is then started again."""
+        index = chance.randrange(len(self._workers))
+        return self.kill_worker(index) if chance.random() < 0.5 else self.kill_child(index, chance)
+
+    def kill_worker(self, index: int) -> Kill:
+        """Kill the parent process of one worker; its children are left to notice."""
+        worker = self._workers[index]
+        members = self._members(index)
+        before = time.monotonic_ns()
+        worker.kill()
+        worker.wait(5)
+        killed = Kill("worker", before, time.monotonic_ns(), frozenset(members))
+        self._workers[index] = self._start(index)
+        return killed
+
+    def kill_child(self, index: int, chance: random.Random) -> Kill:
+        """Kill one process below a worker; the worker is to replace it."""
+        children = sorted(self._members(index) - {self._workers[index].pid})
+        victim = chance.choice(children)
+        below = {stat.pid for stat in tree(self._workers[index].pid) if stat.parent == victim}
+        before = time.monotonic_ns()
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(victim, signal.SIGKILL)
+        wait_gone([victim], grace=1.0)
+        return Kill("child", before, time.monotonic_ns(), frozenset({victim} | below))
+
+    def stop(self) -> list[int]:
+        """Stop all workers as a user would.
+
+        Returns:
+            Processes that were still there 5 s after all workers had ended, killed now.
+        """
+        for index in range(len(self._workers)):
+            self._members(index)
+        for worker in self._workers:
+            stop(worker, grace=10.0)
+        left = wait_gone(sorted(self._seen), grace=5.0)
+        for pid in left:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        return left
+
+    def abandon(self) -> None:
+        """Kill everything at once, when a run has failed."""
+        for index, worker in enumerate(self._workers):
+            kill_tree(worker, sorted(self._members(index)))

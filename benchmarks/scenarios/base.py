@@ -1,0 +1,57 @@
+"""What a scenario is: what it measures, what it needs, and the function that does it once."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from benchmarks.environments import Environment
+    from benchmarks.peers.base import Feature, Peer
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One figure. `better` says in which direction; the table's ratios are turned accordingly."""
+
+    key: str
+    title: str
+    unit: str
+    better: Literal["higher", "lower"]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is measured, and how large: `scale` is 1 for a full run and less for a quick one."""
+
+    peer: Peer
+    environment: Environment
+    scale: float = 1.0
+
+    def count(self, count: int) -> int:
+        """`count` for this peer in this run; at least 20."""
+        return max(20, int(self.peer.count(count) * self.scale))
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """One thing to measure. `run` does it once and returns figures by metric key; some may be missing."""
+
+    name: str
+    title: str
+    metrics: tuple[Metric, ...]
+    run: Callable[[Subject], dict[str, float]]
+    needs: frozenset[Feature] = frozenset()
+
+
+def percentile(samples: list[float], share: float) -> float:
+    """The smallest sample that at least `share` (0 to 1) of all do not exceed.
+
+    Example:
+        >>> percentile([1.0, 2.0, 3.0, 4.0], 0.5)
+        2.0
+    """
+    return sorted(samples)[max(0, math.ceil(share * len(samples)) - 1)]

@@ -1,0 +1,28 @@
+"""A task that kills its process every time goes to the dead letters; those beside it are not harmed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from benchmarks.chaos import poison
+
+
+def _check(verdict: poison.Verdict) -> None:
+    assert verdict.missing == 0, verdict
+    assert verdict.good_second_runs == 0, verdict
+    assert verdict.poison_runs == 3, verdict
+    assert verdict.dead_letters == 1, verdict
+    assert verdict.losses == 3, verdict
+    assert "signal 9" in verdict.reason, verdict
+
+
+@pytest.mark.chaos
+@pytest.mark.timeout(120)
+def test_poison_among_two_hundred(tmp_path: Path) -> None:
+    _check(poison.run(tmp_path))
+
+
+@pytest.mark.timeout(90)
+def test_poison_among_twenty(tmp_path: Path) -> None:
+    _check(poison.run(tmp_path, good=20))
