@@ -208,29 +208,19 @@ class _Search:
         return AppNotFound(f"No app found for {self._name!r}.", looked, cure)
 
     def _no_module(self, name: str) -> AppNotFound:
-        looked = (
-            f"Looked for {name}.py and {name}/ in {self._folder} and on the Python path: neither is there."
-        )
+        looked = f"Looked for {name}.py and {name}/ in {self._folder} and on the Python path: neither is there."
         if "/" in name or "\\" in name:
-            return self._not_found(
-                looked, "Give a module's name, not a path; --workdir names the folder to start in."
-            )
+            return self._not_found(looked, "Give a module's name, not a path; --workdir names the folder to start in.")
         there = _modules_in(self._folder)
         near = difflib.get_close_matches(name, there, n=3)
         hint = f"Did you mean {' or '.join(near)}?" if near else f"Modules there: {_listed(there)}."
-        return self._not_found(
-            looked, f"{hint} Start in the folder that holds it, or name that with --workdir."
-        )
+        return self._not_found(looked, f"{hint} Start in the folder that holds it, or name that with --workdir.")
 
     def _no_member(self, owner: object, name: str) -> AppNotFound:
         if not isinstance(owner, ModuleType):
-            return self._not_found(
-                f"A {type(owner).__qualname__} has no attribute {name!r}.", "Name the app itself."
-            )
+            return self._not_found(f"A {type(owner).__qualname__} has no attribute {name!r}.", "Name the app itself.")
         module = owner.__name__
-        looked = (
-            f"Looked for {name!r} in {module} ({_place(owner)}): there is no such attribute or submodule."
-        )
+        looked = f"Looked for {name!r} in {module} ({_place(owner)}): there is no such attribute or submodule."
         if name == "py":
             return self._not_found(looked, f"Leave out the .py: -A {module}.")
         apps = sorted(key for key, value in vars(owner).items() if isinstance(value, Celeriac))
@@ -245,14 +235,10 @@ class _Search:
                 f"{name} is this library ({_place(module)}); it hides a module of yours of that name.",
                 "Give your module another name, for example tasks.py.",
             )
-        looked = (
-            f"Looked in {name} ({_place(module)}) for {', '.join(APP_ATTRIBUTES)} or any one Celeriac object"
-        )
+        looked = f"Looked in {name} ({_place(module)}) for {', '.join(APP_ATTRIBUTES)} or any one Celeriac object"
         if hasattr(module, "__path__"):
             looked += f", and in {' and '.join(f'{name}.{part}' for part in APP_SUBMODULES)}"
-        return self._not_found(
-            f"{looked}.", f"Write app = Celeriac({name!r}) there, or name it: -A {name}:NAME."
-        )
+        return self._not_found(f"{looked}.", f"Write app = Celeriac({name!r}) there, or name it: -A {name}:NAME.")
 
     def _broken(self, name: str, error: BaseException) -> AppImportError:
         summary = traceback.format_exception_only(error)[-1].strip().replace("\n", " ")
@@ -267,9 +253,7 @@ def _scene(error: BaseException) -> str:
     """File, line and source of the user's code that raised: the last frame that is not a library's."""
     if isinstance(error, SyntaxError) and error.filename:
         return _line(error.filename, error.lineno or 0, "", (error.text or "").strip())
-    frames = [
-        frame for frame in traceback.extract_tb(error.__traceback__) if not _is_machinery(frame.filename)
-    ]
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not _is_machinery(frame.filename)]
     own = [frame for frame in frames if not _is_installed(frame.filename)]
     if not frames:
         return "No line of it was run."

@@ -1,0 +1,63 @@
+"""`celeriac report`: what a bug report should tell, without secrets."""
+
+from __future__ import annotations
+
+import platform
+from importlib import metadata
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from celeriac.cli.options import Command
+from celeriac.version import __version__
+
+if TYPE_CHECKING:
+    from celeriac.app import Celeriac
+
+    from celeriac.cli.context import CliContext
+
+#: What can make a difference, beside this package.
+_PACKAGES: Final = (
+    "msgspec",
+    "click",
+    "rich",
+    "uvloop",
+    "pydantic",
+    "PyYAML",
+    "zstandard",
+    "brotli",
+)
+
+
+@click.command(cls=Command)
+@click.pass_obj
+def command(context: CliContext) -> None:
+    """Print versions, platform and settings for a bug report. Passwords and keys are left out."""
+    click.echo(report_text(context.load_app()))
+
+
+def report_text(app: Celeriac) -> str:
+    """The report about `app`, in Celery's order of things."""
+    software = " ".join(f"{name}:{version}" for name in _PACKAGES if (version := _installed_version(name)) is not None)
+    head = {
+        "software": f"celeriac:{__version__} py:{platform.python_version()}",
+        "": software,
+        "platform": f"system:{platform.system()} release:{platform.release()} arch:{platform.machine()} "
+        f"imp:{platform.python_implementation()}",
+        "app": str(app.main),
+        "broker": app.broker.address,
+        "results": app.backend.address,
+        "tasks": str(sum(not name.startswith("celery.") for name in app.tasks)),
+    }
+    lines = [f"{label:<8} {'->' if label else '  '} {value}" for label, value in head.items()]
+    lines += ["", "settings that differ from their defaults:"]
+    changed = app.conf.table(censored=True)
+    lines += [f"{name}: {changed[name]!r}" for name in sorted(changed)] or ["none"]
+    return "\n".join(lines)
+
+
+def _installed_version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None

@@ -1,0 +1,78 @@
+"""Gathers what the worker's banner tells from the app and the options."""
+
+from __future__ import annotations
+
+import os
+import platform
+from typing import TYPE_CHECKING, Final
+
+from celeriac.cli.purge import counted
+from celeriac.version import __version__
+from celeriac.worker.banner import BannerFacts
+from celeriac.worker.nodenames import node_format
+
+if TYPE_CHECKING:
+    from celeriac.app import Celeriac
+
+    from celeriac.worker import WorkerOptions
+
+_PICKLE: Final = frozenset({"pickle", "application/x-python-serialize"})
+#: The kind of executor that each pool provides.
+_KIND_OF_POOL: Final = {"prefork": "process", "threads": "thread", "asyncio": "asyncio"}
+
+
+def banner_facts(app: Celeriac, options: WorkerOptions) -> BannerFacts:
+    """What to tell of this worker."""
+    return BannerFacts(
+        hostname=options.hostname,
+        pid=os.getpid(),
+        version=__version__,
+        platform=f"{platform.system()} {platform.release()} {platform.machine()}, "
+        f"{platform.python_implementation()} {platform.python_version()}",
+        app=_app_line(app, options),
+        broker=app.broker.address,
+        results=app.backend.address,
+        executors=_executor_lines(app, options),
+        queues=options.queues,
+        tasks=tuple(app.tasks),
+        loglevel=options.loglevel,
+        logfile=node_format(options.logfile, options.hostname) if options.logfile else None,
+        risky_pickle=_is_root() and not _PICKLE.isdisjoint(app.conf.accept_content),
+    )
+
+
+def _app_line(app: Celeriac, options: WorkerOptions) -> str:
+    name = app.main or "without a name"
+    asked = options.app_spec.name if options.app_spec is not None else ""
+    return f"{name} (-A {asked})" if asked and asked != name else name
+
+
+def _executor_lines(app: Celeriac, options: WorkerOptions) -> tuple[str, ...]:
+    lines = [_pool_line(options)]
+    main = _KIND_OF_POOL.get(options.pool)
+    kinds = {kind for task in app.tasks.values() if (kind := task.executor_kind(app)) is not None}
+    if options.pool == "solo":
+        return tuple(lines)
+    if "process" in kinds and main != "process":
+        lines.append("processes for tasks with executor='process'")
+    if "thread" in kinds and main != "thread":
+        lines.append(f"{counted(app.conf.worker_thread_concurrency, 'thread')} for tasks with executor='thread'")
+    if "asyncio" in kinds and main != "asyncio":
+        lines.append(f"{counted(app.conf.worker_asyncio_concurrency, 'coroutine')} at a time for async def tasks")
+    return tuple(lines)
+
+
+def _pool_line(options: WorkerOptions) -> str:
+    match options.pool:
+        case "prefork":
+            return "1 process" if options.concurrency == 1 else f"{options.concurrency} processes"
+        case "threads":
+            return counted(options.concurrency, "thread")
+        case "asyncio":
+            return f"{counted(options.concurrency, 'coroutine')} at a time"
+        case "solo":
+            return "one task at a time, in the worker itself"
+
+
+def _is_root() -> bool:
+    return hasattr(os, "geteuid") and os.geteuid() == 0
