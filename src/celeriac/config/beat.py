@@ -67,9 +67,7 @@ class BeatSettings(Section, title="Scheduler (beat)"):
     beat_pidfile: str | None = setting(None, "File that holds the process id.", unit="path", later="beat")
     beat_uid: str | int | None = setting(None, "User to run as.", later="daemons")
     beat_gid: str | int | None = setting(None, "Group to run as.", later="daemons")
-    beat_umask: str | int | None = setting(
-        None, "Mask of the mode of new files, octal as text.", later="daemons"
-    )
+    beat_umask: str | int | None = setting(None, "Mask of the mode of new files, octal as text.", later="daemons")
     beat_executable: str | None = setting(
         None, "Python that runs the scheduler in the background.", unit="path", later="daemons"
     )

@@ -15,8 +15,7 @@ class BrokerSettings(Section, title="Broker"):
 
     broker_url: str | None = setting(
         None,
-        "The broker's URL; None: `sqlite:///celeriac.sqlite3`. Several, tried in turn, as a list or joined "
-        "by `;`.",
+        "The broker's URL; None: `sqlite:///celeriac.sqlite3`. Several, tried in turn, as a list or joined by `;`.",
         old=("BROKER_URL",),
     )
     broker_transport_options: dict[str, Any] = setting(

@@ -8,19 +8,17 @@ from typing import Any, Final
 
 MASK: Final = "********"
 
-# Celery's pattern for names of secrets (celery.app.utils.HIDDEN_SETTINGS), so that reports hide the same.
-_SECRET_NAME: Final = re.compile(
-    r"API|TOKEN|KEY|SECRET|PASS|PROFANITIES_LIST|SIGNATURE|DATABASE|BEAT_DBURI", re.IGNORECASE
-)
-# Names that the pattern hits by accident.
-_HARMLESS: Final = frozenset(
-    {"task_default_routing_key", "routing_key", "cassandra_keyspace", "global_keyprefix"}
-)
+# The patterns stay text until they are needed (`re` keeps what it has compiled): this module is imported by every
+# program, and most never report anything.
 
-_NEXT_URL: Final = re.compile(r";(?=[A-Za-z][A-Za-z0-9+.-]*://)")
+# The same as Celery's, so that reports hide the same.
+_HIDDEN_NAME: Final = "(?i)API|TOKEN|KEY|SECRET|PASS|PROFANITIES_LIST|SIGNATURE|DATABASE|BEAT_DBURI"
+# Names that it hits by accident.
+_HARMLESS: Final = frozenset({"task_default_routing_key", "routing_key", "cassandra_keyspace", "global_keyprefix"})
+_NEXT_URL: Final = r";(?=[A-Za-z][A-Za-z0-9+.-]*://)"
 # Up to the last @: passwords hold any character when people forget to quote them.
-_URL_PASSWORD: Final = re.compile(r"(://[^:/@\s]*):[^\s]*@")
-_QUERY_SECRET: Final = re.compile(r"([?&][^=&\s]*(?:pass|secret|token|key)[^=&\s]*=)[^&\s]+", re.IGNORECASE)
+_URL_LOGIN: Final = r"(://[^:/@\s]*):[^\s]*@"
+_QUERY_LOGIN: Final = r"(?i)([?&][^=&\s]*(?:pass|secret|token|key)[^=&\s]*=)[^&\s]+"
 
 
 def mask_url(text: str) -> str:
@@ -32,23 +30,26 @@ def mask_url(text: str) -> str:
     """
     if "://" not in text:
         return text
-    urls = _NEXT_URL.split(text)
-    return ";".join(_QUERY_SECRET.sub(rf"\1{MASK}", _URL_PASSWORD.sub(rf"\1:{MASK}@", url)) for url in urls)
+    return ";".join(_mask_one(url) for url in re.split(_NEXT_URL, text))
+
+
+def _mask_one(url: str) -> str:
+    return re.sub(_QUERY_LOGIN, rf"\1{MASK}", re.sub(_URL_LOGIN, rf"\1:{MASK}@", url))
 
 
 def censor(name: str, value: Any) -> Any:
-    """`value` as it may be shown under `name`; mappings and sequences are looked through."""
-    if value is None or isinstance(value, bool | int | float):
-        is_pin = not isinstance(value, bool) and value is not None and "pass" in name.lower()
-        return MASK if is_pin else value
-    if _SECRET_NAME.search(name) and name not in _HARMLESS:
+    """`value` as it may be shown under `name`; dictionaries and lists are looked through."""
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, int | float):
+        return MASK if "pass" in name.lower() else value
+    if re.search(_HIDDEN_NAME, name) and name not in _HARMLESS:
         return MASK
     if isinstance(value, str):
         return mask_url(value)
     if isinstance(value, Mapping):
         return {key: censor(str(key), inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
-        return (
-            type(value)([censor(name, inner) for inner in value]) if type(value) in {list, tuple} else value
-        )
+        shown = [censor(name, inner) for inner in value]
+        return tuple(shown) if isinstance(value, tuple) else shown
     return value

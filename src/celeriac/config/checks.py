@@ -40,20 +40,11 @@ def log_level(level: int | str) -> int | str:
     return level.upper()
 
 
-_RATE = re.compile(r"\s*\d+(\.\d+)?\s*(/\s*[smh]\s*)?")
+_RATE = r"\s*\d+(\.\d+)?\s*(/\s*[smh]\s*)?"
 
 
 def rate(limit: float | str) -> float | str:
     """`10/s`, `100/m`, `1000/h`, or a number a second."""
-    if isinstance(limit, str) and not _RATE.fullmatch(limit):
+    if isinstance(limit, str) and not re.fullmatch(_RATE, limit):
         raise ValueError("a rate such as '10/s', '100/m' or '1000/h'")
     return limit
-
-
-def pool(name: str) -> str:
-    """A kind of executor that this version has."""
-    if name in {"eventlet", "gevent"}:
-        raise ValueError("'asyncio' (coroutines) or 'threads': there are no greenlets here")
-    if name not in {"prefork", "threads", "asyncio", "solo"}:
-        raise ValueError("one of 'prefork', 'threads', 'asyncio', 'solo'")
-    return name

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from celeriac.config.censor import censor
 from celeriac.config.convert import convert
-from celeriac.config.schema import TABLE, Found, complaint, find
+from celeriac.config.schema import TABLE, complaint, find
 from celeriac.exceptions import ImproperlyConfigured
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from celeriac.config.table import SettingInfo
 
 
 class OldSettingNameWarning(FutureWarning):
@@ -22,9 +24,7 @@ class OldSettingNameWarning(FutureWarning):
     """
 
 
-def collect(
-    pairs: Iterable[tuple[object, Any]], *, namespace: str = "", stacklevel: int = 3
-) -> dict[str, Any]:
+def collect(pairs: Iterable[tuple[object, Any]], *, namespace: str = "", stacklevel: int = 3) -> dict[str, Any]:
     """The settings that `pairs` name, by their new names, checked and converted.
 
     Args:
@@ -36,55 +36,53 @@ def collect(
         ImproperlyConfigured: for unknown names, wrong values, and two names of one setting that disagree; one
             line for each.
     """
-    prefix = _prefix(namespace)
-    values: dict[str, Any] = {}
-    written: dict[str, str] = {}
-    renames: dict[str, str] = {}
-    faults: list[str] = []
+    found = _Found(prefix=f"{namespace.rstrip('_')}_" if namespace else "")
     for name, value in pairs:
+        found.take(name, value)
+    if found.faults:
+        raise ImproperlyConfigured("\n".join(found.faults))
+    if found.renames:
+        listing = ", ".join(f"{old} → {new}" for old, new in sorted(found.renames.items()))
+        warnings.warn(f"old names of settings, please rename: {listing}", OldSettingNameWarning, stacklevel=stacklevel)
+    return found.values
+
+
+class _Found:
+    """What was found so far."""
+
+    def __init__(self, prefix: str) -> None:
+        self.values: dict[str, Any] = {}
+        self.faults: list[str] = []
+        self.renames: dict[str, str] = {}
+        self._prefix = prefix
+        self._written: dict[str, str] = {}
+
+    def take(self, name: object, value: Any) -> None:
+        """Add one pair."""
         if not isinstance(name, str):
-            faults.append(f"names of settings are text, not {name!r}")
-            continue
-        if not name.startswith(prefix):
-            continue
-        found = _find(name, prefix)
-        if found is None:
-            faults.append(complaint(name, prefix=prefix))
-            continue
-        new = found.row.name
+            self.faults.append(f"names of settings are text, not {name!r}")
+            return
+        if not name.startswith(self._prefix):
+            return
+        # In a namespace new names come first: with CELERY, CELERY_TASK_SERIALIZER is the right name, not an old one.
+        row = TABLE.get(name.removeprefix(self._prefix).lower()) if self._prefix else TABLE.get(name)
+        is_old = row is None
+        row = row or find(name)
+        if row is None:
+            self.faults.append(complaint(name, prefix=self._prefix))
+            return
         try:
-            converted = convert(found.row, value)
+            self._keep(row, name, convert(row, value))
         except ImproperlyConfigured as error:
-            faults.append(str(error))
-            continue
-        if new in values and values[new] != converted:
-            faults.append(_disagreement(new, (written[new], values[new]), (name, converted)))
-        if found.is_old:
-            renames[name] = prefix + new.upper() if prefix.isupper() else prefix + new
-        values[new] = converted
-        written[new] = name
-    if faults:
-        raise ImproperlyConfigured("\n".join(faults))
-    if renames:
-        listing = ", ".join(f"{old} → {new}" for old, new in sorted(renames.items()))
-        warnings.warn(
-            f"old names of settings, please rename: {listing}", OldSettingNameWarning, stacklevel=stacklevel
-        )
-    return values
+            self.faults.append(str(error))
+        else:
+            if is_old:
+                self.renames[name] = self._prefix + (row.name.upper() if self._prefix.isupper() else row.name)
 
-
-def _prefix(namespace: str) -> str:
-    return f"{namespace.rstrip('_')}_" if namespace else ""
-
-
-def _find(name: str, prefix: str) -> Found | None:
-    if not prefix:
-        return find(name)
-    row = TABLE.get(name.removeprefix(prefix).lower())
-    # An old name may begin with the namespace's letters, as CELERY_ACKS_LATE does.
-    return Found(row, is_old=False) if row is not None else find(name)
-
-
-def _disagreement(new: str, first: tuple[str, Any], second: tuple[str, Any]) -> str:
-    shown = " and ".join(f"{name!r} is {censor(new, value)!r}" for name, value in (first, second))
-    return f"two names of the setting {new!r} disagree: {shown}; keep one"
+    def _keep(self, row: SettingInfo, name: str, value: Any) -> None:
+        if row.name in self.values and self.values[row.name] != value:
+            pairs = ((self._written[row.name], self.values[row.name]), (name, value))
+            shown = " and ".join(f"{each!r} is {censor(row.name, kept)!r}" for each, kept in pairs)
+            raise ImproperlyConfigured(f"two names of the setting {row.name!r} disagree: {shown}; keep one")
+        self.values[row.name] = value
+        self._written[row.name] = name

@@ -11,7 +11,7 @@ import math
 import os
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta, tzinfo
 from typing import Any, Final, Literal
 
@@ -38,23 +38,35 @@ def convert(row: SettingInfo, value: Any) -> Any:
         ImproperlyConfigured: with the setting's name, the value (unless it is a secret) and what is expected.
     """
     plain = _simplified(row, value)
-    options = _alternatives(row.type)
-    for attempt in (_fit, _parse) if isinstance(plain, str) else (_fit,):
-        for option in options:
-            try:
-                fitted = attempt(option, plain)
-            except _MismatchError:
-                continue
-            return _checked(row, fitted, value)
-    raise _refusal(row, value, expected(row))
+    instead = row.refused.get(plain) if isinstance(plain, str | int) else None
+    if instead is not None:
+        raise ImproperlyConfigured(f"setting {row.name!r} is {plain!r}: {instead}")
+    try:
+        fitted = _fit(row.type, plain)
+    except _MismatchError:
+        try:
+            fitted = _parse(row.type, plain)
+        except _MismatchError:
+            raise _refusal(row, value, expected(row)) from None
+    return _checked(row, fitted, value)
+
+
+def accepts(row: SettingInfo, value: Any) -> bool:
+    """Whether `convert` takes this value."""
+    try:
+        convert(row, value)
+    except ImproperlyConfigured:
+        return False
+    return True
 
 
 def expected(row: SettingInfo) -> str:
     """What may be written for a setting, in words: `a number of seconds above 0, or None`."""
-    options = [option for option in _alternatives(row.type) if option is not types.NoneType]
-    words = " or ".join(dict.fromkeys(_words(option, row.unit) for option in options))
+    alternatives = _alternatives(row.type)
+    options = [option for option in alternatives if option is not types.NoneType]
+    words = row.expects or " or ".join(dict.fromkeys(_words(option, row.unit) for option in options))
     words += _range_words(row)
-    return f"{words}, or None" if len(options) < len(_alternatives(row.type)) else words
+    return f"{words}, or None" if len(options) < len(alternatives) else words
 
 
 def _simplified(row: SettingInfo, value: Any) -> Any:
@@ -78,14 +90,26 @@ def _alternatives(hint: Any) -> tuple[Any, ...]:
     return typing.get_args(hint) if is_union else (hint,)
 
 
-def _fit(option: Any, value: Any) -> Any:
-    """`value` if it is an `option`, by type and without reading text."""
-    origin = typing.get_origin(option) or option
+def _fit(hint: Any, value: Any) -> Any:
+    """`value` if it is a `hint`, by type and without reading text."""
+    alternatives = _alternatives(hint)
+    if len(alternatives) > 1:
+        return _first(_fit, alternatives, value)
+    origin = typing.get_origin(hint) or hint
     fit = _FITS.get(origin)
     if fit is not None:
-        return fit(option, value)
-    if option is Any or (isinstance(origin, type) and isinstance(value, origin)):
+        return fit(hint, value)
+    if hint is Any or (isinstance(origin, type) and isinstance(value, origin)):
         return value
+    raise _MismatchError
+
+
+def _first(read: Callable[[Any, Any], Any], alternatives: tuple[Any, ...], value: Any) -> Any:
+    for alternative in alternatives:
+        try:
+            return read(alternative, value)
+        except _MismatchError:
+            continue
     raise _MismatchError
 
 
@@ -117,7 +141,7 @@ def _fit_literal(option: Any, value: Any) -> Any:
     raise _MismatchError
 
 
-def _fit_tuple(option: Any, value: Any) -> tuple[Any, ...]:
+def _fit_sequence(option: Any, value: Any) -> tuple[Any, ...]:
     if isinstance(value, set | frozenset):
         value = sorted(value, key=str)  # the same order in every process
     if not isinstance(value, list | tuple):
@@ -144,45 +168,74 @@ _FITS: Final[dict[Any, Callable[[Any, Any], Any]]] = {
     int: _fit_int,
     float: _fit_float,
     Literal: _fit_literal,
-    tuple: _fit_tuple,
+    Sequence: _fit_sequence,
     dict: _fit_dict,
     Callable: _fit_callable,
 }
 
 
-def _parse(option: Any, text: str) -> Any:
-    """Read `option` from text, as environment variables and command lines have it."""
-    word = text.strip().lower()
-    origin = typing.get_origin(option) or option
-    if option is types.NoneType and word in _NONE:
-        return None
-    if option is bool and word in _TRUE | _FALSE:
-        return word in _TRUE
-    if option is int or option is float:
-        try:
-            return _fit(option, option(text))
-        except ValueError:
-            raise _MismatchError from None
-    if origin is Literal:
-        return next((each for each in typing.get_args(option) if str(each) == text), None) or _no()
-    if origin is tuple:
-        return _fit(option, [part.strip() for part in text.split(",") if part.strip()])
-    if origin is dict and word.startswith("{"):
-        return _fit(option, _json(text))
+def _parse(hint: Any, text: Any) -> Any:
+    """Read a `hint` from text, as environment variables and command lines have it."""
+    if not isinstance(text, str):
+        raise _MismatchError
+    alternatives = _alternatives(hint)
+    if len(alternatives) > 1:
+        return _first(_parse, alternatives, text)
+    parse = _PARSERS.get(typing.get_origin(hint) or hint)
+    if parse is None:
+        raise _MismatchError
+    return _fit(hint, parse(hint, text.strip()))
+
+
+def _parse_none(_hint: Any, text: str) -> None:
+    if text.lower() not in _NONE:
+        raise _MismatchError
+
+
+def _parse_bool(_hint: Any, text: str) -> bool:
+    if text.lower() in _TRUE:
+        return True
+    if text.lower() in _FALSE:
+        return False
     raise _MismatchError
 
 
-def _no() -> typing.NoReturn:
+def _parse_number(hint: Any, text: str) -> Any:
+    try:
+        return hint(text)
+    except ValueError:
+        raise _MismatchError from None
+
+
+def _parse_literal(hint: Any, text: str) -> Any:
+    for choice in typing.get_args(hint):
+        if str(choice) == text:
+            return choice
     raise _MismatchError
 
 
-def _json(text: str) -> Any:
+def _parse_sequence(_hint: Any, text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _parse_dict(_hint: Any, text: str) -> Any:
     import json  # noqa: PLC0415 - rarely needed
 
     try:
         return json.loads(text)
     except ValueError:
         raise _MismatchError from None
+
+
+_PARSERS: Final[dict[Any, Callable[[Any, str], Any]]] = {
+    types.NoneType: _parse_none,
+    bool: _parse_bool,
+    int: _parse_number,
+    float: _parse_number,
+    Literal: _parse_literal,
+    Sequence: _parse_sequence,
+    dict: _parse_dict,
+}
 
 
 def _checked(row: SettingInfo, value: Any, written: Any) -> Any:
@@ -207,9 +260,7 @@ def _refusal(row: SettingInfo, value: Any, wanted: str) -> ImproperlyConfigured:
     shown = repr(censor(row.name, value))
     if len(shown) > 200:
         shown = f"{shown[:200]}..."
-    return ImproperlyConfigured(
-        f"setting {row.name!r} is {shown} ({type(value).__name__}): expected {wanted}"
-    )
+    return ImproperlyConfigured(f"setting {row.name!r} is {shown} ({type(value).__name__}): expected {wanted}")
 
 
 _UNIT_WORDS: Final = {"s": " of seconds", "ms": " of milliseconds", "bytes": " of bytes", "KiB": " of KiB"}
@@ -231,7 +282,7 @@ def _words(option: Any, unit: str) -> str:
     if origin is Literal:
         choices = [repr(choice) for choice in typing.get_args(option)]
         return f"one of {', '.join(choices)}" if len(choices) > 1 else choices[0]
-    if origin is tuple:
+    if origin is Sequence:
         item = typing.get_args(option)[0]
         return "a list of text" if item is str else "a list"
     if origin is dict:

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from celeriac.config.checks import time_zone
 from celeriac.config.table import Section, setting
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 class GeneralSettings(Section, title="General"):
     """What concerns clients and workers alike."""
 
-    accept_content: tuple[str, ...] = setting(
+    accept_content: Sequence[str] = setting(
         ("json",),
         "Serializers (names or MIME types) that messages may have; others are refused. Admit pickle only "
         "where every producer is trusted.",
         old=("CELERY_ACCEPT_CONTENT",),
     )
-    result_accept_content: tuple[str, ...] | None = setting(
+    result_accept_content: Sequence[str] | None = setting(
         None, "The same for results; None: as `accept_content`.", old=("RESULT_ACCEPT_CONTENT",)
     )
     enable_utc: bool = setting(
@@ -30,9 +35,7 @@ class GeneralSettings(Section, title="General"):
         old=("CELERY_TIMEZONE",),
         check=time_zone,
     )
-    imports: tuple[str, ...] = setting(
-        (), "Modules that a worker imports at its start.", old=("CELERY_IMPORTS",)
-    )
-    include: tuple[str, ...] = setting(
+    imports: Sequence[str] = setting((), "Modules that a worker imports at its start.", old=("CELERY_IMPORTS",))
+    include: Sequence[str] = setting(
         (), "More modules to import; the app's `include=` and `-I` add to these.", old=("CELERY_INCLUDE",)
     )

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from celeriac.config.collect import collect
+from celeriac.config.convert import accepts
 from celeriac.config.schema import find, resembles_a_setting
 from celeriac.config.settings import Settings
 from celeriac.exceptions import ImproperlyConfigured
@@ -51,17 +52,15 @@ def load_settings(source: object, *, namespace: str | None = None) -> dict[str, 
         >>> load_settings({"CELERY_TASK_SERIALIZER": "yaml", "DEBUG": True}, namespace="CELERY")
         {'task_serializer': 'yaml'}
     """
-    named = f"in {source!r}: " if isinstance(source, str) else ""
     found = _imported(source) if isinstance(source, str) else source
     try:
         return collect(_pairs(found, namespace or ""), namespace=namespace or "", stacklevel=3)
     except ImproperlyConfigured as error:
-        raise ImproperlyConfigured(f"{named}{error}") from None
+        where = source if isinstance(source, str) else getattr(source, "__name__", None)
+        raise ImproperlyConfigured(f"in {where}: {error}" if where else str(error)) from None
 
 
-def load_settings_from_envvar(
-    variable: str, *, silent: bool = False, namespace: str | None = None
-) -> dict[str, Any]:
+def load_settings_from_envvar(variable: str, *, silent: bool = False, namespace: str | None = None) -> dict[str, Any]:
     """`load_settings` of the name that an environment variable holds.
 
     Raises:
@@ -136,15 +135,22 @@ def _attributes(source: object, namespace: str) -> Iterator[tuple[str, Any]]:
         if namespace:
             if name.startswith(namespace):
                 yield name, getattr(source, name)
-        elif find(name) is not None:
+        elif (row := find(name)) is not None:
             value = getattr(source, name)
-            # `include` may be a function that the module imported, `imports` a module
-            if not isinstance(value, types.ModuleType | types.FunctionType | types.MethodType):
+            if not _is_passerby(value) or accepts(row, value):
                 yield name, value
         elif resembles_a_setting(name):
             value = getattr(source, name)
-            if not callable(value) and not isinstance(value, types.ModuleType):
+            if not _is_passerby(value):
                 yield name, value
+
+
+def _is_passerby(value: object) -> bool:
+    """Whether a name that looks like a setting's may belong to something imported or defined beside the settings.
+
+    As in `from django.utils import timezone`.
+    """
+    return callable(value) or isinstance(value, types.ModuleType)
 
 
 def _imported(name: str) -> object:
@@ -179,9 +185,7 @@ def _module(path: str, name: str) -> types.ModuleType:
             f"can not load settings from {name!r}: there is no module {error.name!r} on the path{hint}"
         ) from None
     except (ValueError, TypeError):
-        raise ImproperlyConfigured(
-            f"can not load settings from {name!r}: it is not the name of a module"
-        ) from None
+        raise ImproperlyConfigured(f"can not load settings from {name!r}: it is not the name of a module") from None
 
 
 def _attribute_of(module: types.ModuleType, path: str, name: str) -> object:
@@ -190,7 +194,5 @@ def _attribute_of(module: types.ModuleType, path: str, name: str) -> object:
         try:
             found = getattr(found, part)
         except AttributeError:
-            raise ImproperlyConfigured(
-                f"can not load settings from {name!r}: there is no {part!r} in it"
-            ) from None
+            raise ImproperlyConfigured(f"can not load settings from {name!r}: there is no {part!r} in it") from None
     return found

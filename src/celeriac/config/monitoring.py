@@ -8,12 +8,8 @@ from celeriac.config.table import Section, setting
 class EventSettings(Section, title="Events"):
     """How events travel to those who watch."""
 
-    event_serializer: str = setting(
-        "json", "Serializer of events.", old=("CELERY_EVENT_SERIALIZER",), later="events"
-    )
-    event_exchange: str = setting(
-        "celeryev", "Exchange of events.", old=("CELERY_EVENT_EXCHANGE",), later="events"
-    )
+    event_serializer: str = setting("json", "Serializer of events.", old=("CELERY_EVENT_SERIALIZER",), later="events")
+    event_exchange: str = setting("celeryev", "Exchange of events.", old=("CELERY_EVENT_EXCHANGE",), later="events")
     event_queue_prefix: str = setting(
         "celeryev",
         "Prefix of the queues of those who watch.",
@@ -49,9 +45,7 @@ class EventSettings(Section, title="Events"):
     events_pidfile: str | None = setting(None, "File that holds the process id.", unit="path", later="events")
     events_uid: str | int | None = setting(None, "User to run as.", later="daemons")
     events_gid: str | int | None = setting(None, "Group to run as.", later="daemons")
-    events_umask: str | int | None = setting(
-        None, "Mask of the mode of new files, octal as text.", later="daemons"
-    )
+    events_umask: str | int | None = setting(None, "Mask of the mode of new files, octal as text.", later="daemons")
     events_executable: str | None = setting(
         None, "Python that runs the camera in the background.", unit="path", later="daemons"
     )

@@ -44,9 +44,7 @@ class ResultSettings(Section, title="Results"):
     result_compression: str | None = setting(
         None, "Compression of results; as `task_compression`.", old=("CELERY_RESULT_COMPRESSION",)
     )
-    override_backends: dict[str, str] = setting(
-        {}, "More result backends: `{scheme: 'module:Class'}`.", later="stores"
-    )
+    override_backends: dict[str, str] = setting({}, "More result backends: `{scheme: 'module:Class'}`.", later="stores")
     result_persistent: bool | None = setting(
         None,
         "Results sent as messages (rpc://) are durable.",

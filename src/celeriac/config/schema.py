@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from celeriac.config.beat import BeatSettings
 from celeriac.config.broker import BrokerSettings
@@ -55,18 +55,9 @@ TABLE: Final[Mapping[str, SettingInfo]] = MappingProxyType(
 )
 
 #: Celery's upper-case names, those that only its documentation has included.
-OLD_NAMES: Final[Mapping[str, str]] = MappingProxyType(
-    {old: row.name for row in TABLE.values() for old in row.old}
-)
+OLD_NAMES: Final[Mapping[str, str]] = MappingProxyType({old: row.name for row in TABLE.values() for old in row.old})
 
 _OLD_PREFIX: Final = "CELERY_"
-
-
-class Found(NamedTuple):
-    """A row by a name that somebody wrote; `is_old` if the name should be replaced."""
-
-    row: SettingInfo
-    is_old: bool
 
 
 def setting_table() -> tuple[SettingInfo, ...]:
@@ -74,17 +65,16 @@ def setting_table() -> tuple[SettingInfo, ...]:
     return tuple(TABLE.values())
 
 
-def find(name: str) -> Found | None:
+def find(name: str) -> SettingInfo | None:
     """The row of a new name, an old name, or `CELERY_` and a new name in upper case, if there is one."""
     row = TABLE.get(name)
     if row is not None:
-        return Found(row, is_old=False)
+        return row
     new = OLD_NAMES.get(name)
     if new is None and name.startswith(_OLD_PREFIX) and name.isupper():
         # Names that Celery reads with namespace="CELERY" only, and ignores in silence without it.
         new = name.removeprefix(_OLD_PREFIX).lower()
-    row = TABLE.get(new) if new is not None else None
-    return Found(row, is_old=True) if row is not None else None
+    return TABLE.get(new) if new is not None else None
 
 
 def complaint(name: str, *, prefix: str = "") -> str:
@@ -94,7 +84,7 @@ def complaint(name: str, *, prefix: str = "") -> str:
         name: as it was written.
         prefix: the namespace's prefix, `CELERY_`; suggestions bear it as well.
     """
-    reason = reason_without(name)
+    reason = reason_without(name.removeprefix(prefix))
     if reason is not None:
         return f"setting {name!r}: {reason}"
     return f"unknown setting {name!r}: {_cure(name, prefix)}"
@@ -103,13 +93,9 @@ def complaint(name: str, *, prefix: str = "") -> str:
 def _cure(name: str, prefix: str) -> str:
     plain = name.removeprefix(prefix)
     if prefix:
-        guesses = [
-            prefix + (near.upper() if prefix.isupper() else near) for near in nearest(plain.lower(), TABLE)
-        ]
+        guesses = [prefix + (near.upper() if prefix.isupper() else near) for near in nearest(plain.lower(), TABLE)]
     elif name.isupper():
-        guesses = [
-            OLD_NAMES.get(near, near) for near in nearest(name, [*OLD_NAMES, *map(_with_prefix, TABLE)])
-        ]
+        guesses = [OLD_NAMES.get(near, near) for near in nearest(name, [*OLD_NAMES, *map(_with_prefix, TABLE)])]
         guesses = list(dict.fromkeys(guess.removeprefix(_OLD_PREFIX).lower() for guess in guesses))
     else:
         guesses = nearest(name, TABLE)

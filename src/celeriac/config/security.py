@@ -24,6 +24,4 @@ class SecuritySettings(Section, title="Security"):
         old=("CELERY_SECURITY_CERT_STORE",),
         later="security",
     )
-    security_digest: str = setting(
-        "sha256", "Hash of signatures.", old=("CELERY_SECURITY_DIGEST",), later="security"
-    )
+    security_digest: str = setting("sha256", "Hash of signatures.", old=("CELERY_SECURITY_DIGEST",), later="security")

@@ -28,7 +28,7 @@ from celeriac.config.task import RoutingSettings, TaskSettings
 from celeriac.config.worker import WorkerLogSettings, WorkerMootSettings, WorkerSettings
 
 if TYPE_CHECKING:
-    from collections.abc import ItemsView, Iterator, KeysView, Mapping, ValuesView
+    from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, ValuesView
 
 # Beside the values in __dict__; no setting begins with an underscore.
 _EXPLICIT: Final = "_explicit"
@@ -75,7 +75,7 @@ class Settings(
 
     def __init__(self, values: Mapping[str, Any] | Settings | None = None, **more: Any) -> None:
         vars(self)[_EXPLICIT] = set[str]()
-        self._write({**_given(values), **more}, stacklevel=4)
+        self._write((_given(values), more), stacklevel=4)
 
     def update(self, *maps: Mapping[str, Any] | Settings, **more: Any) -> None:
         """Set several at once: all of them, or none if one is wrong. Later ones go before earlier ones.
@@ -83,10 +83,7 @@ class Settings(
         Raises:
             ImproperlyConfigured: names every unknown setting and wrong value.
         """
-        merged: dict[str, Any] = {}
-        for values in (*maps, more):
-            merged.update(_given(values))
-        self._write(merged, stacklevel=4)
+        self._write((*map(_given, maps), more), stacklevel=4)
 
     def changed(self) -> dict[str, Any]:
         """What was set explicitly, by new name, in the order of the table."""
@@ -100,8 +97,8 @@ class Settings(
 
     def value_set_for(self, name: str) -> bool:
         """Whether somebody has set this one."""
-        found = find(name)
-        return found is not None and found.row.name in self.changed()
+        row = find(name)
+        return row is not None and row.name in self.changed()
 
     def table(self, censored: bool = True, with_defaults: bool = False) -> dict[str, Any]:
         """What was set, as it may be shown.
@@ -121,13 +118,13 @@ class Settings(
     # -- as a mapping ----------------------------------------------------------------------------------------
 
     def __getitem__(self, name: str) -> Any:
-        found = find(name)
-        if found is None:
+        row = find(name)
+        if row is None:
             raise KeyError(complaint(name))
-        return getattr(self, found.row.name)
+        return getattr(self, row.name)
 
     def __setitem__(self, name: str, value: Any) -> None:
-        self._write({name: value}, stacklevel=4)
+        self._write(({name: value},), stacklevel=4)
 
     def __contains__(self, name: object) -> bool:
         return isinstance(name, str) and find(name) is not None
@@ -140,8 +137,8 @@ class Settings(
 
     def get(self, name: str, default: Any = None) -> Any:
         """The value of a setting, or `default` if there is no setting of this name."""
-        found = find(name)
-        return default if found is None else getattr(self, found.row.name)
+        row = find(name)
+        return default if row is None else getattr(self, row.name)
 
     def keys(self) -> KeysView[str]:
         """The names of all settings."""
@@ -155,6 +152,9 @@ class Settings(
         """All settings with their values."""
         return self._all().items()
 
+    def __copy__(self) -> Settings:
+        return type(self)(self)
+
     def __repr__(self) -> str:
         inner = ", ".join(f"{name}={value!r}" for name, value in self.table().items())
         return f"{type(self).__name__}({inner})"
@@ -164,22 +164,26 @@ class Settings(
     if not TYPE_CHECKING:  # seen by type checkers, these would make any misspelt attribute look right
 
         def __setattr__(self, name: str, value: Any) -> None:
-            self._write({name: value}, stacklevel=4)
+            self._write(({name: value},), stacklevel=4)
 
         def __delattr__(self, name: str) -> None:
+            if name not in TABLE:
+                raise AttributeError(complaint(name), name=name, obj=self)
             self._explicit_names().discard(name)
-            object.__delattr__(self, name)
+            vars(self).pop(name, None)
 
         def __getattr__(self, name: str) -> Any:
-            found = None if name.startswith("_") else find(name)
-            if found is None:
+            row = None if name.startswith("_") else find(name)
+            if row is None:
                 what = f"no attribute {name!r}" if name.startswith("_") else complaint(name)
                 raise AttributeError(what, name=name, obj=self)
-            return getattr(self, found.row.name)
+            return getattr(self, row.name)
 
-    def _write(self, values: Mapping[str, Any], *, stacklevel: int) -> None:
-        converted = collect(values.items(), stacklevel=stacklevel)
-        vars(self).update(converted)
+    def _write(self, maps: Iterable[Mapping[str, Any]], *, stacklevel: int) -> None:
+        converted: dict[str, Any] = {}
+        for values in maps:
+            converted.update(collect(values.items(), stacklevel=stacklevel))
+        vars(self).update(converted)  # only now: all or nothing
         self._explicit_names().update(converted)
 
     def _explicit_names(self) -> set[str]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from celeriac.config.table import Section, setting
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 
 class RedisSettings(Section, title="Result backend: Redis"):
@@ -170,9 +170,7 @@ class DocumentSettings(Section, title="Result backends: MongoDB, Elasticsearch, 
 class CassandraSettings(Section, title="Result backend: Cassandra"):
     """Celery's table in Cassandra or Astra."""
 
-    cassandra_servers: tuple[str, ...] | None = setting(
-        None, "Hosts.", old=("CASSANDRA_SERVERS",), later="stores"
-    )
+    cassandra_servers: Sequence[str] | None = setting(None, "Hosts.", old=("CASSANDRA_SERVERS",), later="stores")
     cassandra_port: int | None = setting(
         None, "Port; None: 9042.", old=("CASSANDRA_PORT",), later="stores", at_least=1, at_most=65535
     )
@@ -210,9 +208,7 @@ class ObjectStoreSettings(Section, title="Result backends: S3, Azure, Google Clo
     """Objects in a bucket or container."""
 
     s3_access_key_id: str | None = setting(None, "Key id.", old=("S3_ACCESS_KEY_ID",), later="stores")
-    s3_secret_access_key: str | None = setting(
-        None, "Secret key.", old=("S3_SECRET_ACCESS_KEY",), later="stores"
-    )
+    s3_secret_access_key: str | None = setting(None, "Secret key.", old=("S3_SECRET_ACCESS_KEY",), later="stores")
     s3_bucket: str | None = setting(None, "Bucket.", old=("S3_BUCKET",), later="stores")
     s3_base_path: str | None = setting(None, "Prefix of the objects.", old=("S3_BASE_PATH",), later="stores")
     s3_endpoint_url: str | None = setting(

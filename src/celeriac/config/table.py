@@ -12,7 +12,7 @@ Knows nothing of values that users set (`settings`), where they come from (`load
 from __future__ import annotations
 
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Literal, NamedTuple, TypeVar, cast
 
 T = TypeVar("T")
@@ -60,7 +60,7 @@ LATER: Final[dict[Later, str]] = {
 }
 
 # The names that annotations of settings may use. The section files import them for type checkers only.
-_TYPE_NAMES: Final[dict[str, Any]] = {"Any": Any, "Callable": Callable, "Literal": Literal}
+_TYPE_NAMES: Final[dict[str, Any]] = {"Any": Any, "Callable": Callable, "Literal": Literal, "Sequence": Sequence}
 
 
 class SettingInfo(NamedTuple):
@@ -82,6 +82,8 @@ class SettingInfo(NamedTuple):
         at_most: the largest number allowed.
         above: numbers must be larger than this.
         aliases: values that stand for others, `{"processes": "prefork"}`.
+        refused: values of Celery's that have no counterpart here, each with what to do instead.
+        expects: what may be written, in words, where the type does not say it well.
         check: called with the converted value; returns it, or raises ValueError with what is expected.
     """
 
@@ -99,6 +101,8 @@ class SettingInfo(NamedTuple):
     at_most: float | None = None
     above: float | None = None
     aliases: Mapping[Any, Any] = {}
+    refused: Mapping[Any, str] = {}
+    expects: str = ""
     check: Callable[[Any], Any] | None = None
 
     @property
@@ -198,6 +202,8 @@ def setting(
     at_most: float | None = None,
     above: float | None = None,
     aliases: Mapping[Any, Any] | None = None,
+    refused: Mapping[Any, str] | None = None,
+    expects: str = "",
     check: Callable[[Any], Any] | None = None,
 ) -> T:
     """Declare one setting in a section; the arguments are the fields of `SettingInfo`.
@@ -206,20 +212,22 @@ def setting(
         For type checkers the default; at run time the row, which `Section` takes apart.
     """
     row = SettingInfo(
-        "",
-        Section,
-        default,
-        doc,
-        unit,
-        old,
-        later,
-        moot,
-        own,
-        since,
-        at_least,
-        at_most,
-        above,
-        aliases or {},
-        check,
+        name="",  # the class that is being made gives it its name, and itself
+        section=Section,
+        default=default,
+        doc=doc,
+        unit=unit,
+        old=old,
+        later=later,
+        moot=moot,
+        own=own,
+        since=since,
+        at_least=at_least,
+        at_most=at_most,
+        above=above,
+        aliases=aliases or {},
+        refused=refused or {},
+        expects=expects,
+        check=check,
     )
     return cast("T", row)

@@ -11,7 +11,7 @@ from celeriac.config.checks import rate
 from celeriac.config.table import Section, setting
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 MIB = 1024 * 1024
 
@@ -27,8 +27,7 @@ class TaskSettings(Section, title="Tasks", intro="Most have an option of the tas
     )
     task_acks_on_failure_or_timeout: bool = setting(
         True,
-        "With late acknowledgement, acknowledge also what failed or timed out. The next two settings go "
-        "first.",
+        "With late acknowledgement, acknowledge also what failed or timed out. The next two settings go first.",
         old=("CELERY_ACKS_ON_FAILURE_OR_TIMEOUT",),
     )
     task_acks_on_failure: bool | None = setting(
@@ -67,8 +66,7 @@ class TaskSettings(Section, title="Tasks", intro="Most have an option of the tas
     )
     task_always_eager: bool = setting(
         False,
-        "`delay` and `apply_async` run the task at once in the caller's process and return an EagerResult. "
-        "For tests.",
+        "`delay` and `apply_async` run the task at once in the caller's process and return an EagerResult. For tests.",
         old=("CELERY_ALWAYS_EAGER", "CELERY_TASK_ALWAYS_EAGER"),
     )
     task_eager_propagates: bool = setting(
@@ -79,7 +77,7 @@ class TaskSettings(Section, title="Tasks", intro="Most have an option of the tas
     task_store_eager_result: bool = setting(
         False, "Store the results of tasks that run eagerly, too.", old=("CELERY_STORE_EAGER_RESULT",)
     )
-    task_annotations: dict[str, dict[str, Any]] | tuple[Any, ...] | None = setting(
+    task_annotations: dict[str, dict[str, Any]] | Sequence[Any] | None = setting(
         None,
         "Overrides attributes of tasks from the configuration: `{name or '*': {attribute: value}}`, or a "
         "list of such dictionaries and of objects with `annotate(task)`.",
@@ -128,7 +126,10 @@ class TaskSettings(Section, title="Tasks", intro="Most have an option of the tas
         128 * MIB, "Largest body after decompression that a worker takes.", unit="bytes", own=True, at_least=1
     )
     task_protocol: Literal[2] = setting(
-        2, "Message protocol of what is sent. Versions 1 and 2 are both read.", old=("CELERY_TASK_PROTOCOL",)
+        2,
+        "Message protocol of what is sent. Versions 1 and 2 are both read.",
+        old=("CELERY_TASK_PROTOCOL",),
+        refused={1: "version 1 is only read here, never sent; every Celery since 4.0 reads version 2"},
     )
     task_publish_retry: bool = setting(
         True,
@@ -178,14 +179,13 @@ class TaskSettings(Section, title="Tasks", intro="Most have an option of the tas
 class RoutingSettings(Section, title="Queues and routing"):
     """Where messages go and with which priority."""
 
-    task_default_queue: str = setting(
-        "celery", "Queue of tasks that name none.", old=("CELERY_DEFAULT_QUEUE",)
-    )
-    task_queues: tuple[str, ...] | dict[str, dict[str, Any]] | None = setting(
+    task_default_queue: str = setting("celery", "Queue of tasks that name none.", old=("CELERY_DEFAULT_QUEUE",))
+    task_queues: Sequence[str] | dict[str, dict[str, Any]] | None = setting(
         None,
         "Names of the queues that a worker without `-Q` consumes from; None: only `task_default_queue`. The "
         "options in a dictionary of `{name: options}` take effect once exchanges and routing are there.",
         old=("CELERY_QUEUES",),
+        expects="names of queues, or a dictionary of options by name (queue objects come with routing)",
     )
     task_default_priority: int | None = setting(
         None,
@@ -197,14 +197,11 @@ class RoutingSettings(Section, title="Queues and routing"):
     task_inherit_parent_priority: bool = setting(
         False, "What a task sends has the priority of that task.", old=("CELERY_INHERIT_PARENT_PRIORITY",)
     )
-    task_routes: dict[Any, str | dict[str, Any]] | tuple[Any, ...] | Callable[..., Any] | str | None = (
-        setting(
-            None,
-            "Which queue a task goes to: `{name or pattern: queue or options}`, a function, or a list of "
-            "those.",
-            old=("CELERY_ROUTES",),
-            later="routing",
-        )
+    task_routes: dict[Any, str | dict[str, Any]] | Sequence[Any] | Callable[..., Any] | str | None = setting(
+        None,
+        "Which queue a task goes to: `{name or pattern: queue or options}`, a function, or a list of those.",
+        old=("CELERY_ROUTES",),
+        later="routing",
     )
     task_create_missing_queues: bool = setting(
         True,

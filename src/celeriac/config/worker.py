@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from celeriac.config.checks import log_level, pool
+from celeriac.config.checks import log_level
 from celeriac.config.table import Section, setting
 
 _NO_BOOTSTEPS = "a Celeriac worker is not put together from exchangeable classes"
@@ -13,13 +13,16 @@ _NO_BOOTSTEPS = "a Celeriac worker is not put together from exchangeable classes
 class WorkerSettings(Section, title="Worker", intro="Options of `celeriac worker` go first."):
     """How a worker runs tasks."""
 
-    worker_pool: str = setting(
+    worker_pool: Literal["prefork", "threads", "asyncio", "solo"] = setting(
         "prefork",
         "Where tasks run that name no executor: 'prefork' (processes), 'threads', 'asyncio', or 'solo' (in "
         "the worker's own process, for debugging).",
         old=("CELERYD_POOL",),
-        aliases={"processes": "prefork", "aio": "asyncio"},
-        check=pool,
+        aliases={"processes": "prefork"},
+        refused={
+            "gevent": "there are no greenlets here; use 'asyncio' (for coroutines) or 'threads'",
+            "eventlet": "there are no greenlets here; use 'asyncio' (for coroutines) or 'threads'",
+        },
     )
     worker_concurrency: int | None = setting(
         None,
@@ -46,8 +49,7 @@ class WorkerSettings(Section, title="Worker", intro="Options of `celeriac worker
     )
     worker_hard_limit_grace: float = setting(
         1.0,
-        "After a hard time limit, how long a thread or coroutine may take to end before its executor is "
-        "replaced.",
+        "After a hard time limit, how long a thread or coroutine may take to end before its executor is replaced.",
         unit="s",
         own=True,
         at_least=0,
@@ -140,9 +142,7 @@ class WorkerSettings(Section, title="Worker", intro="Options of `celeriac worker
     worker_pidfile: str | None = setting(None, "File that holds the worker's process id.", unit="path")
     worker_uid: str | int | None = setting(None, "User to run as.", later="daemons")
     worker_gid: str | int | None = setting(None, "Group to run as.", later="daemons")
-    worker_umask: str | int | None = setting(
-        None, "Mask of the mode of new files, octal as text.", later="daemons"
-    )
+    worker_umask: str | int | None = setting(None, "Mask of the mode of new files, octal as text.", later="daemons")
     worker_executable: str | None = setting(
         None, "Python that runs the worker in the background.", unit="path", later="daemons"
     )
