@@ -2,10 +2,11 @@
 
 Reading never imports anything. A class is looked up in the modules that are imported already, must be a subclass of
 `Exception`, and is else replaced by a `RemoteError` subclass that bears its name. An exception that ends programs
-(`SystemExit`, `KeyboardInterrupt`, `asyncio.CancelledError`) is replaced as well: a stored result must not stop its reader.
+(`SystemExit`, `KeyboardInterrupt`, `asyncio.CancelledError`) is replaced as well: a stored result must not stop its
+reader.
 
-Which module stands on the wire for our own exceptions: the one where a Celery client finds a class of that name, so that
-`except celery.exceptions.NotRegistered` works there. Captured from Celery 5.7 workers:
+Which module stands on the wire for our own exceptions: the one where a Celery client finds a class of that name, so
+that `except celery.exceptions.NotRegistered` works there. As results stored by Celery 5.7 workers have it:
 
 =====================  ==========================================================================================
 `billiard.exceptions`  TimeLimitExceeded, SoftTimeLimitExceeded, WorkerLostError
@@ -94,8 +95,8 @@ def exception_to_meta(exc: BaseException, serializer: str = "json") -> dict[str,
 def exception_from_meta(meta: object) -> Exception:
     """Return the exception that a stored one stands for, ready to be raised.
 
-    Takes what Celery clients take (a text as `exc_message`, no `exc_module`), and more: whatever the form, the answer is an
-    exception and none is raised.
+    Takes what Celery clients take (a text as `exc_message`, no `exc_module`), and more: whatever the form, the answer
+    is an exception and none is raised.
 
     Args:
         meta: the dict that `exception_to_meta` made; a text; or an exception, from a pickled result.
@@ -133,7 +134,7 @@ def _carried(argument: object, serializer: str) -> object:
 def _repr(value: object) -> str:
     try:
         return repr(value)
-    except Exception as error:  # a repr is user code and may raise anything
+    except Exception as error:  # noqa: BLE001 - a repr is user code and may raise anything
         return f"<Unrepresentable {type(value).__qualname__}: {type(error).__name__}>"
 
 
@@ -173,12 +174,13 @@ def _class_attribute(cls: object, name: str) -> object:
 def _rebuild(cls: type[Exception], args: tuple[object, ...]) -> Exception | None:
     """Make an exception of that class with those arguments, or None if the class will not have it."""
     try:
-        exc = cls(*args)
-        if not isinstance(exc, Exception):
+        made: object = cls(*args)
+        if not isinstance(made, Exception):
             return None
+        exc = made
         if not _same(exc.args, args):
             exc.args = args  # its constructor makes a text of them, which it has been already
-    except Exception:  # the constructor is user code; it often wants other arguments than it hands on
+    except Exception:  # noqa: BLE001 - the constructor is user code; it often wants other arguments than it hands on
         return _rebuild_bare(cls, args)
     return exc if _is_printable(exc) else None
 
@@ -188,7 +190,7 @@ def _rebuild_bare(cls: type[Exception], args: tuple[object, ...]) -> Exception |
     try:
         exc = cls.__new__(cls, *args)
         exc.args = args
-    except Exception:  # the same
+    except Exception:  # noqa: BLE001 - the same
         return None
     return exc if _is_printable(exc) else None
 
@@ -197,7 +199,7 @@ def _is_printable(exc: Exception) -> bool:
     try:
         str(exc)
         repr(exc)
-    except Exception:  # a text of attributes that are missing
+    except Exception:  # noqa: BLE001 - a text of attributes that are missing
         return False
     return True
 

@@ -5,9 +5,7 @@ Owns its fields, their order and the mark of compression. Knows nothing of backe
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from celeriac.exceptions import DecodeError, EncodeError
 from celeriac.outcome import ResultRecord
@@ -22,6 +20,10 @@ from celeriac.serialization import (
     find_offender,
 )
 from celeriac.states import EXCEPTION_STATES, FAILURE
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+    from datetime import datetime
 
 __all__ = [
     "decode_meta",
@@ -193,6 +195,6 @@ def _survives_pickle(exc: BaseException) -> bool:
 
     try:
         pickle.loads(pickle.dumps(exc))
-    except Exception:  # reducers and constructors are user code and may raise anything
+    except Exception:  # noqa: BLE001 - reducers and constructors are user code and may raise anything
         return False
     return True

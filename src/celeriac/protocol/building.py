@@ -124,9 +124,7 @@ def task_message(
         b'[[2, 3], {}, {"callbacks": null, "errbacks": null, "chain": null, "chord": null}]'
     """
     template = MessageTemplate(task=task, size_limit=size_limit, **options)
-    return template.message(
-        task_id, args, kwargs, group_index=group_index, argsrepr=argsrepr, kwargsrepr=kwargsrepr
-    )
+    return template.message(task_id, args, kwargs, group_index=group_index, argsrepr=argsrepr, kwargsrepr=kwargsrepr)
 
 
 class MessageTemplate:
@@ -260,27 +258,26 @@ def expiration(expires: datetime, now: datetime | None) -> str:
 
 
 def _common_headers(task: str, options: MessageOptions) -> dict[str, Any]:
-    get = options.get
-    eta, expires = get("eta"), get("expires")
-    stamped, stamps = get("stamped_headers"), get("stamps")
+    eta, expires = options.get("eta"), options.get("expires")
+    stamped, stamps = options.get("stamped_headers"), options.get("stamps")
     return {
         "lang": "py",
         "task": task,
         "id": None,
-        "shadow": get("shadow"),
+        "shadow": options.get("shadow"),
         "eta": format_iso(eta) if eta is not None else None,
         "expires": format_iso(expires) if expires is not None else None,
-        "group": get("group"),
+        "group": options.get("group"),
         "group_index": None,
-        "retries": get("retries", 0),
-        "timelimit": [get("time_limit"), get("soft_time_limit")],
+        "retries": options.get("retries", 0),
+        "timelimit": [options.get("time_limit"), options.get("soft_time_limit")],
         "root_id": None,
-        "parent_id": get("parent_id"),
+        "parent_id": options.get("parent_id"),
         "argsrepr": None,
         "kwargsrepr": None,
-        "origin": get("origin") or process_name(),
-        "ignore_result": get("ignore_result"),
-        "replaced_task_nesting": get("replaced_task_nesting", 0),
+        "origin": options.get("origin") or process_name(),
+        "ignore_result": options.get("ignore_result"),
+        "replaced_task_nesting": options.get("replaced_task_nesting", 0),
         "stamped_headers": list(stamped) if stamped is not None else None,
         "stamps": checked_json(stamps, "stamps") if stamps else {},
     }

@@ -64,13 +64,19 @@ def _plain(value: object, path: str, depth: int) -> Any:
         return {_plain_key(k, path): _plain(v, f"{path}[{k!r}]", depth + 1) for k, v in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(item, f"{path}[{index}]", depth + 1) for index, item in enumerate(value)]
-    for kind in (str, int, float):  # also the members of an IntEnum or StrEnum
-        if isinstance(value, kind):
-            return kind.__new__(kind, value)
+    if isinstance(value, str | int | float):
+        return _without_subclass(value)
     raise EncodeError(f"{path} is of type {type(value).__name__}; it can only be a JSON value: pass text")
 
 
 def _plain_key(key: object, path: str) -> str:
     if isinstance(key, str):
-        return str(key)
+        return str.__str__(key)
     raise EncodeError(f"{path} has the key {key!r}; only text can be a key there")
+
+
+def _without_subclass(value: str | float) -> str | int | float:
+    """Return the value itself, for example of a member of an IntEnum or a StrEnum."""
+    if isinstance(value, str):
+        return str.__str__(value)
+    return int.__int__(value) if isinstance(value, int) else float.__float__(value)

@@ -1,14 +1,13 @@
 """Reads task messages: protocol 2, protocol 1, and the mixture that some senders write.
 
-Takes what a Celery worker takes. What makes a Celery worker die or loop (a missing id, a body of two elements, ...) is an
-`InvalidTaskError` that says what is wrong, so that the message can be kept and the worker goes on.
+Takes what a Celery worker takes. What makes a Celery worker die or loop (a missing id, a body of two elements, ...) is
+an `InvalidTaskError` that says what is wrong, so that the message can be kept and the worker goes on.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
 from datetime import datetime
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -17,6 +16,9 @@ from celeriac.message import OWN_HEADER_PREFIX, Message
 from celeriac.protocol.reprs import safe_repr
 from celeriac.protocol.times import parse_iso
 from celeriac.serialization import decode, decompress
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
 
 #: The headers of protocol 2 with what a missing one means.
 HEADER_DEFAULTS: Final[dict[str, Any]] = {
@@ -113,9 +115,7 @@ def read_invocation(message: Message, *, accept: Collection[str], inflated_size_
     if isinstance(value, dict):
         return _read_object(headers, value)
     if headers.get("task") is None:
-        raise InvalidTaskError(
-            "not a task message: there is no header 'task', and the body is no protocol 1 object"
-        )
+        raise InvalidTaskError("not a task message: there is no header 'task', and the body is no protocol 1 object")
     if not isinstance(value, list | tuple) or len(value) != 3:
         raise InvalidTaskError(
             f"the body of a protocol 2 message must be [args, kwargs, embed], not {safe_repr(value, 100)}"
@@ -300,9 +300,7 @@ def _embed(value: object) -> dict[str, Any]:
     if value is None:
         return {}
     if not isinstance(value, dict):
-        raise InvalidTaskError(
-            f"the third element of the body must be an object, not {safe_repr(value, 100)}"
-        )
+        raise InvalidTaskError(f"the third element of the body must be an object, not {safe_repr(value, 100)}")
     for name in ("callbacks", "errbacks", "chain"):
         signatures = value.get(name)
         if signatures is not None and not _are_signatures(signatures):

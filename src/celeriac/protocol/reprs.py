@@ -200,5 +200,5 @@ def _text_of(value: object) -> str:
         if isinstance(value, Number) and not isinstance(value, Decimal):
             return str(value)
         return repr(value)
-    except Exception as error:  # a repr is user code and may raise anything
+    except Exception as error:  # noqa: BLE001 - a repr is user code and may raise anything
         return f"<Unrepresentable {type(value).__qualname__}: {type(error).__name__}>"

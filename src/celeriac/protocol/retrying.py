@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from datetime import datetime
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from celeriac.exceptions import EncodeError
 from celeriac.message import OWN_HEADER_PREFIX, Message
 from celeriac.protocol.building import PERSISTENT, check_size, expiration
 from celeriac.protocol.plain import checked_args, checked_headers, checked_kwargs
-from celeriac.protocol.reading import Invocation
 from celeriac.protocol.reprs import DEFAULT_MAX_LEVELS, safe_repr
 from celeriac.protocol.times import format_iso
 from celeriac.serialization import Encoded, compress, encode, find_offender
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+
+    from celeriac.protocol.reading import Invocation
 
 #: What a transport noted about one delivery.
 _DELIVERY_PROPERTIES: Final = frozenset({"delivery_info", "delivery_tag", "body_encoding"})
@@ -42,8 +45,8 @@ def retry_message(
 ) -> Message:
     """Return the message that replaces `message` when its task is retried.
 
-    It keeps the id, root, group, links, chord, name to show, limits, custom headers, stamps, priority, reply queue, origin
-    and expiry; its parent is the task itself. A protocol 1 message comes back as protocol 2.
+    It keeps the id, root, group, links, chord, name to show, limits, custom headers, stamps, priority, reply queue,
+    origin and expiry; its parent is the task itself. A protocol 1 message comes back as protocol 2.
 
     Args:
         message: what was received.
@@ -82,9 +85,7 @@ def retry_message(
     fields |= _carried(message.headers or {}, invocation)
     if headers:
         fields |= checked_headers(headers)
-    properties = _properties(
-        message.properties or {}, invocation, expires or invocation.expires, now, priority
-    )
+    properties = _properties(message.properties or {}, invocation, expires or invocation.expires, now, priority)
     mime = (message.headers or {}).get("compression")
     changed = any(part is not None for part in (args, kwargs, serializer, compression))
     if invocation.protocol == 2 and not changed:
@@ -116,9 +117,7 @@ def _update_reprs(
 def _carried(headers: Mapping[str, Any], invocation: Invocation) -> dict[str, Any]:
     """Return the headers beside protocol 2's that the retry keeps: the sender's and our own."""
     carried = {
-        name: value
-        for name, value in invocation.custom.items()
-        if not name.startswith(_DELIVERY_HEADER_PREFIXES)
+        name: value for name, value in invocation.custom.items() if not name.startswith(_DELIVERY_HEADER_PREFIXES)
     }
     carried |= {name: value for name, value in headers.items() if name.startswith(OWN_HEADER_PREFIX)}
     return carried
@@ -155,9 +154,5 @@ def _encode(
     try:
         return encode((new_args, new_kwargs, embed), serializer)
     except EncodeError as error:
-        reason = (
-            find_offender(new_args, serializer, "args")
-            or find_offender(new_kwargs, serializer, "kwargs")
-            or error
-        )
+        reason = find_offender(new_args, serializer, "args") or find_offender(new_kwargs, serializer, "kwargs") or error
         raise EncodeError(f"task {invocation.task!r} can not be retried: {reason}") from error

@@ -6,10 +6,13 @@ A body comes from elsewhere: a few hundred bytes can claim a gigabyte, so nothin
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable
-from typing import Any, Final, NamedTuple, Protocol
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 from celeriac.exceptions import CeleriacError, DecodeError, EncodeError, MessageTooLarge
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 #: What an xz or zstd header may ask for as working memory; the strongest presets need 65 MiB.
 _WORKING_MEMORY: Final = 128 * 1024 * 1024
@@ -38,7 +41,8 @@ def compress(body: bytes, method: str) -> tuple[bytes, str]:
 
     Args:
         body: what to compress.
-        method: `zlib`, `gzip` (the same: a zlib stream, as kombu has it), `bzip2`, `lzma`, `zstd`, `brotli`, or a MIME type.
+        method: `zlib`, `gzip` (the same: a zlib stream, as kombu has it), `bzip2`, `lzma`, `zstd`, `brotli`, or a
+            MIME type.
 
     Returns:
         The compressed body and the MIME type for the header `compression`.
@@ -209,7 +213,7 @@ def _zstandard(error_class: type[CeleriacError]) -> Any:
 
 def _brotli(error_class: type[CeleriacError]) -> Any:
     try:
-        import brotli  # noqa: PLC0415 - an extra
+        brotli = import_module("brotli")  # it has no types
     except ImportError as error:
         raise error_class('brotli compression needs a library: pip install "celeriac[brotli]"') from error
     if not hasattr(brotli.Decompressor, "can_accept_more_data"):  # came with the bound on what is inflated

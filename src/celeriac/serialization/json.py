@@ -11,13 +11,15 @@ import binascii
 import json
 import re
 import sys
-from collections.abc import Callable
 from datetime import date, datetime, time
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from celeriac.exceptions import DecodeError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _TYPE_KEY: Final = "__type__"
 _VALUE_KEY: Final = "__value__"

@@ -1,7 +1,7 @@
 """MessagePack as kombu uses it: raw strings off, bytes as bin, no type that only one of the two sides would know.
 
-msgspec would quietly write a set as an array and a datetime as an extension; Celery's peer refuses or misreads those, so
-they are refused here, before they are sent.
+msgspec would quietly write a set as an array and a datetime as an extension; Celery's peer refuses or misreads those,
+so they are refused here, before they are sent.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def _plain(value: object) -> object:
 
 def _plain_key(key: object) -> str | bytes:
     if isinstance(key, str):
-        return str(key)
+        return str.__str__(key)
     if isinstance(key, bytes):
         return bytes(key)
     raise TypeError(f"keys must be text or bytes for msgpack, not {type(key).__name__}")
@@ -62,9 +62,12 @@ def _plain_key(key: object) -> str | bytes:
 def _plain_subclass(value: object) -> object:
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
-    for kind in (str, int, float):  # also the members of an IntEnum or StrEnum
-        if isinstance(value, kind):
-            return kind.__new__(kind, value)
+    if isinstance(value, str):  # also the members of an enumeration that are texts or numbers
+        return str.__str__(value)
+    if isinstance(value, int):
+        return int.__int__(value)
+    if isinstance(value, float):
+        return float.__float__(value)
     if isinstance(value, bytes | bytearray | memoryview):
         return bytes(value)
     raise TypeError(f"Object of type {type(value).__name__} is not msgpack serializable")

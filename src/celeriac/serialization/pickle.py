@@ -1,5 +1,7 @@
-"""Pickle. Reading a pickle runs whatever its sender put there; `celeriac.serialization.decode` lets one in only if it is
-among the accepted content types, which it is not by default.
+"""Pickle, for those who trust all their senders.
+
+Reading a pickle runs whatever its sender put there; `celeriac.serialization.decode` lets one in only if it is among the
+accepted content types, which it is not by default.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ def encode_pickle(value: object) -> bytes:
 
     try:
         return pickle.dumps(value, protocol=_PROTOCOL)
-    except Exception as error:  # reducers are user code and may raise anything
+    except Exception as error:
         raise TypeError(f"not picklable: {type(error).__name__}: {error}") from error
 
 
@@ -36,5 +38,5 @@ def decode_pickle(body: bytes) -> Any:
 
     try:
         return pickle.loads(body)
-    except Exception as error:  # constructors are user code and may raise anything
+    except Exception as error:
         raise DecodeError(f"the body can not be unpickled: {type(error).__name__}: {error}") from error

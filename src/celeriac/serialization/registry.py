@@ -37,9 +37,7 @@ _BY_NAME: Final[dict[str, Codec]] = {}
 _BY_CONTENT_TYPE: Final[dict[str, Codec]] = {}
 
 
-def register(
-    name: str, encode: Encoder, decode: Decoder, content_type: str, content_encoding: str = "utf-8"
-) -> None:
+def register(name: str, encode: Encoder, decode: Decoder, content_type: str, content_encoding: str = "utf-8") -> None:
     """Add a serialiser, or replace the one of that name.
 
     Args:
@@ -119,7 +117,7 @@ def encode_with(codec: Codec, value: object) -> bytes:
         raise EncodeError(
             f"a value contains itself or is nested too deeply for {codec.name}: send plain data"
         ) from error
-    except Exception as error:  # hooks such as __json__ are user code and may raise anything
+    except Exception as error:
         raise EncodeError(f"{type(error).__name__}: {error}") from error
 
 
