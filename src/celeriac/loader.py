@@ -218,7 +218,9 @@ class _Search:
 
     def _no_member(self, owner: object, name: str) -> AppNotFound:
         if not isinstance(owner, ModuleType):
-            return self._not_found(f"A {type(owner).__qualname__} has no attribute {name!r}.", "Name the app itself.")
+            return self._not_found(
+                f"The {type(owner).__qualname__} before it has no attribute {name!r}.", "Name the app itself."
+            )
         module = owner.__name__
         looked = f"Looked for {name!r} in {module} ({_place(owner)}): there is no such attribute or submodule."
         if name == "py":
@@ -270,7 +272,11 @@ def _is_machinery(filename: str) -> bool:
 
 
 def _is_installed(filename: str) -> bool:
-    return "site-packages" in filename or filename.startswith(str(Path(importlib.__file__).parents[1]))
+    return (
+        "site-packages" in filename
+        or "dist-packages" in filename
+        or filename.startswith(str(Path(importlib.__file__).parents[1]))
+    )
 
 
 def _place(module: ModuleType) -> str:
