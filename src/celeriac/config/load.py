@@ -1,6 +1,6 @@
 """Where settings come from: objects, modules, dictionaries, names of those, and the environment.
 
-Later sources go before earlier ones: defaults, the config source, the environment, what the program sets on
+Later sources take precedence: defaults, the config source, the environment, what the program sets on
 the app (constructor and `app.conf`), the command line.
 """
 
@@ -104,7 +104,7 @@ def build_settings(
         source: as for `load_settings`; None: no configuration.
         namespace: as for `load_settings`.
         environ: instead of `os.environ`.
-        assigned: what the program sets itself; goes before the environment.
+        assigned: what the program sets itself; takes precedence over the environment.
     """
     settings = Settings()
     if source is not None:
@@ -174,6 +174,8 @@ def _imported(name: str) -> object:
 
 
 def _module(path: str, name: str) -> types.ModuleType:
+    if not path or path.startswith("."):
+        raise ImproperlyConfigured(f"can not load settings from {name!r}: it is not the full name of a module")
     try:
         return importlib.import_module(path)
     except ModuleNotFoundError as error:
@@ -184,8 +186,6 @@ def _module(path: str, name: str) -> types.ModuleType:
         raise ImproperlyConfigured(
             f"can not load settings from {name!r}: there is no module {error.name!r} on the path{hint}"
         ) from None
-    except (ValueError, TypeError):
-        raise ImproperlyConfigured(f"can not load settings from {name!r}: it is not the name of a module") from None
 
 
 def _attribute_of(module: types.ModuleType, path: str, name: str) -> object:

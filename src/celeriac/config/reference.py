@@ -30,7 +30,7 @@ app.config_from_object("proj.celeryconfig")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 ```
 
-Where a setting has several sources, later ones go before earlier ones:
+Where a setting has several sources, later ones take precedence:
 
 1. the defaults on this page
 2. the config source

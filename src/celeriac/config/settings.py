@@ -62,7 +62,7 @@ class Settings(
 
     Args:
         values: settings by name.
-        **more: more of them; they go before `values`.
+        **more: more of them; they take precedence over `values`.
 
     Example:
         >>> settings = Settings(task_time_limit=30)
@@ -78,7 +78,7 @@ class Settings(
         self._write((_given(values), more), stacklevel=4)
 
     def update(self, *maps: Mapping[str, Any] | Settings, **more: Any) -> None:
-        """Set several at once: all of them, or none if one is wrong. Later ones go before earlier ones.
+        """Set several at once: all of them, or none if one is wrong. Later ones take precedence.
 
         Raises:
             ImproperlyConfigured: names every unknown setting and wrong value.

@@ -17,11 +17,11 @@ class RedisSettings(Section, title="Result backend: Redis"):
     """Parts of the URL and options of the connection; the URL is the better place for most."""
 
     redis_host: str | None = setting(
-        None, "Goes before the host in the URL.", old=("CELERY_REDIS_HOST",), later="redis"
+        None, "Takes the place of the host in the URL.", old=("CELERY_REDIS_HOST",), later="redis"
     )
     redis_port: int | None = setting(
         None,
-        "Goes before the port in the URL.",
+        "Takes the place of the port in the URL.",
         old=("CELERY_REDIS_PORT",),
         later="redis",
         at_least=1,
@@ -29,16 +29,16 @@ class RedisSettings(Section, title="Result backend: Redis"):
     )
     redis_db: int | None = setting(
         None,
-        "Goes before the database number in the URL.",
+        "Takes the place of the database number in the URL.",
         old=("CELERY_REDIS_DB",),
         later="redis",
         at_least=0,
     )
     redis_username: str | None = setting(
-        None, "Goes before the user in the URL.", old=("CELERY_REDIS_USERNAME",), later="redis"
+        None, "Takes the place of the user in the URL.", old=("CELERY_REDIS_USERNAME",), later="redis"
     )
     redis_password: str | None = setting(
-        None, "Goes before the password in the URL.", old=("CELERY_REDIS_PASSWORD",), later="redis"
+        None, "Takes the place of the password in the URL.", old=("CELERY_REDIS_PASSWORD",), later="redis"
     )
     redis_backend_use_ssl: dict[str, Any] | bool | None = setting(
         None, "TLS: True, or options of the connection.", old=("CELERY_REDIS_BACKEND_USE_SSL",), later="redis"

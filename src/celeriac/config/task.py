@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 MIB = 1024 * 1024
 
 
-class TaskSettings(Section, title="Tasks", intro="Most have an option of the task itself that goes first."):
+class TaskSettings(Section, title="Tasks", intro="An option of the task itself takes precedence."):
     """How tasks run and how they are called."""
 
     task_acks_late: bool = setting(
@@ -27,7 +27,7 @@ class TaskSettings(Section, title="Tasks", intro="Most have an option of the tas
     )
     task_acks_on_failure_or_timeout: bool = setting(
         True,
-        "With late acknowledgement, acknowledge also what failed or timed out. The next two settings go first.",
+        "With late acknowledgement, acknowledge also what failed or timed out. The next two settings take precedence.",
         old=("CELERY_ACKS_ON_FAILURE_OR_TIMEOUT",),
     )
     task_acks_on_failure: bool | None = setting(

@@ -10,7 +10,7 @@ from celeriac.config.table import Section, setting
 _NO_BOOTSTEPS = "a Celeriac worker is not put together from exchangeable classes"
 
 
-class WorkerSettings(Section, title="Worker", intro="Options of `celeriac worker` go first."):
+class WorkerSettings(Section, title="Worker", intro="Options of `celeriac worker` take precedence."):
     """How a worker runs tasks."""
 
     worker_pool: Literal["prefork", "threads", "asyncio", "solo"] = setting(
