@@ -1,0 +1,80 @@
+"""From a result backend URL to a backend."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from celeriac.clock import SYSTEM_CLOCK, Clock
+from celeriac.storage.urls import pick_options, split_url, sqlite_path, third_party
+
+if TYPE_CHECKING:
+    from celeriac.backends.base import Backend
+    from celeriac.brokers.base import Broker
+
+_SETTING: Final = "result_backend"
+_SQLITE_OPTIONS: Final = frozenset({"busy_timeout"})
+
+
+def open_backend(
+    url: str | None,
+    *,
+    broker: Broker | None = None,
+    options: Mapping[str, Any] | None = None,
+    clock: Clock = SYSTEM_CLOCK,
+) -> Backend:
+    """Make the backend that `url` names. Nothing is opened yet; its first use does that.
+
+    Args:
+        url: `sqlite:///relative.db`, `sqlite:////absolute.db`, `memory://`, `memory://name`, `disabled://`, or a scheme
+            that an installed package registers under the entry point group `celeriac.backends` (a callable that takes
+            URL, options and clock). None for the broker's own store where it has one, else no results.
+        broker: the app's broker.
+        options: transport options. SQLite: `busy_timeout` in seconds.
+        clock: the clock for expiry.
+
+    Raises:
+        ImproperlyConfigured: the URL or an option is wrong.
+    """
+    if url is None:
+        return _beside(broker, clock)
+    scheme, rest = split_url(url, _SETTING)
+    if scheme == "sqlite":
+        from celeriac.backends.sqlite import SQLiteBackend  # noqa: PLC0415 - start-up time: sqlite3 only where it is used
+
+        path = sqlite_path(url, rest, _SETTING)
+        return SQLiteBackend(path, clock=clock, **pick_options(options, _SQLITE_OPTIONS, url))
+    if scheme == "memory":
+        from celeriac.backends.memory import MemoryBackend  # noqa: PLC0415 - as above
+
+        pick_options(options, frozenset(), url)
+        return MemoryBackend(rest.strip("/"), clock=clock)
+    if scheme == "disabled":
+        return _disabled()
+    factory = third_party("celeriac.backends", scheme, _SETTING, ("sqlite", "memory", "disabled"))
+    backend: Backend = factory(url, options, clock)
+    return backend
+
+
+def _beside(broker: Broker | None, clock: Clock) -> Backend:
+    """The backend in the broker's own store, whose results `settle` writes in one step with the rest."""
+    scheme = "" if broker is None else broker.address.partition("://")[0]
+    if scheme == "sqlite":
+        from celeriac.backends.sqlite import SQLiteBackend  # noqa: PLC0415 - as above
+        from celeriac.brokers.sqlite import SQLiteBroker  # noqa: PLC0415 - as above
+
+        if isinstance(broker, SQLiteBroker):
+            return SQLiteBackend(broker.database)
+    if scheme == "memory":
+        from celeriac.backends.memory import MemoryBackend  # noqa: PLC0415 - as above
+        from celeriac.brokers.memory import MemoryBroker  # noqa: PLC0415 - as above
+
+        if isinstance(broker, MemoryBroker):
+            return MemoryBackend(broker.name, clock=clock)
+    return _disabled()
+
+
+def _disabled() -> Backend:
+    from celeriac.backends.disabled import DisabledBackend  # noqa: PLC0415 - as above
+
+    return DisabledBackend()

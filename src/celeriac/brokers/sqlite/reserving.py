@@ -1,0 +1,115 @@
+"""Taking messages: an unlocked look first, then one transaction for the batch."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from celeriac.brokers.sqlite.leasing import Lease, lease_is_alive, prolong_lease
+from celeriac.message import Delivery, Message
+from celeriac.storage.codec import decode_head, decode_history
+from celeriac.storage.sqlite.database import Transaction
+from celeriac.storage.sqlite.statements import load_statements
+
+#: Due messages made ready in one call for each queue: a bound on how long the lock is held.
+PROMOTION_BATCH: Final = 500
+_BEFORE_FIRST_LEVEL: Final = -1
+
+
+class Glance(msgspec.Struct):
+    """What an unlocked look at queues showed: something to take, or when something becomes due (Unix time)."""
+
+    anything: bool
+    next_due: float | None
+
+
+def peek(connection: sqlite3.Connection, queues: Sequence[str], now: float) -> Glance:
+    """Look without a lock. A message that comes right after is announced by a bell."""
+    sql = load_statements("reserve")["peek"]
+    next_due: float | None = None
+    for queue in queues:
+        ready, due = connection.execute(sql, (queue,)).fetchone()
+        if ready or (due is not None and due <= now):
+            return Glance(True, None)
+        if due is not None and (next_due is None or due < next_due):
+            next_due = due
+    return Glance(False, next_due)
+
+
+def take(transaction: Transaction, lease: Lease, queues: Sequence[str], limit: int) -> tuple[list[Delivery], bool]:
+    """Take up to `limit` messages: the lowest level first, queues in the given order inside it.
+
+    Returns:
+        The deliveries, and whether the lease was still alive; if not, it was taken anew.
+    """
+    alive = lease_is_alive(transaction, lease)
+    if not alive:
+        prolong_lease(transaction, lease)
+    for queue in queues:
+        _promote_due(transaction, queue)
+    token = transaction.draw()
+    levels = {queue: _next_level(transaction, queue, _BEFORE_FIRST_LEVEL) for queue in queues}
+    taken: list[Delivery] = []
+    while len(taken) < limit:
+        found = [level for level in levels.values() if level is not None]
+        if not found:
+            break
+        level = min(found)
+        queue = next(queue for queue in queues if levels[queue] == level)
+        wanted = limit - len(taken)
+        got = _take_level(transaction, lease, token, queue, level, wanted)
+        taken.extend(got)
+        if len(got) < wanted:
+            levels[queue] = _next_level(transaction, queue, level)
+    return taken, alive
+
+
+def arm_bells(transaction: Transaction, queues: Sequence[str], port: int, until: float | None, seconds: float) -> None:
+    """Have `port` rung for work in `queues`, unless it comes due only after `until`."""
+    sleeps_until = float("inf") if until is None else until
+    rows = [(queue, port, sleeps_until, transaction.monotonic + seconds) for queue in queues]
+    transaction.executemany(load_statements("reserve")["arm_bell"], rows)
+
+
+def disarm_bells(transaction: Transaction, queues: Sequence[str], port: int) -> None:
+    """This worker has work now: wake others."""
+    rows = [(queue, port) for queue in queues]
+    transaction.executemany(load_statements("reserve")["disarm_bell"], rows)
+
+
+def _promote_due(transaction: Transaction, queue: str) -> None:
+    sql = load_statements("reserve")
+    rows = transaction.execute(sql["due"], (queue, transaction.now, PROMOTION_BATCH)).fetchall()
+    if not rows:
+        return
+    first = transaction.draw(len(rows))
+    transaction.executemany(
+        load_statements("publish")["insert_ready"],
+        [(queue, priority, first + n, message) for n, (_, _, priority, message) in enumerate(rows)],
+    )
+    last_due, last_position, _, _ = rows[-1]
+    transaction.execute(sql["delete_due"], (queue, last_due, last_position))
+
+
+def _next_level(transaction: Transaction, queue: str, after: int) -> int | None:
+    row = transaction.execute(load_statements("reserve")["next_level"], (queue, after)).fetchone()
+    return None if row is None else int(row[0])
+
+
+def _take_level(
+    transaction: Transaction, lease: Lease, token: int, queue: str, level: int, limit: int
+) -> list[Delivery]:
+    sql = load_statements("reserve")
+    rows = transaction.execute(sql["read_level"], (queue, level, limit)).fetchall()
+    last = rows[-1][0]
+    transaction.execute(sql["hold_level"], (lease.id, token, queue, level, last))
+    transaction.execute(sql["clear_level"], (queue, level, last))
+    deliveries: list[Delivery] = []
+    for _, tag, head, body, content_type, content_encoding, history in rows:
+        headers, properties = decode_head(head)
+        message = Message(headers, properties, body, content_type, content_encoding)
+        deliveries.append(Delivery(tag, token, message, queue, level, decode_history(history)))
+    return deliveries

@@ -1,0 +1,144 @@
+"""Writing settlements: the whole batch in the caller's transaction, each one behind its fence."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from celeriac.brokers.sqlite.leasing import Lease
+from celeriac.brokers.sqlite.publishing import (
+    Prepared,
+    content_of,
+    place_messages,
+    prepare_publications,
+    publish_prepared,
+    ring_for_work,
+)
+from celeriac.message import Delivery
+from celeriac.outcome import Acknowledge, Bury, Keep, Requeue, Settlement
+from celeriac.storage.codec import encode_history
+from celeriac.storage.sqlite.database import Transaction
+from celeriac.storage.sqlite.results import store_results
+from celeriac.storage.sqlite.statements import load_statements
+
+
+def settle(transaction: Transaction, lease: Lease, settlements: Sequence[Settlement]) -> list[Settlement]:
+    """Write `settlements`; returns those that were refused."""
+    accepted, single = _acknowledge_in_bulk(transaction, lease, settlements)
+    refused: list[Settlement] = []
+    for settlement in single:
+        if not settlement.fenced:
+            _write_unfenced(transaction, settlement)
+        elif not _write_fenced(transaction, lease, settlement):
+            refused.append(settlement)
+            continue
+        accepted.append(settlement)
+    records = [settlement.result for settlement in accepted if settlement.result is not None]
+    if records:
+        store_results(transaction, records)
+    follow_ups: list[Prepared] = []
+    for settlement in accepted:
+        if settlement.follow_ups:
+            follow_ups.extend(prepare_publications(settlement.follow_ups))
+    publish_prepared(transaction, follow_ups)
+    return refused
+
+
+def mark_started(transaction: Transaction, lease: Lease, deliveries: Sequence[Delivery]) -> list[Delivery]:
+    """Note that they are about to run; returns those that are not held any more."""
+    sql = load_statements("settle")["mark_started"]
+    return [delivery for delivery in deliveries if transaction.execute(sql, _fence(lease, delivery)).rowcount != 1]
+
+
+def give_back(transaction: Transaction, lease: Lease, deliveries: Sequence[Delivery]) -> None:
+    """Put them back to where they were taken from."""
+    sql = load_statements("settle")
+    counts: dict[str, int] = {}
+    for delivery in deliveries:
+        fence = _fence(lease, delivery)
+        if transaction.execute(sql["give_back"], fence).rowcount == 1:
+            transaction.execute(sql["let_go"], fence)
+            counts[delivery.queue] = counts.get(delivery.queue, 0) + 1
+    for queue, count in counts.items():
+        ring_for_work(transaction, queue, count)
+
+
+def _acknowledge_in_bulk(
+    transaction: Transaction, lease: Lease, settlements: Sequence[Settlement]
+) -> tuple[list[Settlement], list[Settlement]]:
+    """Acknowledge all plain acknowledgements at once, if none of them is stale: the path of nearly every batch.
+
+    Returns:
+        Those that are written, and those that are to be looked at one by one.
+    """
+    plain = [s for s in settlements if type(s.action) is Acknowledge and s.fenced]
+    if not plain:
+        return [], list(settlements)
+    sql = load_statements("settle")
+    transaction.execute("SAVEPOINT bulk")
+    released = transaction.executemany(sql["let_go"], [_fence(lease, s.delivery) for s in plain])
+    if released != len(plain):
+        transaction.execute("ROLLBACK TO bulk")
+        return [], list(settlements)
+    transaction.executemany(sql["delete_message"], [(s.delivery.tag,) for s in plain])
+    if len(plain) == len(settlements):
+        return plain, []
+    return plain, [s for s in settlements if not (type(s.action) is Acknowledge and s.fenced)]
+
+
+def _write_fenced(transaction: Transaction, lease: Lease, settlement: Settlement) -> bool:
+    """Change the stored message as the settlement says; False if it is not held by this lease and token."""
+    sql = load_statements("settle")
+    delivery, action = settlement.delivery, settlement.action
+    fence = _fence(lease, delivery)
+    if isinstance(action, Keep):
+        return transaction.execute(sql["is_held"], fence).fetchone() is not None
+    if transaction.execute(sql["let_go"], fence).rowcount != 1:
+        return False
+    match action:
+        case Acknowledge():
+            transaction.execute(sql["delete_message"], (delivery.tag,))
+        case Requeue():
+            _requeue(transaction, delivery, action)
+        case Bury():
+            history = delivery.history if action.loss is None else (*delivery.history, action.loss)
+            row = (transaction.draw(), action.reason, transaction.now, encode_history(history), delivery.tag)
+            transaction.execute(sql["bury"], row)
+            transaction.execute(sql["delete_message"], (delivery.tag,))
+    return True
+
+
+def _requeue(transaction: Transaction, delivery: Delivery, action: Requeue) -> None:
+    sql = load_statements("settle")
+    if action.message is not None:
+        transaction.execute(sql["replace_content"], (*content_of(action.message), delivery.tag))
+    if action.loss is not None:
+        history = encode_history((*delivery.history, action.loss))
+        transaction.execute(sql["set_history"], (history, delivery.tag))
+    tag = int(delivery.tag)
+    place = (delivery.queue, delivery.priority, transaction.draw(), tag, action.not_before)
+    place_messages(transaction, [place])
+
+
+def _write_unfenced(transaction: Transaction, settlement: Settlement) -> None:
+    """The message was acknowledged before its run; a burial has only the delivery to go by."""
+    action, delivery = settlement.action, settlement.delivery
+    if not isinstance(action, Bury):
+        return
+    history = delivery.history if action.loss is None else (*delivery.history, action.loss)
+    content = content_of(delivery.message)
+    transaction.execute(
+        load_statements("settle")["bury_content"],
+        (
+            transaction.draw(),
+            delivery.queue,
+            delivery.priority,
+            action.reason,
+            transaction.now,
+            encode_history(history),
+            *content,
+        ),
+    )
+
+
+def _fence(lease: Lease, delivery: Delivery) -> tuple[int, int | str, int]:
+    return (lease.id, delivery.tag, delivery.token)

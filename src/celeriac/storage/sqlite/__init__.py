@@ -1,0 +1,1 @@
+"""The SQLite file: connections, schema, transactions and wake-ups between processes."""

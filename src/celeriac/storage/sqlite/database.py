@@ -1,0 +1,274 @@
+"""Connections to one SQLite file: a bounded pool, read and write transactions, bounded waits for the lock, forks.
+
+Owns everything about *how* the file is reached. Knows nothing of what is stored in it; `schema` makes the tables.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+import time
+import weakref
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from celeriac.clock import SYSTEM_CLOCK, Clock
+from celeriac.exceptions import ImproperlyConfigured
+from celeriac.storage.sqlite.bell import Ringer
+from celeriac.storage.sqlite.errors import explain, is_busy
+from celeriac.storage.sqlite.schema import prepare
+
+T = TypeVar("T")
+
+#: UPDATE ... RETURNING came with it.
+_OLDEST_SQLITE: Final = (3, 35, 0)
+_IDLE_CONNECTIONS: Final = 4
+#: How long a fork waits for transactions of other threads: longer than any may take.
+_FORK_PATIENCE: Final = 10.0
+#: Pages in the write-ahead log before it is copied into the database (with an fsync). Rows come and go, so a longer log
+#: is copied at far less cost for each: 16 MB measured best.
+_CHECKPOINT_PAGES: Final = 4000
+_LOG_SIZE_LIMIT: Final = 64 * 1024 * 1024
+#: Pauses between tries for the lock. SQLite's own start at 1 ms, which is five transactions of ours.
+_FIRST_PAUSE: Final = 0.0001
+_LONGEST_PAUSE: Final = 0.002
+
+
+class Transaction:
+    """A write transaction: the connection, the time, and the bells to ring once it is committed.
+
+    Attributes:
+        now: Unix time at which the lock was got.
+        monotonic: the monotonic clock at the same moment.
+        rings: (port, payload) pairs to send after the commit.
+    """
+
+    __slots__ = ("connection", "execute", "monotonic", "now", "rings")
+
+    def __init__(self, connection: sqlite3.Connection, clock: Clock) -> None:
+        self.connection = connection
+        self.execute = connection.execute
+        self.now = clock.time()
+        self.monotonic = clock.monotonic()
+        self.rings: list[tuple[int, bytes]] = []
+
+    def executemany(self, sql: str, rows: Iterable[Sequence[Any]]) -> int:
+        """Run `sql` for each row; returns how many rows were changed in all."""
+        return self.connection.executemany(sql, rows).rowcount
+
+    def draw(self, count: int = 1) -> int:
+        """The first of `count` consecutive numbers that nobody has had before."""
+        (last,) = self.execute(
+            "UPDATE counter SET value = value + ? RETURNING value", (count,)
+        ).fetchone()  # fetchone ends the statement too: one row is all there is
+        return int(last) - count + 1
+
+
+class Database:
+    """One file, reached by any thread of any process.
+
+    Args:
+        path: made absolute here, so that a later change of directory does not move it.
+        clock: for leases, due times and expiry; waits for locks use the machine's own.
+        busy_timeout: seconds to wait for another process's transaction before `OperationalError`.
+
+    Raises:
+        ImproperlyConfigured: the SQLite library of this Python is too old.
+    """
+
+    def __init__(self, path: str, *, clock: Clock = SYSTEM_CLOCK, busy_timeout: float = 5.0) -> None:
+        if sqlite3.sqlite_version_info < _OLDEST_SQLITE:
+            raise ImproperlyConfigured(
+                f"this Python has SQLite {sqlite3.sqlite_version}, Celeriac needs 3.35 or later; "
+                "use a newer build of Python or another broker"
+            )
+        self.path = str(Path(path).absolute())
+        self.clock = clock
+        self._busy_timeout = busy_timeout
+        self._idle: list[sqlite3.Connection] = []
+        self._in_use = 0
+        self._free = threading.Condition(threading.Lock())
+        self._pid = os.getpid()
+        self._identity: tuple[int, int] | None = None
+        self._ringer = Ringer()
+        _databases.add(self)
+
+    def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Run `work` on a connection without taking the write lock.
+
+        Raises:
+            OperationalError: see `celeriac.storage.sqlite.errors`.
+        """
+        connection = self._check_out()
+        try:
+            result = self._patiently(lambda: work(connection))
+        except BaseException as exc:
+            self._discard(connection)
+            if isinstance(exc, sqlite3.Error):
+                raise explain(exc, self.path, self._busy_timeout) from exc
+            raise
+        self._check_in(connection)
+        return result
+
+    def write(self, work: Callable[[Transaction], T]) -> T:
+        """Run `work` in a write transaction: all of it is committed, or none. Then ring the bells it collected.
+
+        Raises:
+            OperationalError: see `celeriac.storage.sqlite.errors`.
+        """
+        connection = self._check_out()
+        try:
+            self._patiently(lambda: connection.execute("BEGIN IMMEDIATE"))
+            transaction = Transaction(connection, self.clock)
+            result = work(transaction)
+            connection.execute("COMMIT")
+        except BaseException as exc:
+            self._discard(connection)  # closing rolls back, whatever state it is in
+            if isinstance(exc, sqlite3.Error):
+                raise explain(exc, self.path, self._busy_timeout) from exc
+            raise
+        self._check_in(connection)
+        if transaction.rings:
+            self._ringer.ring(transaction.rings)
+        return result
+
+    def close(self) -> None:
+        """Close the connections that nobody uses at the moment. The next call opens new ones."""
+        with self._free:
+            self._close_idle()
+
+    # -- the pool -------------------------------------------------------------------------------------------------
+
+    def _check_out(self) -> sqlite3.Connection:
+        identity = _identity_of(self.path)
+        with self._free:
+            if self._pid != os.getpid():
+                self._abandon()
+            if identity != self._identity:  # the file was deleted or replaced: ours is no longer the one there
+                self._close_idle()
+                self._identity = identity
+            self._in_use += 1
+            if self._idle:
+                return self._idle.pop()
+        try:
+            return self._connect()
+        except BaseException:
+            self._leave(None)
+            raise
+
+    def _check_in(self, connection: sqlite3.Connection) -> None:
+        self._leave(connection)
+
+    def _discard(self, connection: sqlite3.Connection) -> None:
+        try:
+            connection.close()
+        finally:
+            self._leave(None)
+
+    def _leave(self, connection: sqlite3.Connection | None) -> None:
+        with self._free:
+            self._in_use -= 1
+            if connection is not None:
+                if len(self._idle) < _IDLE_CONNECTIONS:
+                    self._idle.append(connection)
+                else:
+                    connection.close()
+            if not self._in_use:
+                self._free.notify_all()
+
+    def _connect(self) -> sqlite3.Connection:
+        connection: sqlite3.Connection | None = None
+        try:
+            connection = sqlite3.connect(
+                self.path, timeout=0, isolation_level=None, check_same_thread=False, cached_statements=64
+            )
+            opened = connection
+            self._patiently(lambda: prepare(opened, self.path))
+            connection.execute("PRAGMA synchronous = NORMAL")  # a killed process loses nothing, a power cut may
+            connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
+            connection.execute(f"PRAGMA journal_size_limit = {_LOG_SIZE_LIMIT}")
+        except BaseException as exc:
+            if connection is not None:
+                connection.close()
+            if isinstance(exc, sqlite3.Error):
+                raise explain(exc, self.path, self._busy_timeout) from exc
+            raise
+        if self._identity is None:  # it was created just now
+            self._identity = _identity_of(self.path)
+        return connection
+
+    def _close_idle(self) -> None:
+        while self._idle:
+            self._idle.pop().close()
+
+    def _patiently(self, step: Callable[[], T]) -> T:
+        """`step()`, tried again while another connection holds the lock, up to `busy_timeout` seconds."""
+        try:
+            return step()
+        except sqlite3.OperationalError as exc:
+            if not is_busy(exc):
+                raise
+        deadline = time.monotonic() + self._busy_timeout
+        pause = _FIRST_PAUSE
+        while True:
+            jitter = 0.5 + (time.perf_counter_ns() & 1023) / 1024  # or two waiters keep meeting
+            time.sleep(pause * jitter)
+            try:
+                return step()
+            except sqlite3.OperationalError as exc:
+                if not is_busy(exc) or time.monotonic() >= deadline:
+                    raise
+            pause = min(pause * 1.3, _LONGEST_PAUSE)
+
+    # -- forks ----------------------------------------------------------------------------------------------------
+    #
+    # SQLite must not carry a connection across a fork: the child's copy of the library believes in locks that only the
+    # parent has. So no connection is open while the process forks, and both sides open new ones when they need them.
+
+    def before_fork(self) -> None:
+        """Wait for running transactions and close every connection; holds the pool until `after_fork`."""
+        self._free.acquire()
+        self._free.wait_for(lambda: not self._in_use, timeout=_FORK_PATIENCE)
+        self._close_idle()
+
+    def after_fork(self) -> None:
+        """Let the pool go again, in the parent and in the child."""
+        self._free.release()
+
+    def _abandon(self) -> None:
+        """Forget connections that came over by a fork that did not call `before_fork`; closing them would do harm."""
+        _inherited.extend(self._idle)
+        self._idle = []
+        self._in_use = 0
+        self._pid = os.getpid()
+
+
+def _identity_of(path: str) -> tuple[int, int] | None:
+    try:
+        status = os.stat(path)  # noqa: PTH116 - in the path of each publish, and Path.stat takes three times as long
+    except OSError:
+        return None
+    return (status.st_dev, status.st_ino)
+
+
+_databases: weakref.WeakSet[Database] = weakref.WeakSet()
+#: Kept alive so that they are never closed.
+_inherited: list[sqlite3.Connection] = []
+_forking: list[Database] = []
+
+
+def _before_fork() -> None:
+    _forking[:] = list(_databases)
+    for database in _forking:
+        database.before_fork()
+
+
+def _after_fork() -> None:
+    while _forking:
+        _forking.pop().after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork)
