@@ -57,7 +57,7 @@ def _cell(metric: Metric, cell: Cell | None, first: Cell | None) -> str:
     if first is not None and first is not cell and (reference := first.samples.get(metric.key)):
         ratio = _ratio(metric, middle, statistics.median(reference))
         if ratio is not None:
-            text += f" [cyan]{ratio:.1f}x[/]"
+            text += f" [{'green' if ratio >= 1 else 'red'}]{ratio:.1f}x[/]"
     return text
 
 
@@ -71,7 +71,8 @@ def show(console: Console, scenarios: list[Scenario], peers: list[Peer], cells: 
         table = Table(title=scenario.title, title_justify="left", title_style="bold")
         table.add_column("")
         for peer in shown:
-            table.add_column(peer.name, justify="right")
+            scaled = "" if peer.speed == 1 else f"\n[dim]counts x {peer.speed:g}[/]"
+            table.add_column(peer.name + scaled, justify="right")
         first = row.get(peers[0].name)
         for metric in scenario.metrics:
             figures = [_cell(metric, row.get(peer.name), first) for peer in shown]

@@ -57,7 +57,11 @@ def _measure(scenario: Scenario, subject: Subject, cell: report.Cell, console: C
         return
     cell.add(figures)
     line = ", ".join(f"{key} {figure:,.4g}" for key, figure in figures.items())
-    console.print(f"{scenario.name}: {subject.peer.name}: {line}  ({time.monotonic() - began:.0f} s)", highlight=False)
+    console.print(
+        f"{scenario.name}: {subject.peer.name}: {line}  ({time.monotonic() - began:.0f} s)",
+        highlight=False,
+        soft_wrap=True,
+    )
 
 
 def _run_all(scenarios: list[Scenario], subjects: list[Subject], repeat: int, console: Console) -> report.Cells:
