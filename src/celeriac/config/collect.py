@@ -24,13 +24,12 @@ class OldSettingNameWarning(FutureWarning):
     """
 
 
-def collect(pairs: Iterable[tuple[object, Any]], *, namespace: str = "", stacklevel: int = 3) -> dict[str, Any]:
+def collect(pairs: Iterable[tuple[object, Any]], *, namespace: str = "") -> dict[str, Any]:
     """The settings that `pairs` name, by their new names, checked and converted.
 
     Args:
         pairs: names as they were written, with values.
         namespace: with `CELERY`, names look like `CELERY_TASK_SERIALIZER` and others are passed over.
-        stacklevel: whose line the warning about old names points to, as for `warnings.warn`.
 
     Raises:
         ImproperlyConfigured: for unknown names, wrong values, and two names of one setting that disagree; one
@@ -43,8 +42,23 @@ def collect(pairs: Iterable[tuple[object, Any]], *, namespace: str = "", stackle
         raise ImproperlyConfigured("\n".join(found.faults))
     if found.renames:
         listing = ", ".join(f"{old} → {new}" for old, new in sorted(found.renames.items()))
-        warnings.warn(f"old names of settings, please rename: {listing}", OldSettingNameWarning, stacklevel=stacklevel)
+        text = f"old names of settings, please rename: {listing}"
+        warnings.warn(text, OldSettingNameWarning, stacklevel=_levels_to_the_user())
     return found.values
+
+
+def _levels_to_the_user() -> int:
+    """The `stacklevel` for the caller of `collect` that points to the first line outside of this package."""
+    import inspect  # noqa: PLC0415 - start-up time
+
+    package = __name__.partition(".")[0]
+    levels = 1
+    frame = inspect.currentframe()
+    frame = frame.f_back if frame is not None else None
+    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] == package:
+        frame = frame.f_back
+        levels += 1
+    return levels
 
 
 class _Found:

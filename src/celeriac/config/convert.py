@@ -129,7 +129,9 @@ def _fit_int(_option: Any, value: Any) -> int:
 
 def _fit_float(_option: Any, value: Any) -> float:
     # An int stays one: what is set as 30 is shown, and sent in messages, as 30.
-    if isinstance(value, int | float) and not isinstance(value, bool) and not math.isnan(value):
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    if isinstance(value, float) and not math.isnan(value):
         return value
     raise _MismatchError
 
@@ -245,7 +247,7 @@ def _checked(row: SettingInfo, value: Any, written: Any) -> Any:
             row.above is not None and value <= row.above
         )
         too_large = row.at_most is not None and value > row.at_most
-        endless = math.isinf(value) and row.default != value
+        endless = isinstance(value, float) and math.isinf(value) and row.default != value
         if too_small or too_large or endless:
             raise _refusal(row, written, expected(row))
     if row.check is None or value is None:

@@ -54,7 +54,7 @@ def load_settings(source: object, *, namespace: str | None = None) -> dict[str, 
     """
     found = _imported(source) if isinstance(source, str) else source
     try:
-        return collect(_pairs(found, namespace or ""), namespace=namespace or "", stacklevel=3)
+        return collect(_pairs(found, namespace or ""), namespace=namespace or "")
     except ImproperlyConfigured as error:
         where = source if isinstance(source, str) else getattr(source, "__name__", None)
         raise ImproperlyConfigured(f"in {where}: {error}" if where else str(error)) from None

@@ -75,7 +75,7 @@ class Settings(
 
     def __init__(self, values: Mapping[str, Any] | Settings | None = None, **more: Any) -> None:
         vars(self)[_EXPLICIT] = set[str]()
-        self._write((_given(values), more), stacklevel=4)
+        self._write((_given(values), more))
 
     def update(self, *maps: Mapping[str, Any] | Settings, **more: Any) -> None:
         """Set several at once: all of them, or none if one is wrong. Later ones take precedence.
@@ -83,7 +83,7 @@ class Settings(
         Raises:
             ImproperlyConfigured: names every unknown setting and wrong value.
         """
-        self._write((*map(_given, maps), more), stacklevel=4)
+        self._write((*map(_given, maps), more))
 
     def changed(self) -> dict[str, Any]:
         """What was set explicitly, by new name, in the order of the table."""
@@ -124,7 +124,7 @@ class Settings(
         return getattr(self, row.name)
 
     def __setitem__(self, name: str, value: Any) -> None:
-        self._write(({name: value},), stacklevel=4)
+        self._write(({name: value},))
 
     def __contains__(self, name: object) -> bool:
         return isinstance(name, str) and find(name) is not None
@@ -164,7 +164,7 @@ class Settings(
     if not TYPE_CHECKING:  # seen by type checkers, these would make any misspelt attribute look right
 
         def __setattr__(self, name: str, value: Any) -> None:
-            self._write(({name: value},), stacklevel=4)
+            self._write(({name: value},))
 
         def __delattr__(self, name: str) -> None:
             if name not in TABLE:
@@ -179,10 +179,10 @@ class Settings(
                 raise AttributeError(what, name=name, obj=self)
             return getattr(self, row.name)
 
-    def _write(self, maps: Iterable[Mapping[str, Any]], *, stacklevel: int) -> None:
+    def _write(self, maps: Iterable[Mapping[str, Any]]) -> None:
         converted: dict[str, Any] = {}
         for values in maps:
-            converted.update(collect(values.items(), stacklevel=stacklevel))
+            converted.update(collect(values.items()))
         vars(self).update(converted)  # only now: all or nothing
         self._explicit_names().update(converted)
 

@@ -10,6 +10,8 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from celeriac.config.convert import accepts, convert, expected
 from celeriac.config.schema import TABLE
@@ -161,6 +163,32 @@ def test_a_refusal_does_not_show_pages_of_a_value() -> None:
     with pytest.raises(ImproperlyConfigured) as caught:
         convert(TABLE["worker_concurrency"], "x" * 10_000)
     assert len(str(caught.value)) < 400
+
+
+SCALARS = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=20), st.binary(max_size=5), st.timedeltas()
+)
+VALUES = st.recursive(
+    SCALARS,
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=5), inner, max_size=3)),
+    max_leaves=5,
+)
+
+
+@given(name=st.sampled_from(sorted(TABLE)), value=VALUES)
+def test_whatever_is_written_is_kept_or_refused(name: str, value: Any) -> None:
+    row = TABLE[name]
+    if accepts(row, value):
+        kept = convert(row, value)
+        assert convert(row, kept) == kept
+    else:
+        with pytest.raises(ImproperlyConfigured, match=name):
+            convert(row, value)
+
+
+@pytest.mark.parametrize("name", ["task_time_limit", "worker_concurrency", "result_backend_max_retries"])
+def test_numbers_too_large_for_a_float(name: str) -> None:
+    assert convert(TABLE[name], 10**400) == 10**400
 
 
 def test_a_dictionary_is_copied() -> None:

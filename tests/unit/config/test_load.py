@@ -284,6 +284,12 @@ def test_from_an_environment_variable_that_is_not_set(monkeypatch: pytest.Monkey
         load_settings_from_envvar("PROJ_CONFIG")
 
 
+def test_the_warning_about_old_names_points_to_the_users_line() -> None:
+    with pytest.warns(OldSettingNameWarning) as warned:
+        build_settings({"CELERY_ACKS_LATE": True}, environ={})
+    assert warned[0].filename == __file__
+
+
 def test_precedence() -> None:
     source = {"broker_url": "source://", "result_backend": "source://", "task_time_limit": 1, "worker_concurrency": 1}
     settings = build_settings(
