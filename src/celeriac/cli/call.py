@@ -24,6 +24,7 @@ from celeriac.cli.options import Command, JsonValue, Moment, Option
 @click.pass_obj
 def command(
     context: CliContext,
+    /,
     *,
     name: str,
     positional: list[Any] | None,

@@ -17,16 +17,13 @@ EX_CANTCREAT: Final = 73
 
 
 class CommandFailed(click.ClickException):
-    """Ends the command with a text on standard error and an exit code.
+    """Ends the command with a text on standard error and exit code 1; subclasses have other codes.
 
     Args:
         message: shown after `Error: `, or as it is when it has several lines.
-        exit_code: what the process returns.
     """
 
-    def __init__(self, message: str, exit_code: int = EX_FAILURE) -> None:
-        super().__init__(message)
-        self.exit_code = exit_code
+    exit_code = EX_FAILURE
 
     def show(self, file: IO[Any] | None = None) -> None:
         head, newline, rest = self.message.partition("\n")
@@ -35,13 +32,29 @@ class CommandFailed(click.ClickException):
         click.echo(text, file=file, err=file is None)
 
 
+class WronglyUsed(CommandFailed):
+    """What was asked for is not there."""
+
+    exit_code = EX_USAGE
+
+
+class Unavailable(CommandFailed):
+    """The broker or the result store can not be used."""
+
+    exit_code = EX_UNAVAILABLE
+
+
+class CanNotCreate(CommandFailed):
+    """A file can not be made."""
+
+    exit_code = EX_CANTCREAT
+
+
 def as_failure(error: CeleriacError) -> CommandFailed:
     """The failure that tells a user about `error`."""
     from celeriac.loader import AppNotFound  # noqa: PLC0415 - start-up time: it imports the app
 
-    code = EX_FAILURE
+    text = str(error) or type(error).__name__
     if isinstance(error, AppNotFound):
-        code = EX_USAGE
-    elif isinstance(error, OperationalError):
-        code = EX_UNAVAILABLE
-    return CommandFailed(str(error) or type(error).__name__, code)
+        return WronglyUsed(text)
+    return Unavailable(text) if isinstance(error, OperationalError) else CommandFailed(text)

@@ -74,7 +74,7 @@ class LazyGroup(click.Group):
 @click.option("-q", "--quiet", cls=Option, is_flag=True, help="No banner and no remarks.")
 @click.version_option(__version__, prog_name="celeriac", message="%(prog)s %(version)s")
 @click.pass_context
-def cli(ctx: click.Context, workdir: str | None, no_color: bool, **options: Any) -> None:
+def cli(ctx: click.Context, /, workdir: str | None, no_color: bool, **options: Any) -> None:
     """Celeriac, a distributed task queue."""
     from celeriac.cli.context import CliContext  # noqa: PLC0415 - start-up time: it imports the app
 

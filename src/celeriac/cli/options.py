@@ -42,7 +42,11 @@ class Command(click.Command):
             ) from error
 
 
-class CommaList(click.ParamType):
+class OptionType(click.ParamType):  # type: ignore[type-arg, unused-ignore]  # generic in new versions of click only
+    """Base of the types of option values."""
+
+
+class CommaList(OptionType):
     """Names with commas between."""
 
     name = "names"
@@ -54,7 +58,7 @@ class CommaList(click.ParamType):
         return tuple(part.strip() for part in str(value).split(",") if part.strip())
 
 
-class JsonValue(click.ParamType):
+class JsonValue(OptionType):
     """A JSON text of one kind.
 
     Args:
@@ -80,7 +84,7 @@ class JsonValue(click.ParamType):
         return "'[1, 2]'" if self._kind is list else "'{\"x\": 1}'"
 
 
-class Moment(click.ParamType):
+class Moment(OptionType):
     """An ISO 8601 time; with `seconds` also a number of seconds from now."""
 
     name = "time"

@@ -6,7 +6,7 @@ import click
 
 from celeriac import states
 from celeriac.cli.context import CliContext
-from celeriac.cli.exits import EX_USAGE, CommandFailed
+from celeriac.cli.exits import CommandFailed, WronglyUsed
 from celeriac.cli.options import Command, Option
 from celeriac.exceptions import NotRegistered
 from celeriac.exceptions import TimeoutError as ResultTimeout
@@ -44,7 +44,7 @@ def command(context: CliContext, task_id: str, task_name: str | None, traceback:
             raise CommandFailed(f"{result.state}: {type(value).__name__}: {value}")
         click.echo(value if isinstance(value, str) else repr(value))
     except NotRegistered as error:
-        raise CommandFailed(str(error), EX_USAGE) from error
+        raise WronglyUsed(str(error)) from error
     finally:
         app.close()
 

@@ -14,7 +14,7 @@ import msgspec
 from celeriac.app import Celeriac
 
 from celeriac.cli.context import CliContext, require_shared_broker
-from celeriac.cli.exits import EX_CANTCREAT, CommandFailed
+from celeriac.cli.exits import CanNotCreate
 from celeriac.cli.options import COMMA_LIST, Command, Option
 from celeriac.cli.privileges import change_identity
 from celeriac.cli.purge import counted, purge_queues
@@ -147,7 +147,7 @@ def run_worker(context: CliContext, flags: WorkerFlags) -> int:
         logfile=logfile,
         app_spec=spec,
     )
-    setup_logging(app, flags.loglevel, logfile, colorize=False if context.no_color else None, hostname=hostname)
+    setup_logging(app, flags.loglevel, logfile, hostname=hostname)
     with held_pidfile(flags.pidfile or app.conf.worker_pidfile, hostname):
         if flags.purge:
             deleted = purge_queues(app, options.queues)
@@ -161,6 +161,8 @@ def run_worker(context: CliContext, flags: WorkerFlags) -> int:
 def load_for_work(context: CliContext, flags: WorkerFlags) -> tuple[Celeriac, AppSpec]:
     """The app with its tasks imported, and how executors get the same one."""
     settings: dict[str, Any] = dict(parse_overrides(flags.overrides))
+    if context.no_color:
+        settings["worker_log_color"] = False
     if flags.prefetch_multiplier is not None:
         settings["worker_prefetch_multiplier"] = flags.prefetch_multiplier
     if flags.disable_prefetch:
@@ -190,7 +192,7 @@ def held_pidfile(path: str | None, hostname: str) -> Iterator[None]:
     try:
         pidfile.acquire()
     except PidfileError as error:
-        raise CommandFailed(str(error), EX_CANTCREAT) from error
+        raise CanNotCreate(str(error)) from error
     try:
         yield
     finally:

@@ -7,7 +7,7 @@ from typing import Any, Final, TypeVar
 
 import click
 
-from celeriac.cli.options import Option
+from celeriac.cli.options import Option, OptionType
 from celeriac.exceptions import ImproperlyConfigured
 from celeriac.worker.logs import level_number
 from celeriac.worker.nodenames import default_nodename
@@ -18,7 +18,7 @@ POOLS: Final = ("prefork", "processes", "threads", "asyncio", "solo")
 _GREEN_POOLS: Final = frozenset({"gevent", "eventlet"})
 
 
-class LogLevel(click.ParamType):
+class LogLevel(OptionType):
     """A level by name or number."""
 
     name = "level"
@@ -30,7 +30,7 @@ class LogLevel(click.ParamType):
             self.fail(str(error), param, ctx)
 
 
-class NodeName(click.ParamType):
+class NodeName(OptionType):
     """A node name, with its abbreviations expanded."""
 
     name = "name"
@@ -42,7 +42,7 @@ class NodeName(click.ParamType):
             self.fail(str(error), param, ctx)
 
 
-class Concurrency(click.ParamType):
+class Concurrency(OptionType):
     """A number of at least one, or `auto`: as many as there are CPUs."""
 
     name = "n|auto"
@@ -56,7 +56,7 @@ class Concurrency(click.ParamType):
         return int(text)
 
 
-class Pool(click.ParamType):
+class Pool(OptionType):
     """The name of a pool."""
 
     name = "|".join(POOLS)

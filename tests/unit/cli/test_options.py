@@ -7,11 +7,11 @@ from datetime import UTC, datetime
 import click
 import pytest
 
-from celeriac.cli.options import CommaList, JsonValue, Moment
+from celeriac.cli.options import CommaList, JsonValue, Moment, OptionType
 from celeriac.cli.worker_types import Concurrency, LogLevel, NodeName, Pool, parse_overrides
 
 
-def _convert(kind: click.ParamType, value: object) -> object:
+def _convert(kind: OptionType, value: object) -> object:
     return kind.convert(value, None, None)
 
 
@@ -44,7 +44,7 @@ def test_json_values() -> None:
         (Pool(), "swimming", "is none of prefork"),
     ],
 )
-def test_refusals(kind: click.ParamType, value: str, text: str) -> None:
+def test_refusals(kind: OptionType, value: str, text: str) -> None:
     with pytest.raises(click.BadParameter, match=text):
         _convert(kind, value)
 

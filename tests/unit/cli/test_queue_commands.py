@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,8 @@ from click.testing import Result
 
 from celeriac import Celeriac
 from celeriac.brokers.base import Broker
-from celeriac.cli import context as context_module
 from celeriac.cli import tables
+from celeriac.cli.context import CliContext
 from celeriac.message import Delivery
 from celeriac.outcome import Bury, ResultRecord, Settlement
 from celeriac.result_meta import encode_meta
@@ -325,6 +326,6 @@ def test_tables_are_fancy_on_terminals_only(monkeypatch: pytest.MonkeyPatch) -> 
         def isatty(self) -> bool:
             return True
 
-    monkeypatch.setattr(context_module.sys, "stdout", Terminal())
-    assert context_module.CliContext().fancy
-    assert not context_module.CliContext(no_color=True).fancy
+    monkeypatch.setattr(sys, "stdout", Terminal())
+    assert CliContext().fancy
+    assert not CliContext(no_color=True).fancy

@@ -32,7 +32,7 @@ EXIT_ORPHANED = 75
 def import_app(setup: TemplateSetup) -> Celeriac:
     """Import the worker's app and its task modules, and log as the worker does."""
     app = setup.app_spec.load()
-    setup_logging(app, setup.loglevel, setup.logfile)
+    setup_logging(app, setup.loglevel, setup.logfile, hostname=setup.hostname)
     app.import_modules()
     app.finalize()
     return app
@@ -57,6 +57,8 @@ def run_executor(app: Celeriac, sock: socket.socket, setup: ExecutorSetup, worke
     """Serve the supervisor at the other end of `sock` until it says stop."""
     leave_to_supervisor()
     multiprocessing.current_process().name = f"{setup.kind.capitalize()}-{setup.index}"
+    if worker.logfile and "%" in worker.logfile:  # it may be a file for each executor
+        setup_logging(app, worker.loglevel, worker.logfile, hostname=worker.hostname, index=setup.index)
     random.seed()  # forked children would all draw the same numbers, for example for the jitter of retries
     site = Site(hostname=worker.hostname, pid=os.getpid(), logfile=worker.logfile, loglevel=worker.loglevel)
     host = ExecutorHost(app, sock, setup, site, on_orphaned=lambda: os._exit(EXIT_ORPHANED))
