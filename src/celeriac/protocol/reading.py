@@ -44,6 +44,9 @@ HEADER_DEFAULTS: Final[dict[str, Any]] = {
 }
 #: Headers that describe one transmission rather than the task.
 _PASSING: Final = frozenset({"compression", "redelivered"})
+_TEXTS: Final = ("shadow", "group", "root_id", "parent_id", "argsrepr", "kwargsrepr", "origin")
+#: A time limit beyond this (some 3000 years, in seconds) is a mistake, and infinity no number for a timer.
+_LONGEST: Final = 1e11
 _NO_LIMITS: Final[list[float | None]] = [None, None]
 
 
@@ -147,7 +150,11 @@ def _build(
     normal = {name: headers.get(name, default) for name, default in HEADER_DEFAULTS.items()}
     task = _text(normal["task"], "the task name")
     task_id = _task_id(normal)
-    _fill_nulls(normal, args, kwargs)
+    _normalise(normal)
+    if normal["argsrepr"] is None:
+        normal["argsrepr"] = safe_repr(tuple(args) if isinstance(args, list) else args)
+    if normal["kwargsrepr"] is None:
+        normal["kwargsrepr"] = safe_repr(kwargs)
     hard, soft = normal["timelimit"]
     eta, expires = normal["eta"], normal["expires"]
     links = _embed(embed)
@@ -211,8 +218,8 @@ def _custom(headers: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _fill_nulls(normal: dict[str, Any], args: object, kwargs: object) -> None:
-    """A null header means the same as a missing one."""
+def _normalise(normal: dict[str, Any]) -> None:
+    """Check the headers' types; a null header means the same as a missing one."""
     retries = normal["retries"]
     if type(retries) is not int:
         normal["retries"] = _count(retries, "retries")
@@ -220,14 +227,19 @@ def _fill_nulls(normal: dict[str, Any], args: object, kwargs: object) -> None:
     if type(nesting) is not int:
         normal["replaced_task_nesting"] = _count(nesting, "replaced_task_nesting")
     normal["timelimit"] = _limits(normal["timelimit"])
-    if not normal["stamps"]:
-        normal["stamps"] = {}
+    for name in _TEXTS:
+        value = normal[name]
+        if value is not None and type(value) is not str:
+            normal[name] = _text(value, f"header {name!r}")
     if normal["root_id"] is None:
         normal["root_id"] = normal["id"]
-    if normal["argsrepr"] is None:
-        normal["argsrepr"] = safe_repr(tuple(args) if isinstance(args, list) else args)
-    if normal["kwargsrepr"] is None:
-        normal["kwargsrepr"] = safe_repr(kwargs)
+    index = normal["group_index"]
+    if index is not None and type(index) is not int:
+        normal["group_index"] = _count(index, "group_index")
+    normal["stamps"] = _stamps(normal["stamps"])
+    stamped = normal["stamped_headers"]
+    if stamped is not None and not _are(str, stamped):
+        raise InvalidTaskError(f"header 'stamped_headers' must be a list of names, not {stamped!r:.100}")
 
 
 def _task_id(normal: dict[str, Any]) -> str:
@@ -237,6 +249,14 @@ def _task_id(normal: dict[str, Any]) -> str:
     if task_id is None:
         raise InvalidTaskError(f"the message of task {normal['task']!r} has no id")
     return _text(task_id, "the task id")
+
+
+def _stamps(value: object) -> dict[str, Any]:
+    if not value:
+        return {}
+    if isinstance(value, dict):
+        return value
+    raise InvalidTaskError(f"header 'stamps' must be an object, not {value!r:.100}")
 
 
 def _text(value: object, what: str) -> str:
@@ -267,7 +287,7 @@ def _limits(value: object) -> list[float | None]:
 
 
 def _is_limit(value: object) -> bool:
-    return value is None or (isinstance(value, int | float) and not isinstance(value, bool) and value >= 0)
+    return value is None or (isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= _LONGEST)
 
 
 def _moment(value: object, name: str) -> datetime:
@@ -303,7 +323,7 @@ def _embed(value: object) -> dict[str, Any]:
         raise InvalidTaskError(f"the third element of the body must be an object, not {safe_repr(value, 100)}")
     for name in ("callbacks", "errbacks", "chain"):
         signatures = value.get(name)
-        if signatures is not None and not _are_signatures(signatures):
+        if signatures is not None and not _are(dict, signatures):
             raise InvalidTaskError(f"{name!r} must be a list of signatures, not {safe_repr(signatures, 100)}")
     chord = value.get("chord")
     if chord is not None and not isinstance(chord, dict):
@@ -311,5 +331,5 @@ def _embed(value: object) -> dict[str, Any]:
     return value
 
 
-def _are_signatures(value: object) -> bool:
-    return isinstance(value, list | tuple) and all(isinstance(item, dict) for item in value)
+def _are(kind: type, value: object) -> bool:
+    return isinstance(value, list | tuple) and all(isinstance(item, kind) for item in value)

@@ -96,8 +96,8 @@ def _inflate_zlib(body: bytes, limit: int) -> bytes:
         inflated = stream.decompress(body, limit + 1)
     except zlib.error as error:
         raise DecodeError(f"the body is not a zlib stream: {error}") from error
-    if not stream.eof and len(inflated) <= limit:
-        raise DecodeError("the zlib body is cut short")
+    if len(inflated) <= limit:
+        _check_end(stream.eof, stream.unused_data, "zlib")
     return inflated
 
 
@@ -110,7 +110,7 @@ def _compress_bz2(body: bytes) -> bytes:
 def _inflate_bz2(body: bytes, limit: int) -> bytes:
     import bz2  # noqa: PLC0415 - start-up time
 
-    return _inflate_streams(bz2.BZ2Decompressor, body, limit, OSError, "bzip2")
+    return _inflate_stream(bz2.BZ2Decompressor(), body, limit, OSError, "bzip2")
 
 
 def _compress_lzma(body: bytes) -> bytes:
@@ -122,30 +122,25 @@ def _compress_lzma(body: bytes) -> bytes:
 def _inflate_lzma(body: bytes, limit: int) -> bytes:
     import lzma  # noqa: PLC0415 - start-up time
 
-    def new_stream() -> lzma.LZMADecompressor:
-        return lzma.LZMADecompressor(memlimit=_WORKING_MEMORY)
-
-    return _inflate_streams(new_stream, body, limit, lzma.LZMAError, "xz")
+    stream = lzma.LZMADecompressor(memlimit=_WORKING_MEMORY)
+    return _inflate_stream(stream, body, limit, lzma.LZMAError, "xz")
 
 
-def _inflate_streams(
-    new_stream: Callable[[], _Decompressor], body: bytes, limit: int, error_class: type[Exception], name: str
-) -> bytes:
-    """Inflate one or more streams that follow each other, which bz2 and xz files may."""
-    inflated, rest = b"", body
-    while rest and len(inflated) <= limit:
-        stream = new_stream()
-        try:
-            part = stream.decompress(rest, max_length=limit + 1 - len(inflated))
-        except (error_class, EOFError, ValueError) as error:
-            raise DecodeError(f"the body is not a {name} stream: {error}") from error
-        inflated += part
-        if not stream.eof and len(inflated) <= limit:
-            raise DecodeError(f"the {name} body is cut short")
-        rest = stream.unused_data
-    if not body:
-        raise DecodeError(f"the {name} body is empty")
+def _inflate_stream(stream: _Decompressor, body: bytes, limit: int, error_class: type[Exception], name: str) -> bytes:
+    try:
+        inflated = stream.decompress(body, max_length=limit + 1)
+    except (error_class, EOFError, ValueError) as error:
+        raise DecodeError(f"the body is not one {name} stream: {error}") from error
+    if len(inflated) <= limit:
+        _check_end(stream.eof, stream.unused_data, name)
     return inflated
+
+
+def _check_end(eof: bool, unused: bytes, name: str) -> None:
+    if not eof:
+        raise DecodeError(f"the {name} body is cut short")
+    if unused:
+        raise DecodeError(f"there are {len(unused)} bytes behind the end of the {name} body")
 
 
 def _compress_zstd(body: bytes) -> bytes:
@@ -194,7 +189,7 @@ def _inflate_brotli(body: bytes, limit: int) -> bytes:
         while room > 0 and not stream.is_finished():
             part = stream.process(data, output_buffer_limit=min(room, _CHUNK))
             data = b""
-            if not part and stream.can_accept_more_data():
+            if not part and not stream.is_finished() and stream.can_accept_more_data():
                 raise DecodeError("the brotli body is cut short")
             parts.append(part)
             room -= len(part)

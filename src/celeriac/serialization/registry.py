@@ -147,7 +147,7 @@ def decode(body: bytes, content_type: str, content_encoding: str, *, accept: Col
         raise
     except RecursionError as error:
         raise DecodeError(f"the {codec.name} body is nested too deeply") from error
-    except (ValueError, TypeError) as error:
+    except Exception as error:  # a registered decoder may raise anything
         encoding = f" ({content_encoding})" if content_encoding else ""
         raise DecodeError(f"the body is not valid {codec.name}{encoding}: {error}") from error
 
