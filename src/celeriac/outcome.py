@@ -55,12 +55,23 @@ class TimedOut(msgspec.Struct, frozen=True, tag="timed_out"):
 
 
 class Retried(msgspec.Struct, frozen=True, tag="retried"):
-    """The task asked to be run again: `message` replaces the stored one and is due at `not_before` (Unix time)."""
+    """The task asked to be run again: `message` replaces the stored one and is due at `not_before` (Unix time).
+
+    Attributes:
+        message: the same task, one retry older.
+        not_before: Unix time before which it is not due, or None for at once.
+        error: one line for logs.
+        result: the state RETRY, if it is stored.
+        queue: another queue to go to, if any.
+        priority: another priority, if any.
+    """
 
     message: Message
     not_before: float | None
     error: str
     result: ResultRecord | None = None
+    queue: str | None = None
+    priority: int | None = None
 
 
 class Ignored(msgspec.Struct, frozen=True, tag="ignored"):
@@ -212,7 +223,7 @@ def decide(delivery: Delivery, outcome: Outcome, now: float, policy: AckPolicy =
             action = _ACKNOWLEDGE if policy.acks_on_timeout else Bury(outcome.error)
             return Settlement(delivery, action, outcome.result, outcome.follow_ups)
         case Retried():
-            return Settlement(delivery, Requeue(outcome.message, outcome.not_before), outcome.result)
+            return _decide_retried(delivery, outcome)
         case Ignored():
             return Settlement(delivery, _ACKNOWLEDGE)
         case Discarded():
@@ -225,6 +236,19 @@ def decide(delivery: Delivery, outcome: Outcome, now: float, policy: AckPolicy =
             return Settlement(delivery, Bury(outcome.reason), outcome.result)
         case Lost():
             return _decide_lost(delivery, outcome, now, policy)
+
+
+def _decide_retried(delivery: Delivery, outcome: Retried) -> Settlement:
+    if outcome.queue is None and outcome.priority is None:
+        return Settlement(delivery, Requeue(outcome.message, outcome.not_before), outcome.result)
+    return Settlement(delivery, _ACKNOWLEDGE, outcome.result, (_moved(delivery, outcome),))
+
+
+def _moved(delivery: Delivery, outcome: Retried) -> Publication:
+    """A retry as a message of its own: to another queue or level, or because the stored one is gone already."""
+    queue = outcome.queue if outcome.queue is not None else delivery.queue
+    priority = outcome.priority if outcome.priority is not None else delivery.priority
+    return Publication(outcome.message, queue, priority, outcome.not_before)
 
 
 def _decide_lost(delivery: Delivery, outcome: Lost, now: float, policy: AckPolicy) -> Settlement:
@@ -243,8 +267,7 @@ def _decide_acknowledged(delivery: Delivery, outcome: Outcome) -> Settlement:
     """The message was removed before the run: what is left is the result, the follow-ups and perhaps a new message."""
     match outcome:
         case Retried():
-            again = Publication(outcome.message, delivery.queue, delivery.priority, outcome.not_before)
-            return Settlement(delivery, _KEEP, outcome.result, (again,), fenced=False)
+            return Settlement(delivery, _KEEP, outcome.result, (_moved(delivery, outcome),), fenced=False)
         case Rejected(requeue=True):
             again = Publication(delivery.message, delivery.queue, delivery.priority)
             return Settlement(delivery, _KEEP, None, (again,), fenced=False)

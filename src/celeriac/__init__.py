@@ -1,0 +1,35 @@
+"""Celeriac: a distributed task queue that speaks Celery's words and wire format."""
+
+from celeriac.app import Celeriac
+from celeriac.call_options import CallOptions
+from celeriac.canvas.signature import Signature, signature
+from celeriac.current import get_current_app
+from celeriac.declaring import shared_task
+from celeriac.exceptions import Ignore, Reject, Retry
+from celeriac.request import Request, get_current_task
+from celeriac.result import AsyncResult, EagerResult, allow_join_result, result_from_tuple
+from celeriac.task import CoroutineTask, Task
+from celeriac.task_options import TaskOptions
+from celeriac.version import __version__
+
+__all__ = [
+    "AsyncResult",
+    "CallOptions",
+    "Celeriac",
+    "CoroutineTask",
+    "EagerResult",
+    "Ignore",
+    "Reject",
+    "Request",
+    "Retry",
+    "Signature",
+    "Task",
+    "TaskOptions",
+    "__version__",
+    "allow_join_result",
+    "get_current_app",
+    "get_current_task",
+    "result_from_tuple",
+    "shared_task",
+    "signature",
+]

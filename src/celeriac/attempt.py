@@ -1,0 +1,309 @@
+"""The attempt: one run of a task, from a message to an outcome.
+
+Owns decoding, the request and the call, the same for functions and coroutines; what the run comes to is
+`celeriac.conclusion`'s part. It writes nothing but STARTED: what a run causes is in its `Outcome`. Knows nothing of
+workers, processes or brokers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from celeriac import states, unrunnable
+from celeriac.conclusion import Conclusion
+from celeriac.exceptions import ContentDisallowed, DecodeError, InvalidTaskError, MessageTooLarge
+from celeriac.follow_ups import await_errbacks, send_errbacks
+from celeriac.message import Message, Publication
+from celeriac.outcome import Outcome
+from celeriac.protocol import Invocation, read_invocation
+from celeriac.records import result_record
+from celeriac.request import Request, current_request
+
+if TYPE_CHECKING:
+    from celeriac.app import Celeriac
+    from celeriac.task import Task
+
+
+class Job(msgspec.Struct, array_like=True):
+    """What an executor is given to run.
+
+    Attributes:
+        tag: the supervisor's handle.
+        message: what was sent.
+        queue: where it was taken from.
+        losses: how often it was lost before.
+        time_limit: hard time limit of this run in seconds.
+        soft_time_limit: soft time limit of this run in seconds.
+        announce: report the start.
+        priority: the level it was stored at.
+    """
+
+    tag: int
+    message: Message
+    queue: str
+    losses: int = 0
+    time_limit: float | None = None
+    soft_time_limit: float | None = None
+    announce: bool = False
+    priority: int = 0
+
+
+class Site(msgspec.Struct, frozen=True):
+    """Where attempts run.
+
+    Attributes:
+        hostname: the worker's node name.
+        pid: of the process that runs them.
+        is_eager: no worker: `Task.apply`.
+        logfile: the worker's log file.
+        loglevel: the worker's log level.
+    """
+
+    hostname: str
+    pid: int
+    is_eager: bool = False
+    logfile: str | None = None
+    loglevel: int = 30
+
+
+_REFUSED: Final = (InvalidTaskError, ContentDisallowed, DecodeError, MessageTooLarge)
+
+
+class Attempt:
+    """One run of one message.
+
+    Args:
+        app: whose task it is.
+        job: what to run.
+        site: where.
+
+    Attributes:
+        name: the task's name as far as it is known.
+        task_id: the task's id as far as it is known.
+        task: the task, after `prepare`, if there is one.
+        refusal: why it can not be run, after `prepare`, if it can not.
+        conclusion: what the run comes to, after `prepare`, if it can be run.
+    """
+
+    __slots__ = ("_call", "_invocation", "_prepared", "app", "conclusion", "job", "name", "refusal", "site", "task",
+                 "task_id")  # fmt: skip
+
+    def __init__(self, app: Celeriac, job: Job, site: Site) -> None:
+        headers = job.message.headers
+        self.app = app
+        self.job = job
+        self.site = site
+        self.name: str = headers.get("task") or ""
+        self.task_id: str = headers.get("id") or ""
+        self.task: Task[Any, Any] | None = None
+        self.refusal: unrunnable.Refusal | None = None
+        self.conclusion: Conclusion | None = None
+        self._call: Callable[..., Any] | None = None
+        self._prepared = False
+
+    @property
+    def is_coroutine(self) -> bool:
+        """The task can be run, and is an `async def`: use `arun`."""
+        return self.prepare() is None and self.task is not None and self.task.is_coroutine
+
+    def prepare(self) -> Outcome | None:
+        """Decode the message, find the task, make the request.
+
+        Returns:
+            What became of it if it can not be run; None if it can.
+        """
+        if not self._prepared:
+            self._prepared = True
+            self.refusal = self._prepare()
+        return self.refusal.outcome if self.refusal is not None else None
+
+    def _prepare(self) -> unrunnable.Refusal | None:
+        app, job = self.app, self.job
+        conf = app.conf
+        try:
+            invocation = read_invocation(
+                job.message,
+                accept=conf.accept_content,
+                inflated_size_limit=conf.task_message_inflated_size_limit,
+            )
+        except _REFUSED as exc:
+            return unrunnable.undecodable(app, job.message, exc)
+        self.name, self.task_id = invocation.task, invocation.id
+        task = app.tasks.find(invocation.task)
+        if task is None:
+            return unrunnable.unknown(app, job.message, invocation)
+        if invocation.chain or invocation.chord or invocation.callbacks or invocation.errbacks:
+            refusal = unrunnable.unsupported(app, invocation)
+            if refusal is not None:
+                return refusal
+        self.task = task
+        request = make_request(app, task, invocation, job, self.site)
+        self._call = task.entry_point
+        self.conclusion = Conclusion(app, task, request, invocation, job.message, self.site.is_eager)
+        return None
+
+    def run(self) -> Outcome:
+        """Run the task in this thread. A coroutine task gets a loop of its own."""
+        refusal = self.prepare()
+        if refusal is not None:
+            return refusal
+        task, conclusion, call = self._parts()
+        request = conclusion.request
+        token = current_request.set(request)
+        try:
+            try:
+                conclusion.begin()
+                if task.track_started and not request.ignore_result:
+                    self.app.backend.store([result_record(self.app, request, states.STARTED, self._started_meta())])
+                args, kwargs = self._arguments(task, request)
+                request.entered = call is not task
+                retval = call(*args, **kwargs)
+                if task.is_coroutine:
+                    retval = asyncio.run(_await(retval))
+            except BaseException as exc:  # noqa: BLE001 - SystemExit of a task is that task's failure, too
+                outcome = conclusion.after_exception(exc)
+            else:
+                outcome = conclusion.after_return(retval)
+            if conclusion.errbacks:
+                asyncio.run(await_errbacks(request, conclusion.errbacks))
+            return outcome
+        finally:
+            current_request.reset(token)
+            conclusion.forget_exception()
+
+    async def arun(self) -> Outcome:
+        """Run the task in this event loop.
+
+        Raises:
+            asyncio.CancelledError: whoever awaits this was cancelled; the run has no outcome then.
+        """
+        refusal = self.prepare()
+        if refusal is not None:
+            return refusal
+        task, conclusion, call = self._parts()
+        request = conclusion.request
+        token = current_request.set(request)
+        try:
+            try:
+                conclusion.begin()
+                if task.track_started and not request.ignore_result:
+                    started = result_record(self.app, request, states.STARTED, self._started_meta())
+                    await self.app.backend.astore([started])
+                args, kwargs = self._arguments(task, request)
+                request.entered = call is not task
+                retval = call(*args, **kwargs)
+                if task.is_coroutine:
+                    retval = await retval
+            except BaseException as exc:
+                if isinstance(exc, asyncio.CancelledError) and _is_being_cancelled():
+                    raise
+                outcome = conclusion.after_exception(exc)
+            else:
+                outcome = conclusion.after_return(retval)
+            if conclusion.errbacks:
+                await await_errbacks(request, conclusion.errbacks)
+            return outcome
+        finally:
+            current_request.reset(token)
+            conclusion.forget_exception()
+
+    def _parts(self) -> tuple[Task[Any, Any], Conclusion, Callable[..., Any]]:
+        assert self.task is not None
+        assert self.conclusion is not None
+        assert self._call is not None
+        return self.task, self.conclusion, self._call
+
+    def _started_meta(self) -> dict[str, Any]:
+        return {"pid": self.site.pid, "hostname": self.site.hostname}
+
+    @staticmethod
+    def _arguments(task: Task[Any, Any], request: Request) -> tuple[Sequence[Any], dict[str, Any]]:
+        args, kwargs = request.args or (), request.kwargs or {}
+        return (args, kwargs) if task.models is None else task.models.load(args, kwargs)
+
+
+async def _await(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    return await coroutine
+
+
+def _is_being_cancelled() -> bool:
+    """Somebody cancels the task of this loop, rather than something that was awaited in it."""
+    current = asyncio.current_task()
+    return current is not None and current.cancelling() > 0
+
+
+def errback_publications(app: Celeriac, message: Message, exc: BaseException) -> tuple[Publication, ...]:
+    """The messages for the errbacks of a run that can not speak for itself any more: lost, or ended by force.
+
+    Errbacks that want to be called with the exception are only named in the log: no process is left in which that
+    could be done.
+
+    Raises:
+        InvalidTaskError, ContentDisallowed, DecodeError, MessageTooLarge: the message can not be read.
+    """
+    conf = app.conf
+    invocation = read_invocation(
+        message, accept=conf.accept_content, inflated_size_limit=conf.task_message_inflated_size_limit
+    )
+    if not invocation.errbacks:
+        return ()
+    request = Request(id=invocation.id, task=invocation.task, root_id=invocation.headers["root_id"])
+    token = current_request.set(request)
+    try:
+        return send_errbacks(app, request, invocation.errbacks, exc)
+    finally:
+        current_request.reset(token)
+
+
+def make_request(app: Celeriac, task: Task[Any, Any], invocation: Invocation, job: Job, site: Site) -> Request:
+    """What the task is told about this run."""
+    headers, properties = invocation.headers, job.message.properties or {}
+    ignore_result = headers["ignore_result"]
+    if ignore_result is None:
+        ignore_result = task.ignore_result
+    return Request(
+        id=invocation.id,
+        task=task.name,
+        args=invocation.args,
+        kwargs=invocation.kwargs,
+        argsrepr=headers["argsrepr"],
+        kwargsrepr=headers["kwargsrepr"],
+        root_id=headers["root_id"],
+        parent_id=headers["parent_id"],
+        group=headers["group"],
+        group_index=headers["group_index"],
+        retries=invocation.retries,
+        is_eager=site.is_eager,
+        eta=headers["eta"],
+        expires=headers["expires"],
+        callbacks=invocation.callbacks,
+        errbacks=invocation.errbacks,
+        delivery_info={
+            "exchange": "",
+            "routing_key": job.queue,
+            "priority": job.priority,
+            "redelivered": job.losses > 0,
+            "is_eager": site.is_eager,
+        },
+        reply_to=properties.get("reply_to"),
+        correlation_id=properties.get("correlation_id"),
+        origin=headers["origin"],
+        hostname=site.hostname,
+        logfile=site.logfile,
+        loglevel=site.loglevel,
+        lang=headers["lang"],
+        shadow=headers["shadow"],
+        headers=invocation.custom or None,
+        properties=properties,
+        timelimit=headers["timelimit"],
+        called_directly=False,
+        ignore_result=bool(ignore_result) or not app.stores_results,
+        replaced_task_nesting=headers["replaced_task_nesting"],
+        stamped_headers=headers["stamped_headers"],
+        stamps=headers["stamps"],
+        running=task,
+    )

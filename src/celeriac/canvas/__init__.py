@@ -1,0 +1,1 @@
+"""Signatures: calls as data. What chains, groups and chords are made of."""

@@ -1,0 +1,313 @@
+"""What a run comes to: from a returned value or an exception to an outcome.
+
+Owns handlers, signals, log lines, the encoding of the result and what follows from it, in Celery's order. Knows
+nothing of how the task was called.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Coroutine, Sequence
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from celeriac import run_log, signals, states
+from celeriac.calling import expiry
+from celeriac.einfo import ExceptionInfo, begin_traceback_in_task
+from celeriac.exceptions import Ignore, Reject, Retry, TimeLimitExceeded
+from celeriac.follow_ups import Errbacks, call_errbacks, links
+from celeriac.message import Message
+from celeriac.outcome import Failed, Ignored, Outcome, Rejected, ResultRecord, Retried, Succeeded, TimedOut
+from celeriac.protocol import Invocation, retry_message, safe_repr
+from celeriac.records import result_record
+from celeriac.request import Request
+from celeriac.result_meta import failure_record
+from celeriac.retries import RetryPlan, check_retries_left, exception_after_autoretry
+
+if TYPE_CHECKING:
+    from celeriac.app import Celeriac
+    from celeriac.task import Task
+
+
+class Conclusion:
+    """The end of one run.
+
+    Attributes:
+        request: the run's request.
+        state: the state that the run came to.
+        retval: what the task returned, or the exception it came to.
+        einfo: the exception with its traceback, if there was one.
+        errbacks: coroutines that are still to be awaited.
+    """
+
+    __slots__ = ("_app", "_began", "_invocation", "_is_eager", "_message", "_task", "einfo", "errbacks", "request",
+                 "retval", "state")  # fmt: skip
+
+    def __init__(
+        self,
+        app: Celeriac,
+        task: Task[Any, Any],
+        request: Request,
+        invocation: Invocation,
+        message: Message,
+        is_eager: bool,
+    ) -> None:
+        self._app = app
+        self._task = task
+        self._invocation = invocation
+        self._message = message
+        self._is_eager = is_eager
+        self._began = 0.0
+        self.request = request
+        self.state: str = states.PENDING
+        self.retval: Any = None
+        self.einfo: ExceptionInfo | None = None
+        self.errbacks: Sequence[Coroutine[Any, Any, object]] = ()
+
+    def begin(self) -> None:
+        """The run begins: tell who wants to know. What `before_start` raises counts as raised by the task."""
+        self._began = time.perf_counter()
+        task, request = self._task, self.request
+        if signals.task_prerun.receivers:
+            signals.task_prerun.send(
+                sender=task, task_id=request.id, task=task, args=request.args, kwargs=request.kwargs
+            )
+        if "before_start" in task.handlers:
+            task.before_start(self._id, request.args, request.kwargs)
+
+    def after_return(self, retval: Any) -> Outcome:
+        """The task has returned."""
+        try:
+            if self.request.pending_retry is not None:  # by retry(throw=False)
+                return self._sort(self.request.pending_retry.retry)
+            return self._succeed(retval)
+        except Exception as exc:  # noqa: BLE001 - it can not be encoded, or a time limit came just now
+            return self.after_exception(exc)
+
+    def after_exception(self, exc: BaseException) -> Outcome:
+        """The task has raised. Never raises an `Exception` itself, so that every run has an outcome."""
+        try:
+            return self._sort(exception_after_autoretry(self._task, exc))
+        except Exception as error:  # noqa: BLE001 - it is logged and becomes the outcome
+            return self._fail_inside(error)
+
+    def forget_exception(self) -> None:
+        """Break the cycle exception, traceback, frames, this object, which would keep the task's local variables alive.
+
+        An eager run's caller wants the exception.
+        """
+        if self.einfo is not None and not self._is_eager:
+            self.retval = self.einfo = None
+
+    @property
+    def _id(self) -> str:
+        return self._invocation.id
+
+    # -- the ways to end -----------------------------------------------------------------------------------------------
+
+    def _sort(self, exc: BaseException) -> Outcome:
+        if isinstance(exc, Ignore):
+            return self._ignore(exc)
+        if isinstance(exc, Reject):
+            return self._reject(exc)
+        if isinstance(exc, Retry):
+            try:
+                return self._retry(exc)
+            except Exception as error:  # noqa: BLE001 - no retries left, or the new arguments can not be encoded
+                return self._fail(error)
+        return self._fail(exc)
+
+    def _succeed(self, retval: Any) -> Outcome:
+        request, task = self.request, self._task
+        if task.models is not None:
+            retval = task.models.dump_result(retval)
+        callbacks = self._invocation.callbacks
+        follow_ups = links(self._app, request, callbacks, retval) if callbacks else ()
+        record = None
+        if self._is_eager or not request.ignore_result:
+            record = result_record(self._app, request, states.SUCCESS, retval)
+        runtime = time.perf_counter() - self._began
+        self.state, self.retval = states.SUCCESS, retval
+        if task.handlers:
+            self._handle("on_success", task.on_success, retval, self._id, request.args, request.kwargs)
+        if signals.task_success.receivers:
+            signals.task_success.send(sender=task, result=retval, runtime=runtime)
+        run_log.succeeded(task, request, runtime, retval)
+        self._end()
+        return Succeeded(record, follow_ups, runtime)
+
+    def _fail(self, exc: BaseException) -> Outcome:
+        request, task = self.request, self._task
+        einfo = self._note_exception(states.FAILURE, exc)
+        record = None
+        if self._is_eager or not request.ignore_result or task.store_errors_even_if_ignored:
+            record = result_record(self._app, request, states.FAILURE, exc, einfo.traceback)
+        errbacks = Errbacks()
+        if self._invocation.errbacks:
+            errbacks = call_errbacks(self._app, request, self._invocation.errbacks, einfo)
+            self.errbacks = errbacks.coroutines
+        runtime = time.perf_counter() - self._began
+        self._handle("on_failure", task.on_failure, exc, self._id, request.args, request.kwargs, einfo)
+        if signals.task_failure.receivers:
+            self._send_failure_signal(exc, einfo)
+        run_log.failed(task, request, exc)
+        self._end()
+        error = safe_repr(exc)
+        if isinstance(exc, TimeLimitExceeded):
+            return TimedOut(error, record, errbacks.publications)
+        return Failed(error, record, errbacks.publications, runtime)
+
+    def _retry(self, retry: Retry) -> Outcome:
+        request, task = self.request, self._task
+        plan: RetryPlan | None = request.pending_retry
+        if plan is None or plan.retry is not retry:  # raised by hand: as if by retry() with the same arguments
+            check_retries_left(task, request, retry.exc)
+            when = retry.when
+            plan = RetryPlan(retry, eta=when) if isinstance(when, datetime) else RetryPlan(retry, countdown=when)
+        eta = self._due(plan)
+        message = self._retry_message(plan, eta)
+        einfo = self._note_exception(states.RETRY, retry)
+        record = None
+        if not request.ignore_result:
+            record = result_record(self._app, request, states.RETRY, retry.exc, einfo.traceback)
+        self._handle("on_retry", task.on_retry, retry.exc, self._id, request.args, request.kwargs, einfo)
+        if signals.task_retry.receivers:
+            signals.task_retry.send(sender=task, request=request, reason=retry, einfo=einfo)
+        run_log.retried(task, request, retry)
+        self._end()
+        return Retried(
+            message,
+            eta.timestamp() if eta is not None else None,
+            str(retry),
+            record,
+            queue=plan.options.get("queue"),
+            priority=plan.options.get("priority"),
+        )
+
+    def _due(self, plan: RetryPlan) -> datetime | None:
+        if plan.eta is not None:
+            return plan.eta if plan.eta.tzinfo is not None else plan.eta.replace(tzinfo=self._app.timezone)
+        if plan.countdown is not None and plan.countdown > 0:
+            return self._app.now() + timedelta(seconds=plan.countdown)
+        return None
+
+    def _retry_message(self, plan: RetryPlan, eta: datetime | None) -> Message:
+        conf, options = self._app.conf, plan.options
+        args, kwargs = plan.args, plan.kwargs
+        if self._task.models is not None and (args is not None or kwargs is not None):
+            given = self._invocation
+            args, kwargs = self._task.models.dump(
+                given.args if args is None else args, given.kwargs if kwargs is None else kwargs
+            )
+        return retry_message(
+            self._message,
+            self._invocation,
+            retries=self.request.retries + 1,
+            now=self._app.now(),
+            size_limit=conf.task_message_size_limit,
+            eta=eta,
+            args=args,
+            kwargs=kwargs,
+            expires=expiry(self._app, options.get("expires")),
+            time_limit=options.get("time_limit"),
+            soft_time_limit=options.get("soft_time_limit"),
+            priority=options.get("priority"),
+            headers=options.get("headers"),
+            serializer=options.get("serializer"),
+            compression=options.get("compression"),
+            repr_maxlevels=conf.task_repr_maxlevels,
+        )
+
+    def _ignore(self, exc: Ignore) -> Outcome:
+        self._note_exception(states.IGNORED, exc, internal=True)
+        run_log.ignored(self._task, self.request)
+        self._end()
+        return Ignored()
+
+    def _reject(self, exc: Reject) -> Outcome:
+        self._note_exception(states.REJECTED, exc, internal=True)
+        record = None
+        if not exc.requeue and not self.request.ignore_result:
+            record = result_record(self._app, self.request, states.FAILURE, exc)  # Celery stores this since 5.7
+        run_log.rejected(self._task, self.request, exc)
+        self._end()
+        reason = str(exc.reason) if exc.reason else "the task raised Reject"
+        return Rejected(reason, exc.requeue, record)
+
+    def _fail_inside(self, error: Exception) -> Outcome:
+        """Something went wrong that is not the task's doing, or that came of dealing with its failure."""
+        task, request = self._task, self.request
+        einfo = self._note_exception(states.FAILURE, error)
+        run_log.internal_error(task, request, error)
+        if signals.task_internal_error.receivers:
+            signals.task_internal_error.send(
+                sender=task,
+                task_id=request.id,
+                args=request.args,
+                kwargs=request.kwargs,
+                request=request,
+                exception=error,
+                traceback=einfo.tb,
+                einfo=einfo,
+            )
+        record: ResultRecord | None = None
+        if not request.ignore_result:
+            record = failure_record(self._id, RuntimeError(safe_repr(error)), now=self._app.now(), ttl=None)
+        return Failed(safe_repr(error), record)
+
+    # -- what they share -----------------------------------------------------------------------------------------------
+
+    def _note_exception(self, state: str, exc: BaseException, internal: bool = False) -> ExceptionInfo:
+        begin_traceback_in_task(exc)
+        self.state, self.retval = state, exc
+        self.einfo = ExceptionInfo(exc, internal)
+        return self.einfo
+
+    def _handle(self, name: str, handler: Callable[..., object], *args: Any) -> None:
+        """Call a handler of the task's. The run is over, so what it raises is logged and changes nothing."""
+        if name not in self._task.handlers:
+            return
+        try:
+            handler(*args)
+        except Exception as exc:  # noqa: BLE001 - logged with its traceback
+            run_log.handler_failed(self._task, self.request, name, exc)
+
+    def _send_failure_signal(self, exc: BaseException, einfo: ExceptionInfo) -> None:
+        request = self.request
+        signals.task_failure.send(
+            sender=self._task,
+            task_id=request.id,
+            exception=exc,
+            args=request.args,
+            kwargs=request.kwargs,
+            traceback=einfo.tb,
+            einfo=einfo,
+        )
+
+    def _end(self) -> None:
+        request, task, state = self.request, self._task, self.state
+        if task.handlers and state not in _NOT_RETURNED:
+            self._handle(
+                "after_return",
+                task.after_return,
+                state,
+                self.retval,
+                self._id,
+                request.args,
+                request.kwargs,
+                self.einfo,
+            )
+        if signals.task_postrun.receivers:
+            signals.task_postrun.send(
+                sender=task,
+                task_id=request.id,
+                task=task,
+                args=request.args,
+                kwargs=request.kwargs,
+                retval=self.retval,
+                state=state,
+            )
+
+
+#: States in which the task has not come to its end; `after_return` is not called then.
+_NOT_RETURNED = frozenset({states.IGNORED, states.RETRY, states.REJECTED})

@@ -1,0 +1,74 @@
+"""Finding things in modules: tasks by convention, and the name under which an object can be imported.
+
+Owns the search. Whose tasks are found is decided by what the modules do when they are imported.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from types import ModuleType
+from typing import NamedTuple
+
+from celeriac.exceptions import ImproperlyConfigured
+
+PackageNames = Iterable[str] | Callable[[], Iterable[str]]
+
+
+class Discovery(NamedTuple):
+    """Packages whose task modules are to be imported.
+
+    Attributes:
+        packages: their names, or a function that gives them when it is time.
+        related_name: the module in each of them; None: the packages themselves.
+    """
+
+    packages: PackageNames
+    related_name: str | None = "tasks"
+
+    def run(self) -> list[ModuleType]:
+        """Import what there is. A package without the module is passed over; an error inside one is raised."""
+        names = self.packages() if callable(self.packages) else self.packages
+        found = (_import_related(package, self.related_name) for package in names)
+        return [module for module in found if module is not None]
+
+
+def _import_related(package: str, related_name: str | None) -> ModuleType | None:
+    parent = importlib.import_module(package)
+    if related_name is None:
+        return parent
+    name = f"{package}.{related_name}"
+    if not hasattr(parent, "__path__") or importlib.util.find_spec(name) is None:
+        return None
+    return importlib.import_module(name)
+
+
+def module_exists(name: str) -> bool:
+    """There is a module of this name. Its packages are imported, it is not."""
+    try:
+        return importlib.util.find_spec(name) is not None
+    except ModuleNotFoundError:  # of a package that it would be in
+        return False
+
+
+def import_name(thing: object) -> str:
+    """`module:attribute` under which another process can import `thing`.
+
+    Raises:
+        ImproperlyConfigured: it is no attribute of a module.
+    """
+    for name, module in list(sys.modules.items()):
+        for attribute, value in list(vars(module).items()) if isinstance(module, ModuleType) else ():
+            if value is thing:
+                return f"{_program_module(module) if name == '__main__' else name}:{attribute}"
+    raise ImproperlyConfigured(f"{thing!r} is not an attribute of any module, so that no other process can import it")
+
+
+def _program_module(main: ModuleType) -> str:
+    """The name under which the program that runs as `__main__` can be imported."""
+    if main.__spec__ is not None:  # python -m package.module
+        return main.__spec__.name
+    return Path(main.__file__ or "__main__").stem
