@@ -200,12 +200,12 @@ class Celeriac:
 
     @overload
     def task(
-        self, *, bind: Literal[True], base: type[Task[Any, Any]] | None = ..., **options: Unpack[TaskOptions]
+        self, /, *, bind: Literal[True], base: type[Task[Any, Any]] | None = ..., **options: Unpack[TaskOptions]
     ) -> BoundTaskDecorator: ...
 
     @overload
     def task(
-        self, *, bind: Literal[False] = ..., base: type[Task[Any, Any]] | None = ..., **options: Unpack[TaskOptions]
+        self, /, *, bind: Literal[False] = ..., base: type[Task[Any, Any]] | None = ..., **options: Unpack[TaskOptions]
     ) -> TaskDecorator: ...
 
     def task(

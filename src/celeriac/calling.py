@@ -325,7 +325,7 @@ def _override(chosen: dict[str, Any], options: Mapping[str, Any]) -> None:
 
 
 def _links(given: Any, option: str) -> list[dict[str, Any]] | None:
-    signatures = as_list(given)
+    signatures: list[Any] = list(as_list(given))
     for signature in signatures:
         if not isinstance(signature, Mapping) or "task" not in signature:
             raise TypeError(f"{option} takes a signature or a list of them, not {signature!r}: use task.s(...)")

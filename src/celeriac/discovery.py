@@ -9,6 +9,7 @@ import importlib
 import importlib.util
 import sys
 from collections.abc import Callable, Iterable
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
@@ -69,6 +70,5 @@ def import_name(thing: object) -> str:
 
 def _program_module(main: ModuleType) -> str:
     """The name under which the program that runs as `__main__` can be imported."""
-    if main.__spec__ is not None:  # python -m package.module
-        return main.__spec__.name
-    return Path(main.__file__ or "__main__").stem
+    spec = vars(main).get("__spec__")  # of `python -m package.module`
+    return spec.name if isinstance(spec, ModuleSpec) else Path(main.__file__ or "__main__").stem

@@ -5,6 +5,7 @@ A message says what is wrong, with which value, and what to do about it.
 
 from __future__ import annotations
 
+import builtins
 from datetime import datetime
 from typing import Any
 
@@ -93,7 +94,7 @@ class InvalidTaskError(TaskError):
     """A message is not a task message, or its fields can not be right."""
 
 
-class TimeoutError(TaskError, TimeoutError):  # noqa: A001 - Celery's name, and it is the builtin one too
+class TimeoutError(TaskError, builtins.TimeoutError):  # noqa: A001 - Celery's name, and it is the builtin one too
     """The result did not come in time."""
 
 
