@@ -15,12 +15,12 @@ from types import ModuleType
 from typing import Any, Final
 
 import msgspec
+
 from celeriac.app import Celeriac
-
 from celeriac.config import load_settings
-from celeriac.exceptions import ImproperlyConfigured
+from celeriac.exceptions import CeleriacError, ImproperlyConfigured
 
-__all__ = ["AppImportError", "AppNotFound", "AppSpec", "find_app"]
+__all__ = ["AppImportError", "AppNotFound", "AppSpec", "find_app", "import_task_modules"]
 
 #: Names under which an app is looked for in a module, and the submodules that are tried in a package.
 APP_ATTRIBUTES: Final = ("app", "celeriac", "celery")
@@ -92,6 +92,22 @@ def find_app(name: str, *, workdir: str | None = None) -> Celeriac:
     """
     folder = put_first_on_path(workdir)
     return _Search(name, folder).run()
+
+
+def import_task_modules(app: Celeriac) -> None:
+    """`app.import_modules()`, with an error in the user's modules shown as such.
+
+    Raises:
+        AppImportError: importing one of them failed.
+        CeleriacError: as it comes, for example of a wrong setting.
+    """
+    try:
+        app.import_modules()
+    except CeleriacError:
+        raise
+    except (Exception, SystemExit) as error:
+        asked = f"The tasks of the app {app.main or ''!r} can not be loaded: importing a module failed."
+        raise AppImportError(asked, _scene(error), _summary(error)) from error
 
 
 def put_first_on_path(workdir: str | None = None) -> str:
@@ -243,12 +259,15 @@ class _Search:
         return self._not_found(f"{looked}.", f"Write app = Celeriac({name!r}) there, or name it: -A {name}:NAME.")
 
     def _broken(self, name: str, error: BaseException) -> AppImportError:
-        summary = traceback.format_exception_only(error)[-1].strip().replace("\n", " ")
         return AppImportError(
             f"The app {self._name!r} can not be loaded: importing the module {name} failed.",
             _scene(error),
-            summary,
+            _summary(error),
         )
+
+
+def _summary(error: BaseException) -> str:
+    return traceback.format_exception_only(error)[-1].strip().replace("\n", " ")
 
 
 def _scene(error: BaseException) -> str:

@@ -11,11 +11,10 @@ import click
 import msgspec
 
 from celeriac.exceptions import NotSupported
-from celeriac.loader import AppSpec
+from celeriac.loader import AppSpec, import_task_modules
 
 if TYPE_CHECKING:
     from celeriac.app import Celeriac
-
     from celeriac.brokers.base import Broker
 
 T = TypeVar("T")
@@ -57,11 +56,11 @@ class CliContext(msgspec.Struct, frozen=True, kw_only=True):
         """The app with its tasks imported.
 
         Raises:
-            AppNotFound: `-A` leads to no app.
+            AppNotFound: `-A` leads to no app, or a module with tasks can not be imported.
             ImproperlyConfigured: a setting is wrong.
         """
         app = self.spec().load()
-        app.import_modules()
+        import_task_modules(app)
         return app
 
     @property

@@ -17,7 +17,6 @@ from celeriac.exceptions import NotSupported
 
 if TYPE_CHECKING:
     from celeriac.app import Celeriac
-
     from celeriac.brokers.base import Broker
     from celeriac.message import DeadLetter
 

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from celeriac.app import Celeriac
-
     from celeriac.brokers.base import Broker
 
 

@@ -13,7 +13,6 @@ from celeriac.version import __version__
 
 if TYPE_CHECKING:
     from celeriac.app import Celeriac
-
     from celeriac.cli.context import CliContext
 
 #: What can make a difference, beside this package.

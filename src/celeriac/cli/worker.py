@@ -11,8 +11,8 @@ from typing import Any
 
 import click
 import msgspec
-from celeriac.app import Celeriac
 
+from celeriac.app import Celeriac
 from celeriac.cli.context import CliContext, require_shared_broker
 from celeriac.cli.exits import CanNotCreate
 from celeriac.cli.options import COMMA_LIST, Command, Option
@@ -29,7 +29,7 @@ from celeriac.cli.worker_types import (
     not_yet,
     parse_overrides,
 )
-from celeriac.loader import AppSpec
+from celeriac.loader import AppSpec, import_task_modules
 from celeriac.worker import Worker, WorkerOptions
 from celeriac.worker.banner import banner_text
 from celeriac.worker.logs import setup_logging
@@ -175,7 +175,7 @@ def load_for_work(context: CliContext, flags: WorkerFlags) -> tuple[Celeriac, Ap
         include = [*app.conf.include, *(name for name in flags.include if name not in app.conf.include)]
         app.conf.include = tuple(include)
         spec = msgspec.structs.replace(spec, settings={**spec.settings, "include": include})
-    app.import_modules()
+    import_task_modules(app)
     app.finalize()
     if flags.pool != "solo":
         require_shared_broker(app)

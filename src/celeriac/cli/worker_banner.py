@@ -13,7 +13,6 @@ from celeriac.worker.nodenames import node_format
 
 if TYPE_CHECKING:
     from celeriac.app import Celeriac
-
     from celeriac.worker import WorkerOptions
 
 _PICKLE: Final = frozenset({"pickle", "application/x-python-serialize"})

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from celeriac.app import Celeriac
-
     from celeriac.config import Settings
 
 WORKER_LOGGER: Final = "celeriac"

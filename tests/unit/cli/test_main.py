@@ -88,6 +88,22 @@ def test_an_app_with_a_bug_shows_the_bug(run: Run, project: Path) -> None:
     ]
 
 
+def test_a_task_module_that_is_missing(run: Run) -> None:
+    result = run("-A", "shop", "worker", "-I", "no_such_module")
+    assert result.exit_code == 2
+    lines = result.stderr.splitlines()
+    assert len(lines) == 3
+    assert "The tasks of the app 'shop' can not be loaded" in lines[0]
+    assert lines[2] == "  ModuleNotFoundError: No module named 'no_such_module'"
+
+
+def test_a_task_module_with_a_bug(run: Run, project: Path) -> None:
+    (project / "broken.py").write_text("\nx = 1 / 0\n")
+    result = run("-A", "shop", "worker", "-I", "broken")
+    assert result.exit_code == 2
+    assert f'File "{project}/broken.py", line 2' in result.stderr
+
+
 def test_an_unknown_setting_is_one_line(run: Run, project: Path) -> None:
     (project / "conf.py").write_text("task_time_limits = 5\n")
     result = run("-A", "shop", "--config", "conf", "report")

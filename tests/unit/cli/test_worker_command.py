@@ -142,7 +142,7 @@ def test_options_that_are_settings(start: Start) -> None:
 
 
 def test_include_imports_more_modules_here_and_in_executors(start: Start, project: Path) -> None:
-    (project / "extra.py").write_text("from celeriac import shared_task\n@shared_task\ndef more(): ...\n")
+    (project / "extra.py").write_text("from shop import app\n@app.task\ndef more(): ...\n")
     _, made = start("-I", "extra,shop")
     assert "extra.more" in made[0].app.tasks
     spec = made[0].options.app_spec
@@ -260,9 +260,9 @@ def test_the_banner_tells_of_executors_that_tasks_ask_for(start: Start, project:
 def test_pickle_as_root(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     assert "WARNING" not in start()[0].output
-    assert "runs as root and accepts pickle" in start("--", 'accept_content=["json", "pickle"]')[0].output
+    assert "runs as root and accepts pickle" in start("--", "accept_content=json,pickle")[0].output
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    assert "WARNING" not in start("--", 'accept_content=["json", "pickle"]')[0].output
+    assert "WARNING" not in start("--", "accept_content=json,pickle")[0].output
 
 
 # -- pidfile and identity ------------------------------------------------------------------------------------------
