@@ -107,10 +107,8 @@ class ResultHub:
 
         def look() -> list[ResultRecord]:
             found = self._load_ready(task_ids)
-            missing = set(task_ids).difference(record.task_id for record in found)
-            if missing and port is not None and seconds > 0:
-                found += self._database.write(lambda tx: results.load_or_arm(tx, list(missing), port, seconds))
-            return found
+            missing = list(set(task_ids).difference(record.task_id for record in found))
+            return found + self._load_or_arm(missing, port, seconds)
 
         self._run(look, task_ids)
 
@@ -176,6 +174,11 @@ class ResultHub:
         now = self._database.clock.time()
         found = self._database.read(lambda c: results.load_results(c, task_ids, now))
         return [record for record in found if record.status in READY_STATES]
+
+    def _load_or_arm(self, task_ids: list[str], port: int | None, seconds: float) -> list[ResultRecord]:
+        if not task_ids or port is None:
+            return []
+        return self._database.write(lambda tx: results.load_or_arm(tx, task_ids, port, seconds))
 
     def _forget_bells(self, task_ids: set[str], port: int) -> list[ResultRecord]:
         with suppress(OperationalError):  # nobody waits for this; the bells run out by themselves

@@ -1,0 +1,257 @@
+"""The whole contract of a result backend."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from functools import partial
+
+import pytest
+
+from celeriac.outcome import ResultRecord
+from celeriac.testing.clock import VirtualClock
+from celeriac.testing.conformance.support import (
+    PATIENCE,
+    Crew,
+    Harness,
+    MakeBackend,
+    failure,
+    in_loop,
+    success,
+)
+
+
+class StoringCases(Harness):
+    """Storing, loading, forgetting, expiring."""
+
+    def test_what_is_stored_is_loaded(self, make_backend: MakeBackend) -> None:
+        backend = make_backend()
+        records = [success("a", b"\x00\xff"), failure("b", b""), ResultRecord("c", "PROGRESS-\u00fc", b"x" * 1_000_000)]
+        backend.store(records)
+        assert [backend.load(record.task_id) for record in records] == records
+        assert make_backend().load("a") == records[0]
+        assert backend.load("unknown") is None
+
+    @in_loop
+    async def test_the_same_for_asyncio(self, make_backend: MakeBackend) -> None:
+        backend = make_backend()
+        await backend.astore([success("a"), success("\u00fc'; --")])
+        assert await backend.aload("a") == success("a")
+        assert await backend.aload("\u00fc'; --") == success("\u00fc'; --")
+        assert await backend.aload("b") is None
+        await backend.aforget("a")
+        await backend.aforget("a")
+        assert await backend.aload("a") is None
+
+    def test_later_states_replace_earlier_ones(self, make_backend: MakeBackend) -> None:
+        backend = make_backend()
+        for status in ("STARTED", "RETRY", "FAILURE", "STARTED", "SUCCESS"):
+            backend.store([ResultRecord("a", status, status.encode())])
+            assert backend.load("a") == ResultRecord("a", status, status.encode())
+
+    def test_success_is_final(self, make_backend: MakeBackend) -> None:
+        backend = make_backend()
+        backend.store([success("a", b"first")])
+        backend.store([failure("a"), success("a", b"second"), success("b")])
+        assert backend.load("a") == success("a", b"first")
+        assert backend.load("b") == success("b")
+
+    def test_forget(self, make_backend: MakeBackend) -> None:
+        backend = make_backend()
+        backend.store([success("a"), success("b")])
+        backend.forget("a")
+        backend.forget("a")
+        assert backend.load("a") is None
+        assert backend.load("b") is not None
+        backend.store([failure("a")])
+        assert backend.load("a") == failure("a")
+
+    def test_nothing_to_store(self, make_backend: MakeBackend) -> None:
+        make_backend().store([])
+
+    def test_results_expire(self, make_backend: MakeBackend, clock: VirtualClock) -> None:
+        backend = make_backend()
+        backend.store([success("short", ttl=60.0), success("long", ttl=600.0), success("kept")])
+        clock.advance(59)
+        short = backend.load("short")
+        assert short is not None
+        assert short.ttl == pytest.approx(1.0)
+        clock.advance(1)
+        assert backend.load("short") is None
+        assert backend.load("long") is not None
+        backend.store([failure("short")])
+        assert backend.load("short") == failure("short")
+
+    @in_loop
+    async def test_sweeping_deletes_what_has_expired_in_bounded_steps(
+        self, make_backend: MakeBackend, clock: VirtualClock
+    ) -> None:
+        backend = make_backend()
+        backend.store([success(f"s{n}", ttl=60.0) for n in range(3000)])
+        backend.store([success("kept"), success("long", ttl=600.0)])
+        assert await backend.sweep() == 0
+        clock.advance(60)
+        swept = []
+        while count := await backend.sweep():
+            swept.append(count)
+        assert sum(swept) == 3000
+        assert len(swept) > 1
+        assert backend.load("kept") is not None
+        assert backend.load("long") is not None
+
+    def test_usable_after_disconnect(self, make_backend: MakeBackend) -> None:
+        backend = make_backend()
+        backend.store([success("a")])
+        backend.disconnect()
+        backend.disconnect()
+        assert backend.load("a") == success("a")
+
+
+class SyncWaitCases(Harness):
+    """`wait_ready`."""
+
+    def test_a_ready_result_is_returned_at_once(self, make_backend: MakeBackend) -> None:
+        backend = make_backend()
+        backend.store([failure("a")])
+        assert backend.wait_ready("a", PATIENCE) == failure("a")
+        assert backend.wait_ready("a", 0) == failure("a")
+
+    def test_time_runs_out(self, make_backend: MakeBackend) -> None:
+        backend = make_backend()
+        backend.store([ResultRecord("a", "STARTED", b"")])
+        started = time.monotonic()
+        assert backend.wait_ready("a", 0.05) is None
+        assert backend.wait_ready("unknown", 0.05) is None
+        assert time.monotonic() - started >= 0.09
+        assert backend.wait_ready("unknown", 0) is None
+
+    def test_waiters_are_woken_again_and_again(self, make_backend: MakeBackend) -> None:
+        backend, writer, crew, asked = make_backend(), make_backend(), Crew(), threading.Semaphore(0)
+
+        def write() -> None:
+            for n in range(50):
+                assert asked.acquire(timeout=PATIENCE)
+                writer.store([success(str(n))])
+
+        crew.start(write)
+        started = time.monotonic()
+        for n in range(50):
+            asked.release()
+            assert backend.wait_ready(str(n), PATIENCE) == success(str(n))
+        assert time.monotonic() - started < 4, "results are polled for, not announced"
+        crew.join()
+
+    def test_an_unfinished_state_wakes_nobody_for_good(self, make_backend: MakeBackend) -> None:
+        backend, crew = make_backend(), Crew()
+
+        def write() -> None:
+            backend.store([ResultRecord("a", "STARTED", b"")])
+            backend.store([ResultRecord("a", "RETRY", b"")])
+            backend.store([success("a")])
+
+        crew.start(write)
+        assert backend.wait_ready("a", PATIENCE) == success("a")
+        crew.join()
+
+    def test_many_threads_wait(self, make_backend: MakeBackend) -> None:
+        backend, crew, ready = make_backend(), Crew(), threading.Barrier(31)
+
+        def wait(n: int) -> None:
+            ready.wait(PATIENCE)
+            assert backend.wait_ready(f"t{n % 10}", PATIENCE) == success(f"t{n % 10}")
+
+        for n in range(30):
+            crew.start(partial(wait, n))
+        ready.wait(PATIENCE)
+        backend.store([success(f"t{n}") for n in range(10)])
+        crew.join()
+
+
+class AsyncWaitCases(Harness):
+    """`await_ready`."""
+
+    @in_loop
+    async def test_a_ready_result_is_returned_at_once(self, make_backend: MakeBackend) -> None:
+        backend = make_backend()
+        backend.store([success("a")])
+        assert await backend.await_ready("a", PATIENCE) == success("a")
+        assert await backend.await_ready("a", 0) == success("a")
+
+    @in_loop
+    async def test_time_runs_out(self, make_backend: MakeBackend) -> None:
+        backend = make_backend()
+        assert await backend.await_ready("a", 0.05) is None
+        assert await backend.await_ready("a", 0) is None
+
+    @in_loop
+    async def test_waiters_are_woken_again_and_again(self, make_backend: MakeBackend) -> None:
+        backend, writer = make_backend(), make_backend()
+        started = time.monotonic()
+        for n in range(50):
+            waiting = asyncio.create_task(backend.await_ready(str(n), PATIENCE))
+            await asyncio.sleep(0)
+            await writer.astore([success(str(n))])
+            assert await waiting == success(str(n))
+        assert time.monotonic() - started < 4, "results are polled for, not announced"
+
+    @in_loop
+    async def test_thousands_wait_at_once(self, make_backend: MakeBackend) -> None:
+        backend, writer = make_backend(), make_backend()
+        waiting = [asyncio.create_task(backend.await_ready(f"t{n}", PATIENCE)) for n in range(3000)]
+        await asyncio.sleep(0.05)
+        for start in range(0, 3000, 500):
+            await writer.astore([success(f"t{n}") for n in range(start, start + 500)])
+        records = await asyncio.gather(*waiting)
+        assert records == [success(f"t{n}") for n in range(3000)]
+
+    @in_loop
+    async def test_several_wait_for_one(self, make_backend: MakeBackend) -> None:
+        backend = make_backend()
+        waiting = [asyncio.create_task(backend.await_ready("a", PATIENCE)) for _ in range(10)]
+        hasty = asyncio.create_task(backend.await_ready("a", 0.01))
+        assert await hasty is None
+        waiting[0].cancel()
+        await backend.astore([success("a")])
+        assert await asyncio.gather(*waiting[1:]) == [success("a")] * 9
+
+    @in_loop
+    async def test_coming_back_after_giving_up(self, make_backend: MakeBackend) -> None:
+        backend = make_backend()
+        for _ in range(5):
+            assert await backend.await_ready("a", 0.005) is None
+        waiting = asyncio.create_task(backend.await_ready("a", PATIENCE))
+        await asyncio.sleep(0.01)
+        make_backend().store([success("a")])
+        assert await waiting == success("a")
+
+    def test_from_one_loop_after_another(self, make_backend: MakeBackend) -> None:
+        backend = make_backend()
+
+        async def wait(task_id: str) -> ResultRecord | None:
+            waiting = asyncio.create_task(backend.await_ready(task_id, PATIENCE))
+            await asyncio.sleep(0.01)
+            await backend.astore([success(task_id)])
+            return await waiting
+
+        for n in range(3):
+            assert asyncio.run(wait(str(n))) == success(str(n))
+
+    def test_loops_in_several_threads(self, make_backend: MakeBackend) -> None:
+        backend, crew, ready = make_backend(), Crew(), threading.Barrier(5)
+
+        async def wait() -> None:
+            waiting = asyncio.create_task(backend.await_ready("a", PATIENCE))
+            await asyncio.sleep(0.01)
+            ready.wait(PATIENCE)
+            assert await waiting == success("a")
+
+        for _ in range(4):
+            crew.start(lambda: asyncio.run(wait()))
+        ready.wait(PATIENCE)
+        backend.store([success("a")])
+        crew.join()
+
+
+class BackendConformance(StoringCases, SyncWaitCases, AsyncWaitCases):
+    """Override the fixture `make_backend`; every test starts with an empty store."""

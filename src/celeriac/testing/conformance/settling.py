@@ -1,0 +1,319 @@
+"""Settlements: written whole or not at all, with results and follow-ups in the same step."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from celeriac.message import Loss, Message, Publication
+from celeriac.outcome import Acknowledge, Action, Bury, Keep, Requeue, Settlement
+from celeriac.testing.clock import VirtualClock
+from celeriac.testing.conformance.support import (
+    Harness,
+    MakeBackend,
+    MakeBroker,
+    failure,
+    finish,
+    in_loop,
+    job,
+    message,
+    names,
+    opened,
+    success,
+    take,
+)
+
+
+class SettlingCases(Harness):
+    """Acknowledge, requeue, bury, keep, release."""
+
+    @in_loop
+    async def test_what_is_acknowledged_is_gone(self, make_broker: MakeBroker) -> None:
+        async with opened(make_broker(), "a") as broker:
+            broker.publish([job(n) for n in range(300)])
+            assert await finish(broker, await take(broker, 200)) == []
+            assert await broker.depth("q") == 100
+            assert await broker.settle([]) == []
+        async with opened(make_broker(), "b") as broker:
+            assert len(await take(broker, 1000)) == 100
+
+    @in_loop
+    async def test_requeue_goes_to_the_back(self, make_broker: MakeBroker) -> None:
+        async with opened(make_broker()) as broker:
+            broker.publish([job(n) for n in range(3)])
+            (first,) = await take(broker, 1)
+            assert await finish(broker, [first], Requeue()) == []
+            deliveries = await take(broker)
+            assert names(deliveries) == ["1", "2", "0"]
+            assert deliveries[-1].history == ()
+            assert (deliveries[-1].message, deliveries[-1].priority) == (first.message, first.priority)
+            assert deliveries[-1].token != first.token
+
+    @in_loop
+    async def test_a_retry_replaces_the_message_and_waits_for_its_time(
+        self, make_broker: MakeBroker, clock: VirtualClock
+    ) -> None:
+        async with opened(make_broker()) as broker:
+            broker.publish([job(1, priority=3)])
+            again = Message({"id": "1", "retries": 1}, {"p": 1}, b"other", "application/x-yaml", "binary")
+            action = Requeue(again, clock.time() + 5)
+            assert await finish(broker, await take(broker), action) == []
+            assert await take(broker) == []
+            assert await broker.depth("q") == 1
+            clock.advance(5)
+            (delivery,) = await take(broker)
+            assert delivery.message == again
+            assert (delivery.priority, delivery.history, delivery.queue) == (3, (), "q")
+
+    @in_loop
+    async def test_losses_make_a_history(self, make_broker: MakeBroker) -> None:
+        losses = [Loss(float(n), f"w{n}", f"killed by signal {n} \u00fc") for n in range(3)]
+        async with opened(make_broker()) as broker:
+            broker.publish([job(1)])
+            for n, loss in enumerate(losses):
+                (delivery,) = await take(broker)
+                assert delivery.history == tuple(losses[:n])
+                assert delivery.redelivered == bool(n)
+                assert await finish(broker, [delivery], Requeue(loss=loss)) == []
+            retried = Requeue(message(1, b"retried"))
+            assert await finish(broker, await take(broker), retried) == []
+            (delivery,) = await take(broker)
+            assert delivery.history == tuple(losses)
+            assert delivery.message.body == b"retried"
+
+    @in_loop
+    async def test_release_goes_back_to_the_front_in_the_old_order(self, make_broker: MakeBroker) -> None:
+        async with opened(make_broker()) as broker:
+            broker.publish([job(n) for n in range(6)])
+            taken = await take(broker, 4)
+            await broker.release([taken[2], taken[0]])
+            await broker.release([taken[1]])
+            await broker.release([])
+            broker.publish([job(6)])
+            deliveries = await take(broker)
+            assert names(deliveries) == ["0", "1", "2", "4", "5", "6"]
+            assert all(delivery.history == () for delivery in deliveries)
+            assert await finish(broker, [taken[3]]) == []
+
+    @in_loop
+    async def test_release_keeps_the_level(self, make_broker: MakeBroker) -> None:
+        async with opened(make_broker()) as broker:
+            broker.publish([job("low", priority=7)])
+            taken = await take(broker)
+            broker.publish([job("low 2", priority=7), job("high", priority=1)])
+            await broker.release(taken)
+            assert names(await take(broker)) == ["high", "low", "low 2"]
+
+    @in_loop
+    async def test_keep_leaves_the_delivery_as_it_is(self, make_broker: MakeBroker, make_backend: MakeBackend) -> None:
+        backend = make_backend()
+        async with opened(make_broker()) as broker:
+            broker.publish([job(1)])
+            (held,) = await take(broker)
+            started = Settlement(held, Keep(), failure("1", b"first"), (job("next", "next"),))
+            assert await broker.settle([started]) == []
+            assert backend.load("1") is not None
+            assert await broker.depth("next") == 1
+            assert await take(broker) == []
+            assert await finish(broker, [held]) == []
+
+
+class OneStepCases(Harness):
+    """Result and follow-ups travel with the settlement."""
+
+    @in_loop
+    async def test_result_and_follow_ups_are_written_with_the_acknowledgement(
+        self, make_broker: MakeBroker, make_backend: MakeBackend, clock: VirtualClock
+    ) -> None:
+        backend = make_backend()
+        async with opened(make_broker()) as broker:
+            assert broker.stores_results_of(backend)
+            broker.publish([job(n) for n in range(3)])
+            held = await take(broker)
+            batch = [
+                Settlement(
+                    delivery,
+                    Acknowledge(),
+                    success(str(n), b"meta %d" % n, 60.0),
+                    (job(f"{n}a", "next"), job(f"{n}b", "next", not_before=clock.time() + 5)),
+                )
+                for n, delivery in enumerate(held)
+            ]
+            assert await broker.settle(batch) == []
+            assert [backend.load(str(n)) for n in range(3)] == [s.result for s in batch]
+            assert names(await take(broker, 10, "next")) == ["0a", "1a", "2a"]
+            clock.advance(5)
+            assert names(await take(broker, 10, "next")) == ["0b", "1b", "2b"]
+
+    @in_loop
+    async def test_refused_settlements_write_neither_result_nor_follow_up(
+        self, make_broker: MakeBroker, make_backend: MakeBackend
+    ) -> None:
+        backend = make_backend()
+        async with opened(make_broker()) as broker:
+            broker.publish([job(n) for n in range(3)])
+            held = await take(broker)
+            await finish(broker, [held[1]])
+            batch = [
+                Settlement(d, Acknowledge(), success(str(n)), (job(f"after {n}", "next"),)) for n, d in enumerate(held)
+            ]
+            assert await broker.settle(batch) == [batch[1]]
+            assert backend.load("1") is None
+            assert names(await take(broker, 10, "next")) == ["after 0", "after 2"]
+
+    @in_loop
+    async def test_a_batch_of_all_kinds(self, make_broker: MakeBroker, make_backend: MakeBackend) -> None:
+        backend = make_backend()
+        async with opened(make_broker()) as broker:
+            broker.publish([job(n) for n in range(5)])
+            held = await take(broker)
+            actions: list[Action] = [Acknowledge(), Requeue(), Bury("broken"), Keep(), Acknowledge()]
+            batch = [
+                Settlement(d, action, success(str(n))) for n, (d, action) in enumerate(zip(held, actions, strict=True))
+            ]
+            assert await broker.settle(batch) == []
+            assert all(backend.load(str(n)) for n in range(5))
+            assert names(await take(broker)) == ["1"]
+            assert names(await broker.dead_letters()) == ["2"]
+            assert await finish(broker, [held[3]]) == []
+
+    @in_loop
+    async def test_success_is_final_for_settlements_too(
+        self, make_broker: MakeBroker, make_backend: MakeBackend
+    ) -> None:
+        backend = make_backend()
+        backend.store([success("1", b"first")])
+        async with opened(make_broker()) as broker:
+            broker.publish([job(1)])
+            held = await take(broker)
+            assert await broker.settle([Settlement(held[0], Acknowledge(), failure("1"))]) == []
+            record = backend.load("1")
+            assert record is not None
+            assert record.meta == b"first"
+
+    @in_loop
+    async def test_settling_wakes_who_waits_for_the_result(
+        self, make_broker: MakeBroker, make_backend: MakeBackend
+    ) -> None:
+        backend = make_backend()
+        async with opened(make_broker()) as broker:
+            broker.publish([job(1)])
+            held = await take(broker)
+            waiting = asyncio.create_task(backend.await_ready("1", 20))
+            await asyncio.sleep(0.02)
+            await broker.settle([Settlement(held[0], Acknowledge(), success("1"))])
+            assert await waiting == success("1")
+
+
+class UnfencedCases(Harness):
+    """Deliveries that were acknowledged before their run."""
+
+    @in_loop
+    async def test_keep_writes_result_and_follow_ups(self, make_broker: MakeBroker, make_backend: MakeBackend) -> None:
+        backend = make_backend()
+        async with opened(make_broker()) as broker:
+            broker.publish([job(1)])
+            held = await take(broker)
+            assert await finish(broker, held) == []
+            late = Settlement(held[0], Keep(), success("1"), (job("next"),), fenced=False)
+            assert await broker.settle([late]) == []
+            assert backend.load("1") == success("1")
+            assert names(await take(broker)) == ["next"]
+
+    @in_loop
+    async def test_bury_takes_the_message_from_the_delivery(self, make_broker: MakeBroker, clock: VirtualClock) -> None:
+        async with opened(make_broker()) as broker:
+            broker.publish([job(1, priority=2)])
+            held = await take(broker)
+            assert await finish(broker, held) == []
+            assert await broker.settle([Settlement(held[0], Bury("rejected"), fenced=False)]) == []
+            (letter,) = await broker.dead_letters()
+            assert letter.message == held[0].message
+            assert (letter.queue, letter.priority, letter.reason, letter.at) == ("q", 2, "rejected", clock.time())
+
+
+class DeadLetterCases(Harness):
+    """What can not be run is kept."""
+
+    @pytest.fixture(autouse=True)
+    def _needs_browsing(self, make_broker: MakeBroker) -> None:
+        if not make_broker().capabilities.browse_dead_letters:
+            pytest.skip("this broker can not show its dead letters")
+
+    @in_loop
+    async def test_a_dead_letter_tells_all(self, make_broker: MakeBroker, clock: VirtualClock) -> None:
+        first, last = Loss(1.0, "a", "killed"), Loss(2.0, "b", "killed again")
+        async with opened(make_broker()) as broker:
+            broker.publish([job(1, priority=6)])
+            await finish(broker, await take(broker), Requeue(loss=first))
+            clock.advance(3)
+            assert await finish(broker, await take(broker), Bury("lost 2 times", last)) == []
+            (letter,) = await broker.dead_letters("q")
+            assert letter.message == message(1)
+            assert (letter.queue, letter.priority, letter.reason) == ("q", 6, "lost 2 times")
+            assert letter.at == clock.time()
+            assert letter.history == (first, last)
+            assert await broker.depth("q") == 0
+            assert await take(broker) == []
+
+    @in_loop
+    async def test_browsing(self, make_broker: MakeBroker) -> None:
+        async with opened(make_broker()) as broker:
+            for n in range(5):
+                broker.publish([job(n, "a" if n % 2 else "b")])
+                await finish(broker, await take(broker, 1, "a", "b"), Bury("no"))
+            assert names(await broker.dead_letters()) == ["4", "3", "2", "1", "0"]
+            assert names(await broker.dead_letters("a")) == ["3", "1"]
+            assert names(await broker.dead_letters(limit=2, offset=1)) == ["3", "2"]
+            assert await broker.dead_letters("c") == []
+
+    @in_loop
+    async def test_requeued_ones_start_afresh(self, make_broker: MakeBroker) -> None:
+        async with opened(make_broker()) as broker:
+            broker.publish([job(1, priority=4)])
+            await finish(broker, await take(broker), Bury("no", Loss(1.0, "a", "killed")))
+            (letter,) = await broker.dead_letters()
+            assert await broker.requeue_dead_letters([letter.tag, letter.tag, 10**9]) == 1
+            assert await broker.dead_letters() == []
+            (delivery,) = await take(broker)
+            assert (delivery.message, delivery.history, delivery.priority) == (message(1), (), 4)
+
+    @in_loop
+    async def test_purging_them(self, make_broker: MakeBroker) -> None:
+        async with opened(make_broker()) as broker:
+            broker.publish([job(1, "a"), job(2, "a"), job(3, "b")])
+            await finish(broker, await take(broker, 10, "a", "b"), Bury("no"))
+            assert await broker.purge_dead_letters("a") == 2
+            assert names(await broker.dead_letters()) == ["3"]
+            assert await broker.purge_dead_letters() == 1
+            assert await broker.purge_dead_letters() == 0
+
+
+class UpkeepCases(Harness):
+    """Depth and purge."""
+
+    @in_loop
+    async def test_depth_counts_what_is_not_held(self, make_broker: MakeBroker, clock: VirtualClock) -> None:
+        async with opened(make_broker()) as broker:
+            assert await broker.depth("q") == 0
+            broker.publish([job(1), job(2, priority=9), job(3, not_before=clock.time() + 60), job(4, "other")])
+            assert await broker.depth("q") == 3
+            await take(broker, 1)
+            assert await broker.depth("q") == 2
+
+    @in_loop
+    async def test_purge_leaves_what_is_held_and_other_queues(
+        self, make_broker: MakeBroker, clock: VirtualClock
+    ) -> None:
+        async with opened(make_broker()) as broker:
+            broker.publish([job(n) for n in range(4)])
+            broker.publish([job("later", not_before=clock.time() + 60), Publication(message("x"), "other")])
+            held = await take(broker, 1)
+            assert await broker.purge("q") == 4
+            assert await broker.purge("q") == 0
+            assert await broker.depth("q") == 0
+            assert await broker.depth("other") == 1
+            clock.advance(60)
+            assert await take(broker) == []
+            assert await finish(broker, held) == []

@@ -1,0 +1,152 @@
+"""What the suites share: fixtures to override, and short words for the things tests are full of.
+
+Tests are plain functions that run their coroutine themselves, so that no plugin for asyncio is needed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, ParamSpec, Protocol, TypeVar
+
+import pytest
+
+from celeriac.backends.base import Backend
+from celeriac.brokers.base import Broker
+from celeriac.message import Delivery, Message, Publication
+from celeriac.outcome import Acknowledge, Action, ResultRecord, Settlement
+from celeriac.testing.clock import VirtualClock
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+#: Seconds that a lease lasts in these tests, by the virtual clock.
+LEASE = 10.0
+#: Seconds of real time after which something that should happen at once counts as not happening.
+PATIENCE = 20.0
+
+
+class MakeBroker(Protocol):
+    """Makes one more broker on the store of this test. All of them see the same queues."""
+
+    def __call__(self) -> Broker: ...
+
+
+class MakeBackend(Protocol):
+    """Makes one more result backend on the store of this test."""
+
+    def __call__(self) -> Backend: ...
+
+
+class Harness:
+    """The fixtures to override. Each test must get an empty store."""
+
+    @pytest.fixture
+    def clock(self) -> VirtualClock:
+        """The clock to give to every broker and backend of the test."""
+        return VirtualClock()
+
+    @pytest.fixture
+    def make_broker(self) -> MakeBroker:
+        """Override: return a function that makes brokers on one fresh store, with the fixture `clock`."""
+        raise NotImplementedError("override the fixture make_broker")
+
+    @pytest.fixture
+    def make_backend(self) -> MakeBackend:
+        """Override: return a function that makes backends on the store of `make_broker`, with the fixture `clock`."""
+        pytest.skip("this broker has no results of its own")
+
+
+def in_loop(test: Callable[P, Awaitable[None]]) -> Callable[P, None]:
+    """Make a test of a coroutine function; it fails when it takes longer than it possibly should."""
+
+    @functools.wraps(test)
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        async def bounded() -> None:
+            async with asyncio.timeout(2 * PATIENCE):
+                await test(*args, **kwargs)
+
+        asyncio.run(bounded())
+
+    return run
+
+
+@asynccontextmanager
+async def opened(broker: Broker, owner: str = "worker", lease_seconds: float = LEASE) -> AsyncIterator[Broker]:
+    """`broker` with a lease, closed at the end."""
+    await broker.open(owner, lease_seconds=lease_seconds)
+    try:
+        yield broker
+    finally:
+        await broker.close()
+
+
+def message(name: object, body: bytes | None = None) -> Message:
+    """A message that can be told from others by `name`."""
+    text = str(name)
+    return Message({"task": "t", "id": text}, {"correlation_id": text}, text.encode() if body is None else body)
+
+
+def job(
+    name: object, queue: str = "q", *, priority: int = 0, not_before: float | None = None, body: bytes | None = None
+) -> Publication:
+    """A publication of `message(name)`."""
+    return Publication(message(name, body), queue, priority, not_before)
+
+
+def names(deliveries: Iterable[Any]) -> list[str]:
+    """What was delivered (or died), by name."""
+    return [delivery.message.headers["id"] for delivery in deliveries]
+
+
+async def take(broker: Broker, limit: int = 100, *queues: str) -> list[Delivery]:
+    """What can be had at once."""
+    return await broker.reserve(queues or ("q",), limit, 0)
+
+
+async def finish(broker: Broker, deliveries: Sequence[Delivery], action: Action | None = None) -> list[Settlement]:
+    """Settle them all alike; returns what was refused."""
+    chosen = Acknowledge() if action is None else action
+    return await broker.settle([Settlement(delivery, chosen) for delivery in deliveries])
+
+
+def success(task_id: str, meta: bytes = b"done", ttl: float | None = None) -> ResultRecord:
+    """A result that is final."""
+    return ResultRecord(task_id, "SUCCESS", meta, ttl)
+
+
+def failure(task_id: str, meta: bytes = b"failed", ttl: float | None = None) -> ResultRecord:
+    """A result that is ready."""
+    return ResultRecord(task_id, "FAILURE", meta, ttl)
+
+
+class Crew:
+    """Threads whose errors are not lost."""
+
+    def __init__(self) -> None:
+        self._errors: list[BaseException] = []
+        self._threads: list[threading.Thread] = []
+
+    def start(self, work: Callable[[], object]) -> None:
+        """Run `work` in a thread."""
+
+        def run() -> None:
+            try:
+                work()
+            except BaseException as exc:  # noqa: BLE001 - it is raised again by join()
+                self._errors.append(exc)
+
+        thread = threading.Thread(target=run, daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def join(self) -> None:
+        """Wait for all of them; raise the first error."""
+        for thread in self._threads:
+            thread.join(PATIENCE)
+            assert not thread.is_alive(), "a thread did not end in time"
+        if self._errors:
+            raise self._errors[0]
