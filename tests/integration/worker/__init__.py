@@ -1,0 +1,1 @@
+"""Real workers in processes of their own, on a real SQLite file."""
