@@ -110,7 +110,7 @@ class Admission:
         return Assignment(delivery, plan.kind, plan.policy, job, tracked, alone)
 
     def _plan(self, name: str) -> _Plan:
-        task = self._app.tasks.get(name)
+        task = self._app.tasks.find(name)
         options = self._options
         if task is None:  # the executor says what is wrong with it; not kept, names come from outside
             return _Plan(self._default_kind, self._default_policy, options.time_limit, options.soft_time_limit, False)

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from celeriac.attempt import errback_publications
+from celeriac.records import result_ttl
 from celeriac.result_meta import encode_meta, failure_record
 
 from celeriac import signals, states
@@ -26,7 +27,7 @@ logger = logging.getLogger("celeriac.worker")
 def wants_result(app: Celeriac, delivery: Delivery, *, error: bool) -> bool:
     """The task's result is stored: by its message, its task, its app."""
     headers = delivery.message.headers
-    task = app.tasks.get(headers.get("task", ""))
+    task = app.tasks.find(headers.get("task", ""))
     ignore = headers.get("ignore_result")
     if ignore is None:
         ignore = task.ignore_result if task is not None else app.conf.task_ignore_result
@@ -47,7 +48,7 @@ def record_failure(
         task_id,
         exception,
         status=status,
-        ttl=app.result_ttl,
+        ttl=result_ttl(app, status),
         serializer=app.conf.result_serializer,
         now=datetime.now(UTC),
     )
@@ -65,7 +66,7 @@ def record_started(app: Celeriac, delivery: Delivery, pid: int | None, hostname:
         date_done=None,
         serializer=app.conf.result_serializer,
     )
-    return ResultRecord(task_id, states.STARTED, meta, app.result_ttl)
+    return ResultRecord(task_id, states.STARTED, meta, result_ttl(app, states.STARTED))
 
 
 def errbacks(app: Celeriac, delivery: Delivery, exception: BaseException) -> tuple[Publication, ...]:
@@ -83,7 +84,7 @@ def announce_failure(app: Celeriac, delivery: Delivery, exception: BaseException
         return
     headers = delivery.message.headers
     signals.task_failure.send(
-        sender=app.tasks.get(headers.get("task", "")),
+        sender=app.tasks.find(headers.get("task", "")),
         task_id=headers.get("id"),
         exception=exception,
         args=(),

@@ -14,7 +14,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from queue import Empty, SimpleQueue
 from typing import Final, Protocol, Self
 
-from celeriac.attempt import Attempt, Job
+from celeriac.attempt import Job
 
 from celeriac.exceptions import SoftTimeLimitExceeded, TimeLimitExceeded
 from celeriac.outcome import Failed, Outcome
@@ -27,8 +27,22 @@ from celeriac.worker.executors.interrupts import (
 )
 from celeriac.worker.ipc import Interrupt
 
+
+class Runnable(Protocol):
+    """What runners need of an attempt (`celeriac.attempt.Attempt`)."""
+
+    @property
+    def is_coroutine(self) -> bool:
+        """To be run by `arun`."""
+        ...
+
+    def run(self) -> Outcome: ...
+
+    async def arun(self) -> Outcome: ...
+
+
 #: Makes the attempt for a job.
-MakeAttempt = Callable[[Job], Attempt]
+MakeAttempt = Callable[[Job], Runnable]
 
 
 class Report(Protocol):
@@ -232,12 +246,12 @@ class CoroutineRunner:
         self._waiting: deque[Job] = deque()
         self._running: dict[int, tuple[asyncio.Task[None], InterruptibleCoroutine[None]]] = {}
         self._finishing = False
-        self._loop: Final = asyncio.new_event_loop()
+        self.loop: Final = asyncio.new_event_loop()
         self._changed = asyncio.Event()
 
     def submit(self, jobs: Sequence[Job]) -> None:
         self._waiting.extend(jobs)
-        self._loop.call_soon_threadsafe(self._start_waiting)
+        self.loop.call_soon_threadsafe(self._start_waiting)
 
     def take_back(self) -> list[int]:
         tags: list[int] = []
@@ -248,13 +262,13 @@ class CoroutineRunner:
                 return tags
 
     def interrupt(self, order: Interrupt) -> None:
-        self._loop.call_soon_threadsafe(self._interrupt, order)
+        self.loop.call_soon_threadsafe(self._interrupt, order)
 
     def finish(self) -> None:
-        self._loop.call_soon_threadsafe(self._finish)
+        self.loop.call_soon_threadsafe(self._finish)
 
     def run(self) -> None:
-        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+        with asyncio.Runner(loop_factory=lambda: self.loop) as runner:
             runner.run(self._until_finished())
 
     async def _until_finished(self) -> None:
@@ -280,7 +294,7 @@ class CoroutineRunner:
             except IndexError:  # the I/O thread may have taken it back
                 return
             coroutine = InterruptibleCoroutine(self._run(job))
-            self._running[job.tag] = (self._loop.create_task(coroutine), coroutine)
+            self._running[job.tag] = (self.loop.create_task(coroutine), coroutine)
 
     async def _run(self, job: Job) -> None:
         self._report.started(job)
