@@ -22,7 +22,7 @@ async def look_up(number: int) -> int:
 async def main() -> None:
     """Send all, wait for all."""
     start = time.perf_counter()
-    results = look_up.delay_many([(number,) for number in range(100)])
+    results = await look_up.adelay_many([(number,) for number in range(100)])
     squares = await asyncio.gather(*(result.aget(timeout=10) for result in results))
     print(f"the sum of 100 squares is {sum(squares)}, in {time.perf_counter() - start:.1f} s")
 

@@ -108,7 +108,7 @@ async def _send_and_collect(console: Console, paths: list[str]) -> Summary:
     start = time.perf_counter()
     batches = [paths[i : i + MEASURE_AT_ONCE] for i in range(0, len(paths), MEASURE_AT_ONCE)]
     sizes = [await measure.adelay(batch) for batch in batches]
-    results = await asyncio.to_thread(count_file.delay_many, [(path,) for path in paths])
+    results = await count_file.adelay_many((path,) for path in paths)
     counts: list[FileCount] = []
     failures: list[str] = []
     with _progress(console) as progress:
@@ -153,9 +153,7 @@ def _show(console: Console, folder: Path, summary: Summary) -> None:
     for count in sorted(summary.counts, key=lambda count: (-count["words"], count["path"]))[:TOP_FILES]:
         name = str(Path(count["path"]).relative_to(folder))
         table.add_row(name, f"{count['words']:,}", f"{count['lines']:,}", str(count["retries"]))
-    words, lines, retries = (
-        sum(count[key] for count in summary.counts) for key in ("words", "lines", "retries")
-    )
+    words, lines, retries = (sum(count[key] for count in summary.counts) for key in ("words", "lines", "retries"))
     table.add_section()
     table.add_row(f"all {len(summary.counts):,} files", f"{words:,}", f"{lines:,}", f"{retries:,}")
     console.print(table)
@@ -163,8 +161,10 @@ def _show(console: Console, folder: Path, summary: Summary) -> None:
         console.print(f"{len(summary.failures)} files could not be read, for example: {summary.failures[0]}")
     console.print(
         f"{words:,} words in {summary.size:,} bytes: {summary.tasks:,} tasks and {retries:,} retries in "
-        f"{summary.seconds:.1f} s ({summary.tasks / summary.seconds:,.0f} tasks/s). The worker has stopped.",
+        f"{summary.seconds:.1f} s, the worker's start included ({summary.tasks / summary.seconds:,.0f} tasks/s). "
+        "The worker has stopped.",
         highlight=False,
+        soft_wrap=True,
     )
 
 

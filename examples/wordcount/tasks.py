@@ -1,7 +1,7 @@
 """The app and its tasks: all that the worker needs to know."""
 
 import asyncio
-import zlib
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TypedDict
@@ -25,7 +25,7 @@ class FileCount(TypedDict):
 
 def is_flaky(path: str) -> bool:
     """This file fails at its first attempt. It follows from the name alone, so every run fails alike."""
-    return zlib.crc32(Path(path).name.encode()) % FLAKY_ONE_IN == 0
+    return hashlib.sha256(Path(path).name.encode()).digest()[0] % FLAKY_ONE_IN == 0
 
 
 @app.task(bind=True, autoretry_for=(OSError,), max_retries=3, default_retry_delay=0.5)

@@ -39,9 +39,7 @@ class WorkerProcess:
                 await asyncio.wait_for(self._process.wait(), STOP_DEADLINE)
             except TimeoutError:
                 print(f"The worker did not stop within {STOP_DEADLINE:g} s and is killed.", file=sys.stderr)
-        with contextlib.suppress(
-            ProcessLookupError
-        ):  # nothing of the worker's process group is left: as it should be
+        with contextlib.suppress(ProcessLookupError):  # nothing of the worker's process group is left: as it should be
             os.killpg(self._process.pid, signal.SIGKILL)
         await self._process.wait()
 
