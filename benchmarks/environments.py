@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import venv
@@ -14,6 +15,15 @@ from typing import Final
 ROOT: Final = Path(__file__).resolve().parent.parent
 #: Where all that the benchmark installs or writes lives; ignored by git.
 HOME: Final = ROOT / ".venvs" / "bench"
+
+
+def variables(**more: str) -> dict[str, str]:
+    """This process's environment variables without those that change how Python or a task queue works.
+
+    `PYTHONDONTWRITEBYTECODE`, for one, would have Celeriac compiled at every start and the installed peers not.
+    """
+    foreign = ("PYTHON", "CELERY", "CELERIAC", "BENCH_", "PYTEST")
+    return {name: value for name, value in os.environ.items() if not name.startswith(foreign)} | more
 
 
 @dataclass(frozen=True)

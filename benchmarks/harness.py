@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import shutil
 import subprocess
 import tempfile
@@ -16,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks import board, servers
-from benchmarks.environments import HOME, ROOT, Environment
+from benchmarks.environments import HOME, ROOT, Environment, variables
 from benchmarks.process import start, stop, tree_cpu, tree_pss
 
 if TYPE_CHECKING:
@@ -73,8 +72,7 @@ class Place:
         self._folder = folder
         self._broker = broker
         self.board = board.Board.create(folder / "board")
-        self._env = {
-            **os.environ,
+        self._env = variables() | {
             "PYTHONPATH": str(ROOT),
             "BENCH_DATA": str(folder),
             "BENCH_RESULTS": "1" if results else "0",

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from benchmarks.environments import ROOT
+from benchmarks.environments import ROOT, variables
 from benchmarks.process import kill_tree, start, stop, tree, wait_gone
 
 
@@ -32,8 +32,7 @@ class Fleet:
 
     def __init__(self, folder: Path, size: int, *, lease_seconds: float, max_deliveries: int) -> None:
         self._folder = folder
-        self._env = {
-            **os.environ,
+        self._env = variables() | {
             "PYTHONPATH": str(ROOT),
             "CHAOS_FOLDER": str(folder),
             "CHAOS_LEASE_SECONDS": str(lease_seconds),
