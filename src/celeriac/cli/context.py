@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -29,7 +30,7 @@ class CliContext(msgspec.Struct, frozen=True, kw_only=True):
         result_backend: overrides the setting of that name.
         config: module with settings.
         workdir: folder that was changed into.
-        no_color: write no colours and no tables of lines.
+        no_color: write no colours, and tables as plain columns.
         quiet: write results and errors only.
     """
 
@@ -47,7 +48,7 @@ class CliContext(msgspec.Struct, frozen=True, kw_only=True):
         overrides = {name: value for name, value in given.items() if value is not None}
         return AppSpec(
             name=self.app or "",
-            workdir=self.workdir,
+            workdir=self.workdir or str(Path.cwd()),  # a module may change it while it is imported
             settings={**overrides, **(settings or {})},
             config=self.config,
         )

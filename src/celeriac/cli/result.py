@@ -38,7 +38,7 @@ def command(context: CliContext, task_id: str, task_name: str | None, traceback:
         except ResultTimeout as error:
             raise CommandFailed(_not_yet(task_id, result.state, timeout)) from error
         if traceback:
-            click.echo(result.traceback or "")
+            click.echo((result.traceback or "").rstrip("\n"))
             return
         if result.state in states.PROPAGATE_STATES:
             raise CommandFailed(f"{result.state}: {type(value).__name__}: {value}")

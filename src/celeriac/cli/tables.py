@@ -1,4 +1,4 @@
-"""Tables on standard output: with lines on a terminal, else columns that `awk` can read."""
+"""Tables on standard output: made to fit a terminal, else columns that `awk` and `cut` can read."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def show_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, fancy: 
     Args:
         columns: their names.
         rows: as many texts each.
-        fancy: draw lines and use colours.
+        fancy: use colours, and break long texts to fit the terminal.
     """
     if fancy:
         _show_fancy(columns, rows)
@@ -27,11 +27,12 @@ def show_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, fancy: 
 
 
 def _show_fancy(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    from rich.box import SIMPLE_HEAD  # noqa: PLC0415
     from rich.console import Console  # noqa: PLC0415 - start-up time: only terminals need it
     from rich.table import Table  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
-    table = Table(header_style="bold")
+    table = Table(box=SIMPLE_HEAD, header_style="bold", pad_edge=False)  # room for reasons, not for lines
     for column in columns:
         table.add_column(column, overflow="fold")
     for row in rows:

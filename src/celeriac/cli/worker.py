@@ -154,7 +154,7 @@ def run_worker(context: CliContext, flags: WorkerFlags) -> int:
             context.say(f"Purged {counted(deleted, 'message')}.")
         facts = banner_facts(app, options)
         if not context.quiet:
-            click.echo("\n" + banner_text(facts, style=_style) + "\n")
+            click.echo(f"\n{banner_text(facts, style=_style)}\n")
         return Worker(app, options).run()
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final, TextIO, TypedDict, cast
 
 from celeriac import signals
 from celeriac.exceptions import ImproperlyConfigured
+from celeriac.log import TASK_LOGGER
 from celeriac.request import current_request
 from celeriac.worker.logfile import AppendHandler
 from celeriac.worker.nodenames import default_nodename, node_format
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from celeriac.config import Settings
 
 WORKER_LOGGER: Final = "celeriac"
-TASK_LOGGER: Final = "celeriac.task"
 REDIRECTED_LOGGER: Final = "celeriac.redirected"
 
 #: Stands for task name and id in records that no task logged; Celery's mark.
