@@ -71,16 +71,7 @@ def retry_message(
         EncodeError: an argument or a header can not be serialised.
         MessageTooLarge: the body is over the limit.
     """
-    fields = invocation.headers.copy()
-    hard, soft = fields["timelimit"]
-    limits = [
-        hard if time_limit is None else time_limit,
-        soft if soft_time_limit is None else soft_time_limit,
-    ]
-    fields |= {"retries": retries, "parent_id": invocation.id, "timelimit": limits}
-    fields["eta"] = format_iso(eta) if eta is not None else None
-    if expires is not None:
-        fields["expires"] = format_iso(expires)
+    fields = _headers(invocation, retries, eta, expires, (time_limit, soft_time_limit))
     _update_reprs(fields, invocation, args, kwargs, repr_maxlevels)
     fields |= _carried(message.headers or {}, invocation)
     if headers:
@@ -98,6 +89,24 @@ def retry_message(
         body, fields["compression"] = compress(body, method)
     check_size(invocation.task, body, size_limit)
     return Message(fields, properties, body, encoded.content_type, encoded.content_encoding)
+
+
+def _headers(
+    invocation: Invocation,
+    retries: int,
+    eta: datetime | None,
+    expires: datetime | None,
+    limits: tuple[float | None, float | None],
+) -> dict[str, Any]:
+    fields = invocation.headers.copy()
+    fields["retries"] = retries
+    fields["parent_id"] = invocation.id
+    fields["eta"] = format_iso(eta) if eta is not None else None
+    if expires is not None:
+        fields["expires"] = format_iso(expires)
+    kept = zip(limits, fields["timelimit"], strict=True)
+    fields["timelimit"] = [old if new is None else new for new, old in kept]
+    return fields
 
 
 def _update_reprs(
