@@ -35,8 +35,8 @@ class Outcomes(Protocol):
         """An attempt that is to be announced has begun."""
         ...
 
-    def on_finished(self, assignment: Assignment, outcome: Outcome) -> None:
-        """An attempt has ended by itself."""
+    def on_finished(self, ended: Sequence[tuple[Assignment, Outcome]]) -> None:
+        """Attempts have ended by themselves."""
         ...
 
     def on_lost(self, assignment: Assignment, reason: str) -> None:
@@ -118,8 +118,8 @@ class Dispatcher:
     def on_started(self, executor: Executor, assignment: Assignment) -> None:
         self._outcomes.on_started(executor, assignment)
 
-    def on_done(self, executor: Executor, assignment: Assignment, outcome: Outcome) -> None:
-        self._outcomes.on_finished(assignment, outcome)
+    def on_done(self, executor: Executor, ended: list[tuple[Assignment, Outcome]]) -> None:
+        self._outcomes.on_finished(ended)
         self._has_room(executor)
 
     def on_returned(self, executor: Executor, assignments: list[Assignment]) -> None:

@@ -7,6 +7,7 @@ side knows fails loudly. Knows nothing of what the frames cause.
 from __future__ import annotations
 
 import asyncio
+import select
 import socket
 import struct
 import threading
@@ -70,12 +71,18 @@ class Started(_Frame, frozen=True, array_like=True, tag=6):
     job: int
 
 
-class Done(_Frame, frozen=True, array_like=True, tag=7):
-    """An attempt has ended; `seconds` is what the executor spent on it in all."""
+class Finished(msgspec.Struct, frozen=True, array_like=True):
+    """The end of one attempt; `seconds` is what the executor spent on it in all."""
 
     job: int
     outcome: Outcome
     seconds: float
+
+
+class Done(_Frame, frozen=True, array_like=True, tag=7):
+    """These attempts have ended, in this order."""
+
+    attempts: tuple[Finished, ...]
 
 
 class Returned(_Frame, frozen=True, array_like=True, tag=8):
@@ -130,14 +137,7 @@ class TemplateFailed(_Frame, frozen=True, array_like=True, tag=13):
     error: str
 
 
-class Forked(_Frame, frozen=True, array_like=True, tag=14):
-    """The executor `index` lives as process `pid`."""
-
-    index: int
-    pid: int
-
-
-class Exited(_Frame, frozen=True, array_like=True, tag=15):
+class Exited(_Frame, frozen=True, array_like=True, tag=14):
     """Process `pid` has ended: a negative status is the signal that killed it."""
 
     pid: int
@@ -147,7 +147,7 @@ class Exited(_Frame, frozen=True, array_like=True, tag=15):
 ToExecutor = Run | TakeBack | Interrupt | Stop
 FromExecutor = Ready | Started | Done | Returned | Retiring
 ToTemplate = TemplateSetup | ExecutorSetup
-FromTemplate = TemplateReady | TemplateFailed | Forked | Exited
+FromTemplate = TemplateReady | TemplateFailed | Exited
 
 _Received = TypeVar("_Received")
 _Decoded_co = TypeVar("_Decoded_co", covariant=True)
@@ -219,6 +219,10 @@ class BlockingChannel(Generic[_Received]):
     def fileno(self) -> int:
         return self._socket.fileno()
 
+    def wait(self, seconds: float) -> bool:
+        """Whether `receive` would return at once, after at most `seconds`."""
+        return bool(select.select([self._socket], [], [], seconds)[0])
+
     def receive(self) -> list[_Received] | None:
         """Wait for more frames; None when the other side is gone."""
         try:
@@ -250,13 +254,13 @@ class BlockingChannel(Generic[_Received]):
 
 
 class AsyncChannel(asyncio.Protocol, Generic[_Received]):
-    """The supervisor's end: frames are handed to `on_frame` as they come, `on_lost` is called once at the end."""
+    """The supervisor's end: frames are handed over as they come, `on_lost` is called once at the end."""
 
     def __init__(
-        self, decoder: Decoder[_Received], on_frame: Callable[[_Received], None], on_lost: Callable[[], None]
+        self, decoder: Decoder[_Received], on_frames: Callable[[list[_Received]], None], on_lost: Callable[[], None]
     ) -> None:
         self._splitter = FrameSplitter(decoder)
-        self._on_frame = on_frame
+        self._on_frames = on_frames
         self._on_lost = on_lost
         self._transport: asyncio.Transport | None = None
 
@@ -265,13 +269,13 @@ class AsyncChannel(asyncio.Protocol, Generic[_Received]):
         cls,
         sock: socket.socket,
         decoder: Decoder[_Received],
-        on_frame: Callable[[_Received], None],
+        on_frames: Callable[[list[_Received]], None],
         on_lost: Callable[[], None],
     ) -> AsyncChannel[_Received]:
         """Attach to a connected socket, which this channel then owns."""
         sock.setblocking(False)
         loop = asyncio.get_running_loop()
-        channel: AsyncChannel[_Received] = cls(decoder, on_frame, on_lost)
+        channel: AsyncChannel[_Received] = cls(decoder, on_frames, on_lost)
         if sock.family == getattr(socket, "AF_UNIX", None):
             await loop.create_unix_connection(lambda: channel, sock=sock)
         else:
@@ -292,8 +296,9 @@ class AsyncChannel(asyncio.Protocol, Generic[_Received]):
         self._transport = transport
 
     def data_received(self, data: bytes) -> None:
-        for frame in self._splitter.feed(data):
-            self._on_frame(frame)
+        frames = self._splitter.feed(data)
+        if frames:
+            self._on_frames(frames)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         self._transport = None

@@ -59,9 +59,14 @@ class Settler:
 
     def put(self, settlement: Settlement) -> None:
         """Write this soon."""
-        self._pending.append(settlement)
-        self._idle.clear()
-        self._wake.set()
+        self.put_all((settlement,))
+
+    def put_all(self, settlements: Sequence[Settlement]) -> None:
+        """Write these soon."""
+        if settlements:
+            self._pending.extend(settlements)
+            self._idle.clear()
+            self._wake.set()
 
     def release(self, deliveries: Sequence[Delivery]) -> None:
         """Give these back soon, untouched."""

@@ -63,9 +63,14 @@ class Verdicts:
             record = record_started(self._app, assignment.delivery, executor.pid, self._hostname)
             self._settler.put(Settlement(assignment.delivery, Keep(), record, fenced=assignment.policy.acks_late))
 
-    def on_finished(self, assignment: Assignment, outcome: Outcome) -> None:
-        self._limits.end(assignment)
-        self._settler.put(decide(assignment.delivery, outcome, self._app.clock.time(), assignment.policy))
+    def on_finished(self, ended: Sequence[tuple[Assignment, Outcome]]) -> None:
+        now = self._app.clock.time()
+        settlements: list[Settlement] = []
+        for assignment, outcome in ended:
+            if assignment.job.announce:
+                self._limits.end(assignment)
+            settlements.append(decide(assignment.delivery, outcome, now, assignment.policy))
+        self._settler.put_all(settlements)
 
     def on_lost(self, assignment: Assignment, reason: str) -> None:
         self._limits.end(assignment)

@@ -19,6 +19,7 @@ from celeriac.worker.ipc import (
     AsyncChannel,
     BlockingChannel,
     Done,
+    Finished,
     FrameSplitter,
     FromExecutor,
     Interrupt,
@@ -61,7 +62,7 @@ def test_frames_are_found_however_the_stream_is_cut(cuts: list[int]) -> None:
 @pytest.mark.parametrize("outcome", OUTCOMES, ids=lambda outcome: type(outcome).__name__)
 def test_every_outcome_crosses(outcome: Outcome) -> None:
     splitter: FrameSplitter[FromExecutor] = FrameSplitter(FROM_EXECUTOR)
-    assert splitter.feed(encode_frame(Done(1, outcome, 0.25))) == [Done(1, outcome, 0.25)]
+    assert splitter.feed(encode_frame(Done((Finished(1, outcome, 0.25),)))) == [Done((Finished(1, outcome, 0.25),))]
 
 
 def test_a_frame_of_the_wrong_side_is_refused() -> None:
@@ -81,16 +82,23 @@ def test_a_header_that_msgpack_does_not_know_becomes_text() -> None:
 def test_both_ends_talk_and_notice_the_end() -> None:
     async def main() -> None:
         ours, theirs = socket.socketpair()
-        heard: asyncio.Queue[FromExecutor] = asyncio.Queue()
+        heard: list[FromExecutor] = []
+        complete = asyncio.Event()
+
+        def on_frames(frames: list[FromExecutor]) -> None:
+            heard.extend(frames)
+            if len(heard) == 2:
+                complete.set()
+
         lost = asyncio.Event()
-        channel = await AsyncChannel.connect(ours, FROM_EXECUTOR, heard.put_nowait, lost.set)
+        channel = await AsyncChannel.connect(ours, FROM_EXECUTOR, on_frames, lost.set)
         other: BlockingChannel[ToExecutor] = BlockingChannel(theirs, TO_EXECUTOR)
         channel.send(TakeBack())
         assert await asyncio.to_thread(other.receive) == [TakeBack()]
         assert other.send(Ready(4711))
         assert other.send(Returned((1, 2)))
-        assert await asyncio.wait_for(heard.get(), 5) == Ready(4711)
-        assert await asyncio.wait_for(heard.get(), 5) == Returned((1, 2))
+        await asyncio.wait_for(complete.wait(), 5)
+        assert heard == [Ready(4711), Returned((1, 2))]
         other.close()
         await asyncio.wait_for(lost.wait(), 5)
         channel.send(Stop())  # nobody is there any more: not an error

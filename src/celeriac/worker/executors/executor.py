@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 import msgspec
@@ -17,6 +17,7 @@ from celeriac.worker.ipc import (
     AsyncChannel,
     Done,
     ExecutorSetup,
+    Finished,
     FromExecutor,
     Interrupt,
     Ready,
@@ -67,7 +68,7 @@ class ExecutorEvents(Protocol):
 
     def on_started(self, executor: Executor, assignment: Assignment) -> None: ...
 
-    def on_done(self, executor: Executor, assignment: Assignment, outcome: Outcome) -> None: ...
+    def on_done(self, executor: Executor, ended: list[tuple[Assignment, Outcome]]) -> None: ...
 
     def on_returned(self, executor: Executor, assignments: list[Assignment]) -> None: ...
 
@@ -104,7 +105,7 @@ class Executor:
         self._channel: AsyncChannel[FromExecutor] | None = None
 
     async def connect(self, sock: socket.socket) -> None:
-        self._channel = await AsyncChannel.connect(sock, FROM_EXECUTOR, self._on_frame, self._on_lost)
+        self._channel = await AsyncChannel.connect(sock, FROM_EXECUTOR, self._on_frames, self._on_lost)
 
     @property
     def name(self) -> str:
@@ -115,7 +116,7 @@ class Executor:
         """How many more jobs it may be given."""
         if self.retiring or self.ended or not self.ready:
             return 0
-        if self._asked_back or any(assignment.alone for assignment in self._first(1)):
+        if self._asked_back or self._is_alone():
             return 0
         return self.setup.slots + self._ahead() - len(self.assigned) - len(self.overdue)
 
@@ -183,6 +184,11 @@ class Executor:
             return 0
         return max(1, min(MAX_AHEAD, int(_AHEAD_SECONDS * self.setup.slots / max(seconds, 1e-6))))
 
+    def _is_alone(self) -> bool:
+        for assignment in self.assigned.values():
+            return assignment.alone  # one that is alone is the only one
+        return False
+
     def _first(self, count: int) -> list[Assignment]:
         found: list[Assignment] = []
         for assignment in self.assigned.values():
@@ -191,40 +197,42 @@ class Executor:
             found.append(assignment)
         return found
 
-    def _on_frame(self, frame: FromExecutor) -> None:
-        match frame:
-            case Done(tag, outcome, seconds):
-                self._on_done(tag, outcome, seconds)
-            case Returned(tags):
-                self._asked_back = False
-                returned = [self.assigned.pop(tag) for tag in tags if tag in self.assigned]
-                self._events.on_returned(self, returned)
-            case Started(tag):
-                if tag in self.assigned:
-                    self._events.on_started(self, self.assigned[tag])
-            case Ready(pid):
-                self.pid = pid
-                self.ready = True
-                self._events.on_capacity(self)
-            case Retiring(reason):
-                logger.info("Replacing %s: %s", self.name, reason)
-                self.retire()
-                self._events.on_capacity(self)
+    def _on_frames(self, frames: list[FromExecutor]) -> None:
+        for frame in frames:
+            match frame:
+                case Done(attempts):
+                    self._on_done(attempts)
+                case Returned(tags):
+                    self._asked_back = False
+                    returned = [self.assigned.pop(tag) for tag in tags if tag in self.assigned]
+                    self._events.on_returned(self, returned)
+                case Started(tag):
+                    if tag in self.assigned:
+                        self._events.on_started(self, self.assigned[tag])
+                case Ready(pid):
+                    self.pid = pid
+                    self.ready = True
+                    self._events.on_capacity(self)
+                case Retiring(reason):
+                    logger.info("Replacing %s: %s", self.name, reason)
+                    self.retire()
+                    self._events.on_capacity(self)
 
-    def _on_done(self, tag: int, outcome: Outcome, seconds: float) -> None:
+    def _on_done(self, attempts: Sequence[Finished]) -> None:
         self._last_progress = self._now()
-        known = self._task_seconds
-        if known is None:
-            self._task_seconds = seconds
-        else:
+        mean = self._task_seconds
+        ended: list[tuple[Assignment, Outcome]] = []
+        for attempt in attempts:
+            seconds = attempt.seconds
             # Slower tasks must shrink what is held at once; faster ones let it grow gently.
-            self._task_seconds = known + (seconds - known) * (0.5 if seconds > known else 0.1)
-        assignment = self.assigned.pop(tag, None)
-        if assignment is None:
-            self.overdue.discard(tag)
-            self._events.on_capacity(self)
-        else:
-            self._events.on_done(self, assignment, outcome)
+            mean = seconds if mean is None else mean + (seconds - mean) * (0.5 if seconds > mean else 0.1)
+            assignment = self.assigned.pop(attempt.job, None)
+            if assignment is None:
+                self.overdue.discard(attempt.job)
+            else:
+                ended.append((assignment, attempt.outcome))
+        self._task_seconds = mean
+        self._events.on_done(self, ended)
 
     def _on_lost(self) -> None:
         if not self.ended:

@@ -22,7 +22,6 @@ from celeriac.worker.ipc import (
     AsyncChannel,
     ExecutorSetup,
     Exited,
-    Forked,
     FromTemplate,
     TemplateFailed,
     TemplateReady,
@@ -116,7 +115,6 @@ class TemplateLauncher:
         self._process: subprocess.Popen[bytes] | None = None
         self._socket: socket.socket | None = None
         self._channel: AsyncChannel[FromTemplate] | None = None
-        self._pids: set[int] = set()
         self._statuses = _ExitStatuses()
         self._stopping = False
 
@@ -134,7 +132,7 @@ class TemplateLauncher:
             self.start_process()
         assert self._socket is not None
         # A duplicate for asyncio to own: descriptors are sent by hand on the original.
-        self._channel = await AsyncChannel.connect(self._socket.dup(), FROM_TEMPLATE, self._on_frame, self._on_lost)
+        self._channel = await AsyncChannel.connect(self._socket.dup(), FROM_TEMPLATE, self._on_frames, self._on_lost)
 
     def launch(self, setup: ExecutorSetup) -> socket.socket:
         assert self._socket is not None
@@ -166,17 +164,15 @@ class TemplateLauncher:
         if self._process is not None:
             await asyncio.to_thread(_end_process, self._process)
 
-    def _on_frame(self, frame: FromTemplate) -> None:
-        match frame:
-            case TemplateReady():
-                logger.debug("The executor template is ready")
-            case TemplateFailed(error):
-                self._on_failed(error)
-            case Forked(_index, pid):
-                self._pids.add(pid)
-            case Exited(pid, status):
-                self._pids.discard(pid)
-                self._statuses.put(pid, status)
+    def _on_frames(self, frames: list[FromTemplate]) -> None:
+        for frame in frames:
+            match frame:
+                case TemplateReady():
+                    logger.debug("The executor template is ready")
+                case TemplateFailed(error):
+                    self._on_failed(error)
+                case Exited(pid, status):
+                    self._statuses.put(pid, status)
 
     def _on_lost(self) -> None:
         if self._stopping:

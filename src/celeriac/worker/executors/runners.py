@@ -72,6 +72,10 @@ class Runner(Protocol):
         """I/O thread: raise in the attempt that `order` names, if it runs."""
         ...
 
+    def is_pressed(self) -> bool:
+        """More jobs are waiting, so that the next end is likely to come soon. Any thread."""
+        ...
+
     def finish(self) -> None:
         """I/O thread: let `run` return when what is queued and running is done."""
         ...
@@ -120,6 +124,9 @@ class MainThreadRunner:
         self._exception = kind(order.limit)
         self._interrupted = order.job
         interrupt_main_thread(kind)
+
+    def is_pressed(self) -> bool:
+        return not self._jobs.empty()
 
     def finish(self) -> None:
         self._jobs.put(None)
@@ -194,6 +201,9 @@ class ThreadRunner:
                 self._interrupted.add(order.job)
                 raise_in_thread(ident, TimeLimitExceeded if order.hard else SoftTimeLimitExceeded)
 
+    def is_pressed(self) -> bool:
+        return not self._jobs.empty()
+
     def finish(self) -> None:
         for _ in range(self._slots):
             self._jobs.put(None)
@@ -263,6 +273,9 @@ class CoroutineRunner:
 
     def interrupt(self, order: Interrupt) -> None:
         self.loop.call_soon_threadsafe(self._interrupt, order)
+
+    def is_pressed(self) -> bool:
+        return bool(self._waiting)
 
     def finish(self) -> None:
         self.loop.call_soon_threadsafe(self._finish)

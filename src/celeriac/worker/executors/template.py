@@ -23,7 +23,6 @@ from celeriac.worker.ipc import (
     BlockingChannel,
     ExecutorSetup,
     Exited,
-    Forked,
     TemplateFailed,
     TemplateReady,
     TemplateSetup,
@@ -91,6 +90,7 @@ class Template:
                         read_end.recv(4096)
                         self._reap()
                     elif not self._obey(app, worker, selector, (read_end, write_end)):
+                        signal.set_wakeup_fd(-1)  # its socket closes with this frame
                         self._kill_children()
                         return
 
@@ -129,7 +129,6 @@ class Template:
                 _become_executor(app, worker, setup, descriptor)
             os.close(descriptor)
             self._children.add(pid)
-            self._channel.send(Forked(setup.index, pid))
 
     def _reap(self) -> None:
         for pid in list(self._children):
