@@ -72,9 +72,7 @@ def test_every_page_is_in_the_index() -> None:
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/tutorial/first-steps.md"])
-def test_the_first_program_of(
-    page: str, tmp_path: Path, run_python: RunPython, start_worker: StartWorker
-) -> None:
+def test_the_first_program_of(page: str, tmp_path: Path, run_python: RunPython, start_worker: StartWorker) -> None:
     """A worker runs the block that calls itself `tasks.py`; then come the `>>>` lines of the page."""
     text = (ROOT / page).read_text(encoding="utf-8")
     program = re.search(r"^```python\n(# tasks\.py\n.*?)^```", text, re.MULTILINE | re.DOTALL)

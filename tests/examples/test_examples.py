@@ -26,9 +26,7 @@ DEADLINE = 60.0
         ("fan_out", ["the sum of 100 squares is 328350, in "]),
     ],
 )
-def test_single_file(
-    name: str, expected: list[str], run_python: RunPython, start_worker: StartWorker
-) -> None:
+def test_single_file(name: str, expected: list[str], run_python: RunPython, start_worker: StartWorker) -> None:
     start_worker(name)
     done = run_python(str(EXAMPLES / f"{name}.py"))
     assert done.returncode == 0, done.stderr
@@ -45,9 +43,7 @@ def texts(tmp_path: Path) -> Path:
     (folder / "deeper").mkdir(parents=True)
     for number in range(24):
         parent = folder / "deeper" if number % 2 else folder
-        (parent / f"{number:02}.txt").write_text(
-            "lorem ipsum dolor sit amet\tconsectetur adipiscing elit sed do\n" * 3
-        )
+        (parent / f"{number:02}.txt").write_text("lorem ipsum dolor sit amet\tconsectetur adipiscing elit sed do\n" * 3)
     (folder / "picture.png").write_bytes(b"\x89PNG\0\0 not words")
     (folder / "huge.txt").write_bytes(b"word " * 1_000_000)
     (folder / ".hidden").write_text("not counted")
@@ -103,6 +99,4 @@ def test_wordcount_that_is_ended_early_stops_its_worker(texts: Path, environment
         finally:
             program.kill()
             program.communicate()
-        assert (
-            list(Path(scratch).iterdir()) == []
-        )  # the worker's folder is removed after the worker has ended
+        assert list(Path(scratch).iterdir()) == []  # the worker's folder is removed after the worker has ended
