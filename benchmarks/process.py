@@ -58,6 +58,11 @@ def tree(root: int) -> list[Stat]:
     return [stat for stat in processes if stat.pid in members and stat.state != "Z"]
 
 
+def in_sessions(sessions: set[int]) -> list[Stat]:
+    """Living processes of these sessions: orphans keep theirs when they have lost their place in the tree."""
+    return [stat for stat in _all_processes() if stat.session in sessions and stat.state != "Z"]
+
+
 def tree_cpu(root: int) -> float:
     """Seconds of user and system time that the tree has used, children that have ended included."""
     return sum(stat.cpu for stat in tree(root))

@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Literal
 
 from benchmarks.environments import ROOT, variables
-from benchmarks.process import kill_tree, start, stop, tree, wait_gone
+from benchmarks.process import in_sessions, kill_tree, start, stop, tree, wait_gone
 
 
 @dataclass(frozen=True)
 class Kill:
-    """One SIGKILL: what it hit, when (ns, CLOCK_MONOTONIC, before and after), and the processes that may be gone."""
+    """One SIGKILL: what it hit, when (ns, CLOCK_MONOTONIC, before and after), and the processes that are gone."""
 
     what: Literal["child", "worker"]
     before: int
@@ -39,6 +39,7 @@ class Fleet:
             "CHAOS_MAX_DELIVERIES": str(max_deliveries),
         }
         self._seen: set[int] = set()
+        self._sessions: list[set[int]] = [set() for _ in range(size)]
         self._workers = [self._start(index) for index in range(size)]
 
     def _start(self, index: int) -> subprocess.Popen[bytes]:
@@ -47,7 +48,10 @@ class Fleet:
         return start([*command, *options], env=self._env, cwd=self._folder, log=self._folder / f"worker{index}.log")
 
     def _members(self, index: int) -> set[int]:
-        members = {stat.pid for stat in tree(self._workers[index].pid)}
+        """The worker's processes, with those whose parent was killed: they keep the session they were born in."""
+        family = tree(self._workers[index].pid)
+        self._sessions[index] |= {stat.session for stat in family}
+        members = {stat.pid for stat in family} | {stat.pid for stat in in_sessions(self._sessions[index])}
         self._seen |= members
         return members
 
@@ -72,6 +76,7 @@ class Fleet:
         worker.wait(5)
         killed = Kill("worker", before, time.monotonic_ns(), frozenset(members))
         self._workers[index] = self._start(index)
+        self._sessions[index] = set()
         return killed
 
     def kill_child(self, index: int, chance: random.Random) -> Kill:
@@ -83,7 +88,9 @@ class Fleet:
         with contextlib.suppress(ProcessLookupError):
             os.kill(victim, signal.SIGKILL)
         wait_gone([victim], grace=1.0)
-        return Kill("child", before, time.monotonic_ns(), frozenset({victim} | below))
+        after = time.monotonic_ns()
+        survivors = wait_gone(sorted(below), grace=0.5)  # the template may be lost without its executors
+        return Kill("child", before, after, frozenset({victim} | below.difference(survivors)))
 
     def stop(self) -> list[int]:
         """Stop all workers as a user would.

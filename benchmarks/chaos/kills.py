@@ -16,8 +16,8 @@ from benchmarks.chaos.fleet import Fleet, Kill
 from benchmarks.chaos.journal import Run
 from celeriac import Celeriac
 
-#: A task that ended so shortly before a kill may not have been acknowledged yet, and counts as running (seconds).
-_UNSETTLED: Final = 0.02
+#: A task that ended so shortly before a kill (seconds) may not have been acknowledged yet, and may run again.
+_UNSETTLED: Final = 0.05
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,8 @@ class Verdict:
         missing: without their effect.
         kills: of children, of workers.
         second_runs: starts beyond the first of each task.
-        running_at_kills: runs that a kill hit before they had ended (or within 20 ms after).
+        running_at_kills: runs that a kill hit before they had ended.
+        ended_at_kills: runs of the same processes that had ended less than 50 ms before.
         unexplained: second runs of tasks that no kill had hit.
         slowest_recovery: seconds from a kill to the new start of its slowest victim.
         dead_letters: messages that were given up.
@@ -65,6 +66,7 @@ class Verdict:
     kills: dict[str, int]
     second_runs: int
     running_at_kills: int
+    ended_at_kills: int
     unexplained: int
     slowest_recovery: float
     dead_letters: int
@@ -73,7 +75,7 @@ class Verdict:
 
 
 def _hit(run: Run, kill: Kill) -> bool:
-    """The kill may have prevented that this run was finished and acknowledged."""
+    """The kill may have prevented that this run was finished, or that it was acknowledged."""
     if run.pid not in kill.pids or run.started > kill.after:
         return False
     return run.ended is None or run.ended > kill.before - int(_UNSETTLED * 1e9)
@@ -83,8 +85,7 @@ def judge(tasks: int, runs: list[Run], kills: list[Kill]) -> Verdict:
     """Compare the journal with the list of kills. Fields the journal can not know are zero."""
     starts = Counter(run.number for run in runs)
     hits = [(run, kill) for kill in kills for run in runs if _hit(run, kill)]
-    hit_runs = {id(run): run for run, _ in hits}
-    exposed = Counter(run.number for run in hit_runs.values())
+    exposed = Counter(run.number for run, _ in hits)
     recoveries = [
         min(again) - kill.before
         for run, kill in hits
@@ -95,7 +96,8 @@ def judge(tasks: int, runs: list[Run], kills: list[Kill]) -> Verdict:
         missing=tasks - len({run.number for run in runs if run.ended is not None}),
         kills=dict(Counter(kill.what for kill in kills)),
         second_runs=sum(count - 1 for count in starts.values()),
-        running_at_kills=len(hit_runs),
+        running_at_kills=sum(run.ended is None or run.ended > kill.before for run, kill in hits),
+        ended_at_kills=sum(run.ended is not None and run.ended <= kill.before for run, kill in hits),
         unexplained=sum(max(0, count - 1 - exposed[number]) for number, count in starts.items()),
         slowest_recovery=max(recoveries, default=0) / 1e9,
         dead_letters=0,

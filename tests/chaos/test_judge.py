@@ -38,4 +38,5 @@ def test_a_second_run_without_a_kill_is_unexplained() -> None:
 def test_an_end_just_before_the_kill_may_not_have_been_acknowledged() -> None:
     runs = [_run(1, 10, 1.0, 1.05), _run(1, 11, 3.0, 3.05)]
     verdict = judge(1, runs, [_kill(1.06, 10)])
-    assert (verdict.second_runs, verdict.running_at_kills, verdict.unexplained) == (1, 1, 0)
+    assert (verdict.second_runs, verdict.unexplained) == (1, 0)
+    assert (verdict.running_at_kills, verdict.ended_at_kills) == (0, 1)

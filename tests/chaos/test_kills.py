@@ -11,7 +11,7 @@ from benchmarks.chaos import kills
 def _check(verdict: kills.Verdict, lease_seconds: float) -> None:
     assert verdict.missing == 0, verdict
     assert verdict.dead_letters == 0, verdict
-    assert verdict.second_runs <= verdict.running_at_kills, verdict
+    assert verdict.second_runs <= verdict.running_at_kills + verdict.ended_at_kills, verdict
     assert verdict.unexplained == 0, verdict
     assert verdict.slowest_recovery <= lease_seconds + 5, verdict
     assert verdict.left_over == 0, verdict
