@@ -29,7 +29,7 @@ def encode_head(message: Message) -> bytes:
     head = (message.headers, message.properties)
     try:
         return _encoder.encode(head)
-    except (TypeError, ValueError, OverflowError, msgspec.EncodeError):
+    except (TypeError, ValueError, OverflowError, RecursionError, msgspec.EncodeError):
         pass  # lone surrogates, for one; the library's own codec escapes them
     try:
         return json.dumps(head).encode()
@@ -54,6 +54,8 @@ def decode_head(blob: bytes) -> Head:
         headers, properties = json.loads(blob)
     except (TypeError, ValueError) as exc:
         raise DecodeError(f"a stored message's headers are not readable: {exc}") from exc
+    if not isinstance(headers, dict) or not isinstance(properties, dict):
+        raise DecodeError(f"a stored message's headers are not two dictionaries but {blob[:60]!r}")
     return headers, properties
 
 

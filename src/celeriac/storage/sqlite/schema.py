@@ -21,21 +21,27 @@ def prepare(connection: sqlite3.Connection, path: str) -> None:
         OperationalError: it is another program's, or of another version of the schema.
         sqlite3.Error: SQLite's own complaints.
     """
-    if _is_ready(connection, path):
-        return
-    connection.execute("PRAGMA journal_mode = WAL")  # kept in the file; not possible inside a transaction
-    connection.execute("BEGIN IMMEDIATE")
     try:
-        if not _is_ready(connection, path):  # somebody else may have been quicker
-            for statement in load_statements("schema").values():
-                connection.execute(statement)
-            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-            connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        connection.execute("BEGIN")  # one view for all questions: somebody else may be making the tables just now
+        ready = _is_ready(connection, path)
         connection.execute("COMMIT")
+        if not ready:
+            _make_tables(connection, path)
     except BaseException:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
+
+
+def _make_tables(connection: sqlite3.Connection, path: str) -> None:
+    connection.execute("PRAGMA journal_mode = WAL")  # kept in the file; not possible inside a transaction
+    connection.execute("BEGIN IMMEDIATE")
+    if not _is_ready(connection, path):  # somebody else may have been quicker
+        for statement in load_statements("schema").values():
+            connection.execute(statement)
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+    connection.execute("COMMIT")
 
 
 def _is_ready(connection: sqlite3.Connection, path: str) -> bool:
