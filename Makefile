@@ -29,7 +29,7 @@ help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 demo: $(RUNTIME) ## count the words of this repository with a real worker (another folder: FOLDER=/path)
-	@PYTHONPATH=examples $(BIN)/python -m wordcount $(FOLDER) $(ARGS)
+	@PYTHONPATH=examples $(BIN)/python -m wordcount "$(FOLDER)" $(ARGS)
 
 test: $(DEV) ## run the tests
 	$(BIN)/python -m pytest -m "not chaos" -n $(JOBS) $(ARGS)
@@ -45,7 +45,7 @@ chaos: $(DEV) ## run the tests that kill processes at random
 	$(BIN)/python -m pytest -m chaos -n 0 $(ARGS)
 
 docs: $(DEV) ## write the generated reference pages, then check links and run the snippets
-	$(BIN)/python -m celeriac.config.reference
+	$(BIN)/python -m celeriac.config.reference docs/reference/settings.md
 	$(BIN)/python -m pytest -n 0 -q tests/examples/test_docs.py $(ARGS)
 
 test-pythons: ## run the tests on every Python from 3.11 on that this machine has
