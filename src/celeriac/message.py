@@ -6,15 +6,21 @@ brokers or tasks: `celeriac.protocol` builds and reads messages.
 
 from __future__ import annotations
 
+import json
 from typing import Any, Final
 
 import msgspec
+
+from celeriac.exceptions import DecodeError, EncodeError
 
 #: Prefix of the headers that are ours alone; Celery ignores them.
 OWN_HEADER_PREFIX: Final = "x-celeriac-"
 
 MIN_PRIORITY: Final = 0
 MAX_PRIORITY: Final = 9
+
+_encoder: Final = msgspec.json.Encoder()
+_head_decoder: Final = msgspec.json.Decoder(tuple[dict[str, Any], dict[str, Any]])
 
 
 class Message(msgspec.Struct):
@@ -33,6 +39,109 @@ class Message(msgspec.Struct):
     body: bytes
     content_type: str = "application/json"
     content_encoding: str = "utf-8"
+
+
+class Head(msgspec.Struct, frozen=True):
+    """What a supervisor must know of a message's headers: as sent, unchecked.
+
+    Attributes:
+        task: name of the task; None in protocol 1, which has it in the body.
+        id: the task's id.
+        expires: ISO text.
+        timelimit: hard and soft limit in seconds.
+        ignore_result: the result is not wanted.
+    """
+
+    task: Any = None
+    id: Any = None
+    expires: Any = None
+    timelimit: Any = None
+    ignore_result: Any = None
+
+    def __str__(self) -> str:
+        """`name[id]`, as in every log line about a task."""
+        return f"{self.task}[{self.id}]"
+
+
+class PackedMessage(msgspec.Struct, frozen=True):
+    """A message as stores keep it: headers and properties in one JSON array, the body as it is.
+
+    It travels from store to executor without being unpacked on the way; a supervisor only peeks.
+    """
+
+    head: bytes
+    body: bytes
+    content_type: str
+    content_encoding: str
+
+    @classmethod
+    def pack(cls, message: Message) -> PackedMessage:
+        """Encode `message`.
+
+        Raises:
+            EncodeError: a value in its headers or properties has no JSON form.
+        """
+        return cls(encode_head(message), message.body, message.content_type, message.content_encoding)
+
+    def unpack(self) -> Message:
+        """A fresh message.
+
+        Raises:
+            DecodeError: the stored bytes are damaged.
+        """
+        headers, properties = decode_head(self.head)
+        return Message(headers, properties, self.body, self.content_type, self.content_encoding)
+
+    def peek(self) -> Head:
+        """The few headers that are needed to place the message, at a third of the cost of `unpack`.
+
+        Raises:
+            DecodeError: the stored bytes are damaged.
+        """
+        try:
+            return _peeker.decode(self.head)[0]
+        except (ValueError, msgspec.DecodeError):  # as in `decode_head`
+            headers = decode_head(self.head)[0]
+            return Head(**{name: headers.get(name) for name in Head.__struct_fields__})
+
+
+def encode_head(message: Message) -> bytes:
+    """Headers and properties of `message` as one JSON array.
+
+    Raises:
+        EncodeError: a value in them has no JSON form.
+    """
+    head = (message.headers, message.properties)
+    try:
+        return _encoder.encode(head)
+    except (TypeError, ValueError, OverflowError, RecursionError, msgspec.EncodeError):
+        pass  # lone surrogates, for one; the library's own codec escapes them
+    try:
+        return json.dumps(head).encode()
+    except (TypeError, ValueError, RecursionError) as exc:
+        raise EncodeError(
+            f"the message's headers or properties can not be stored as JSON: {exc}; "
+            "use strings, numbers, lists and dictionaries there"
+        ) from exc
+
+
+def decode_head(blob: bytes) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The inverse of `encode_head`.
+
+    Raises:
+        DecodeError: the stored bytes are not what `encode_head` writes.
+    """
+    try:
+        return _head_decoder.decode(blob)
+    except (ValueError, msgspec.DecodeError):
+        pass  # what json.dumps wrote
+    try:
+        headers, properties = json.loads(blob)
+    except (TypeError, ValueError) as exc:
+        raise DecodeError(f"a stored message's headers are not readable: {exc}") from exc
+    if not isinstance(headers, dict) or not isinstance(properties, dict):
+        raise DecodeError(f"a stored message's headers are not two dictionaries but {blob[:60]!r}")
+    return headers, properties
 
 
 class Publication(msgspec.Struct, frozen=True):
@@ -71,7 +180,7 @@ class Delivery(msgspec.Struct):
     Attributes:
         tag: the broker's handle of the stored message.
         token: fencing token; it changes with every change of owner, so that an old owner's settlement is refused.
-        message: what was sent.
+        packed: what was sent.
         queue: the queue it was taken from.
         priority: the level it was stored at.
         history: losses so far, oldest first; its length is what `task_max_deliveries` bounds.
@@ -81,12 +190,33 @@ class Delivery(msgspec.Struct):
 
     tag: int | str
     token: int
-    message: Message
+    packed: PackedMessage
     queue: str
     priority: int = MIN_PRIORITY
     history: tuple[Loss, ...] = ()
     started: bool = False
     lost_by: str | None = None
+    _head: Head | None = None
+
+    @property
+    def head(self) -> Head:
+        """The headers that matter here.
+
+        Raises:
+            DecodeError: the stored bytes are damaged.
+        """
+        if self._head is None:
+            self._head = self.packed.peek()
+        return self._head
+
+    @property
+    def message(self) -> Message:
+        """What was sent, unpacked anew at each use.
+
+        Raises:
+            DecodeError: the stored bytes are damaged.
+        """
+        return self.packed.unpack()
 
     @property
     def redelivered(self) -> bool:
@@ -114,3 +244,6 @@ class DeadLetter(msgspec.Struct, frozen=True):
     at: float
     history: tuple[Loss, ...] = ()
     priority: int = MIN_PRIORITY
+
+
+_peeker: Final = msgspec.json.Decoder(tuple[Head, msgspec.Raw])

@@ -207,7 +207,8 @@ def decide(delivery: Delivery, outcome: Outcome, now: float, policy: AckPolicy =
         policy: the task's acknowledgement policy.
 
     Example:
-        >>> message = Message({"task": "t", "id": "1"}, {}, b"[[], {}, {}]")
+        >>> from celeriac.message import PackedMessage
+        >>> message = PackedMessage.pack(Message({"task": "t", "id": "1"}, {}, b"[[], {}, {}]"))
         >>> decide(Delivery(1, 1, message, "celery"), Ignored(), now=0.0).action
         Acknowledge()
     """

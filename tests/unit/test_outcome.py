@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from celeriac.message import Delivery, Loss, Message, Publication
+from celeriac.message import Delivery, Loss, Message, PackedMessage, Publication
 from celeriac.outcome import (
     Acknowledge,
     AckPolicy,
@@ -55,7 +55,7 @@ POLICIES = [
 
 def delivery(losses: int = 0) -> Delivery:
     history = tuple(Loss(NOW - 10 * number, "w0", "killed") for number in range(losses))
-    return Delivery(tag=7, token=1, message=MESSAGE, queue="celery", priority=4, history=history)
+    return Delivery(tag=7, token=1, packed=PackedMessage.pack(MESSAGE), queue="celery", priority=4, history=history)
 
 
 @pytest.mark.parametrize(

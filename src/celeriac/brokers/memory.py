@@ -15,7 +15,7 @@ from celeriac.backends.memory import MemoryBackend
 from celeriac.brokers.base import Capabilities
 from celeriac.clock import SYSTEM_CLOCK, Clock
 from celeriac.exceptions import OperationalError
-from celeriac.message import DeadLetter, Delivery, Loss, Publication
+from celeriac.message import DeadLetter, Delivery, Loss, PackedMessage, Publication
 from celeriac.outcome import Acknowledge, Bury, Keep, Requeue, ResultRecord, Settlement
 from celeriac.storage.memory import Buried, HeldLease, MemoryStore, Stored, memory_store, wake_all
 
@@ -301,7 +301,7 @@ class MemoryBroker:
                 del memory.messages[held.tag]
             case Requeue():
                 if action.message is not None:
-                    held.replace_content(action.message)
+                    held.packed = PackedMessage.pack(action.message)
                 held.history = _with(held.history, action.loss)
                 held.position = memory.draw()
                 memory.place(held, action.not_before, self._clock.time())
@@ -342,11 +342,10 @@ class MemoryBroker:
 
 
 def _delivery(stored: Stored, lost_by: str | None = None) -> Delivery:
-    message = stored.message()
     return Delivery(
         stored.tag,
         stored.token,
-        message,
+        stored.packed,
         stored.queue,
         stored.priority,
         stored.history,
@@ -357,7 +356,9 @@ def _delivery(stored: Stored, lost_by: str | None = None) -> Delivery:
 
 def _dead_letter(tag: int, buried: Buried) -> DeadLetter:
     stored = buried.stored
-    return DeadLetter(tag, stored.message(), stored.queue, buried.reason, buried.at, stored.history, stored.priority)
+    return DeadLetter(
+        tag, stored.packed.unpack(), stored.queue, buried.reason, buried.at, stored.history, stored.priority
+    )
 
 
 def _with(history: tuple[Loss, ...], loss: Loss | None) -> tuple[Loss, ...]:

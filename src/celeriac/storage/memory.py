@@ -18,10 +18,10 @@ import msgspec
 
 from celeriac.clock import Clock
 from celeriac.exceptions import NotSupported
-from celeriac.message import Loss, Message, Publication
+from celeriac.message import Loss, PackedMessage, Publication
 from celeriac.outcome import ResultRecord
 from celeriac.states import READY_STATES, SUCCESS
-from celeriac.storage.codec import decode_head, encode_head, priority_level
+from celeriac.storage.codec import priority_level
 
 SWEEP_BATCH: Final = 1000
 
@@ -34,7 +34,7 @@ class Stored(msgspec.Struct):
         queue: where it belongs.
         priority: its level.
         position: its place inside the level; smaller is taken first.
-        head: headers and properties, encoded.
+        packed: what was published.
         lease: the number of the lease it is held by, or None.
         token: of the present or last delivery.
     """
@@ -43,25 +43,12 @@ class Stored(msgspec.Struct):
     queue: str
     priority: int
     position: int
-    head: bytes
-    body: bytes
-    content_type: str
-    content_encoding: str
+    packed: PackedMessage
     history: tuple[Loss, ...] = ()
     due: float | None = None
     lease: int | None = None
     token: int = 0
     started: bool = False
-
-    def message(self) -> Message:
-        """A fresh copy of what was published."""
-        headers, properties = decode_head(self.head)
-        return Message(headers, properties, self.body, self.content_type, self.content_encoding)
-
-    def replace_content(self, message: Message) -> None:
-        """Store `message` instead."""
-        self.head, self.body = encode_head(message), message.body
-        self.content_type, self.content_encoding = message.content_type, message.content_encoding
 
 
 class HeldLease(msgspec.Struct):
@@ -144,17 +131,8 @@ class MemoryStore:
             self.place(stored, due, now)
 
     def _encode(self, publication: Publication) -> Stored:
-        message = publication.message
-        return Stored(
-            0,
-            publication.queue,
-            priority_level(publication.priority),
-            0,
-            encode_head(message),
-            message.body,
-            message.content_type,
-            message.content_encoding,
-        )
+        packed = PackedMessage.pack(publication.message)
+        return Stored(0, publication.queue, priority_level(publication.priority), 0, packed)
 
     def place(self, stored: Stored, due: float | None, now: float) -> None:
         """Make it ready, or due later, at its position."""

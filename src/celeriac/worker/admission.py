@@ -10,20 +10,19 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from celeriac.attempt import Job
 
 from celeriac import signals, states
-from celeriac.exceptions import CeleriacError, TaskRevokedError
-from celeriac.message import Delivery
-from celeriac.outcome import AckPolicy, Discarded
+from celeriac.exceptions import CeleriacError, DecodeError, TaskRevokedError
+from celeriac.message import Delivery, Head
+from celeriac.outcome import AckPolicy, Discarded, Unrunnable
 from celeriac.protocol import header_expires, read_invocation
 from celeriac.worker.executors.executor import Assignment
-from celeriac.worker.failures import record_failure, wants_result
+from celeriac.worker.failures import record_failure, request_of, wants_result
+from celeriac.worker.ipc import PackedJob
 from celeriac.worker.options import WorkerOptions
 
 if TYPE_CHECKING:
     from celeriac.app import Celeriac
-
     from celeriac.task import Task
 
 logger = logging.getLogger("celeriac.worker")
@@ -56,26 +55,26 @@ class Admission:
         self._plans: dict[str, _Plan] = {}
         self._tags = itertools.count(1)
 
-    def admit(self, delivery: Delivery, now: float) -> Assignment | Discarded:
+    def admit(self, delivery: Delivery, now: float) -> Assignment | Discarded | Unrunnable:
         """Return what to run, or why it needs no run.
 
         Args:
             delivery: what the broker gave.
             now: Unix time.
         """
-        headers = delivery.message.headers
-        if headers.get("expires") is not None and self._expired(headers, now):
-            logger.info("Discarding expired task: %s[%s]", headers.get("task"), headers.get("id"))
-            signals.task_revoked.send(sender=None, request=headers, terminated=False, signum=None, expired=True)
-            return Discarded(
-                "expired", record_failure(self._app, delivery, TaskRevokedError("expired"), states.REVOKED)
-            )
+        try:
+            head = delivery.head
+        except DecodeError as error:
+            return Unrunnable(f"DecodeError: {error}")
+        if head.expires is not None and _has_expired(head, now):
+            return self._discard(delivery)
         name = self._task_name(delivery)
         plan = self._plans.get(name) or self._plan(name)
         if logger.isEnabledFor(logging.INFO):
-            logger.info("Task %s[%s] received", name, headers.get("id"))
-        if signals.task_received.has_listeners():
-            signals.task_received.send(sender=self._options.hostname, request=delivery)
+            logger.info("Task %s[%s] received", name, head.id)
+        if signals.task_received.receivers:
+            hostname = self._options.hostname
+            signals.task_received.send(sender=hostname, request=request_of(delivery, hostname))
         return self._assignment(delivery, plan)
 
     def kind_of(self, task: Task[..., Any]) -> str:
@@ -89,14 +88,27 @@ class Admission:
         name = self._task_name(delivery)
         return (self._plans.get(name) or self._plan(name)).policy
 
+    def _discard(self, delivery: Delivery) -> Discarded:
+        logger.info("Discarding expired task: %s", delivery.head)
+        if signals.task_revoked.receivers:
+            signals.task_revoked.send(
+                sender=self._app.tasks.find(delivery.head.task),
+                request=request_of(delivery, self._options.hostname),
+                terminated=False,
+                signum=None,
+                expired=True,
+            )
+        record = record_failure(self._app, delivery, TaskRevokedError("expired"), states.REVOKED)
+        return Discarded("expired", record)
+
     def _assignment(self, delivery: Delivery, plan: _Plan) -> Assignment:
-        hard, soft = _message_limits(delivery.message.headers)
+        hard, soft = _limits(delivery.head)
         hard = plan.time_limit if hard is None else hard
         soft = plan.soft_time_limit if soft is None else soft
         losses = len(delivery.history)
-        job = Job(
+        job = PackedJob(
             tag=next(self._tags),
-            message=delivery.message,
+            packed=delivery.packed,
             queue=delivery.queue,
             losses=losses,
             time_limit=hard,
@@ -134,7 +146,7 @@ class Admission:
         )
 
     def _task_name(self, delivery: Delivery) -> str:
-        name = delivery.message.headers.get("task")
+        name = delivery.head.task
         if isinstance(name, str):
             return name
         try:  # protocol 1 names its task in the body
@@ -148,16 +160,14 @@ class Admission:
             return ""  # the executor's attempt fails in the same way and says why
         return invocation.task
 
-    def _expired(self, headers: dict[str, Any], now: float) -> bool:
-        try:
-            expires = header_expires(headers)
-        except CeleriacError:
-            return False  # not a date: the attempt says so
-        return expires is not None and expires <= now
+
+def _has_expired(head: Head, now: float) -> bool:
+    expires = header_expires({"expires": head.expires})
+    return expires is not None and expires <= now  # None: not a date, as the attempt will say
 
 
-def _message_limits(headers: dict[str, Any]) -> tuple[float | None, float | None]:
-    match headers.get("timelimit"):
+def _limits(head: Head) -> tuple[float | None, float | None]:
+    match head.timelimit:
         case [hard, soft]:
             return _positive(hard), _positive(soft)
         case _:

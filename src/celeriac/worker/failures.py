@@ -9,14 +9,14 @@ import logging
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from celeriac.attempt import errback_publications
-from celeriac.records import result_ttl
-from celeriac.result_meta import encode_meta, failure_record
-
 from celeriac import signals, states
+from celeriac.attempt import errback_publications
 from celeriac.exceptions import CeleriacError
 from celeriac.message import Delivery, Publication
 from celeriac.outcome import ResultRecord
+from celeriac.records import result_ttl
+from celeriac.request import Request
+from celeriac.result_meta import encode_meta, failure_record
 
 if TYPE_CHECKING:
     from celeriac.app import Celeriac
@@ -26,9 +26,9 @@ logger = logging.getLogger("celeriac.worker")
 
 def wants_result(app: Celeriac, delivery: Delivery, *, error: bool) -> bool:
     """The task's result is stored: by its message, its task, its app."""
-    headers = delivery.message.headers
-    task = app.tasks.find(headers.get("task", ""))
-    ignore = headers.get("ignore_result")
+    head = delivery.head
+    task = app.tasks.find(head.task)
+    ignore = head.ignore_result
     if ignore is None:
         ignore = task.ignore_result if task is not None else app.conf.task_ignore_result
     if not ignore:
@@ -41,7 +41,7 @@ def record_failure(
     app: Celeriac, delivery: Delivery, exception: BaseException, status: str = states.FAILURE
 ) -> ResultRecord | None:
     """The result to store for an attempt that ended with `exception`, or None if results are ignored."""
-    task_id = delivery.message.headers.get("id")
+    task_id = delivery.head.id
     if not isinstance(task_id, str) or not wants_result(app, delivery, error=status == states.FAILURE):
         return None
     return failure_record(
@@ -56,7 +56,7 @@ def record_failure(
 
 def record_started(app: Celeriac, delivery: Delivery, pid: int | None, hostname: str) -> ResultRecord:
     """The STARTED state of an attempt that has just begun."""
-    task_id = str(delivery.message.headers.get("id"))
+    task_id = str(delivery.head.id)
     meta = encode_meta(
         task_id=task_id,
         status=states.STARTED,
@@ -69,12 +69,38 @@ def record_started(app: Celeriac, delivery: Delivery, pid: int | None, hostname:
     return ResultRecord(task_id, states.STARTED, meta, result_ttl(app, states.STARTED))
 
 
+def request_of(delivery: Delivery, hostname: str) -> Request:
+    """What signals of the supervisor are told about a message; its body is not decoded for it."""
+    headers = delivery.message.headers
+    return Request(
+        id=headers.get("id"),
+        task=headers.get("task"),
+        argsrepr=headers.get("argsrepr"),
+        kwargsrepr=headers.get("kwargsrepr"),
+        root_id=headers.get("root_id"),
+        parent_id=headers.get("parent_id"),
+        group=headers.get("group"),
+        retries=headers.get("retries") or 0,
+        eta=headers.get("eta"),
+        expires=headers.get("expires"),
+        delivery_info={
+            "exchange": "",
+            "routing_key": delivery.queue,
+            "priority": delivery.priority,
+            "redelivered": delivery.redelivered,
+        },
+        hostname=hostname,
+        headers=headers,
+        called_directly=False,
+    )
+
+
 def errbacks(app: Celeriac, delivery: Delivery, exception: BaseException) -> tuple[Publication, ...]:
     """The messages that this failure causes (link_error)."""
     try:
         return errback_publications(app, delivery.message, exception)
     except CeleriacError as error:  # a body that can not be read has no errbacks to call
-        logger.warning("No errbacks for %s: %s", delivery.message.headers.get("id"), error)
+        logger.warning("No errbacks for %s: %s", delivery.head, error)
         return ()
 
 
@@ -82,10 +108,9 @@ def announce_failure(app: Celeriac, delivery: Delivery, exception: BaseException
     """Send `task_failure` for an attempt whose own process can not."""
     if not signals.task_failure.has_listeners():
         return
-    headers = delivery.message.headers
     signals.task_failure.send(
-        sender=app.tasks.find(headers.get("task", "")),
-        task_id=headers.get("id"),
+        sender=app.tasks.find(delivery.head.task),
+        task_id=delivery.head.id,
         exception=exception,
         args=(),
         kwargs={},

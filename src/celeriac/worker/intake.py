@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from celeriac.clock import Clock
 from celeriac.message import Delivery
-from celeriac.outcome import Acknowledge, Discarded, Settlement, decide
+from celeriac.outcome import Acknowledge, Discarded, Settlement, Unrunnable, decide
 from celeriac.worker.admission import Admission
 from celeriac.worker.dispatcher import Dispatcher
 from celeriac.worker.executors.executor import Assignment
@@ -34,7 +34,7 @@ class Intake:
         admitted: list[Assignment] = []
         for delivery in deliveries:
             verdict = self._admission.admit(delivery, now)
-            if isinstance(verdict, Discarded):
+            if isinstance(verdict, Discarded | Unrunnable):
                 self._settler.put(decide(delivery, verdict, now))
             else:
                 admitted.append(verdict)

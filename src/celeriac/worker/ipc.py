@@ -12,12 +12,13 @@ import socket
 import struct
 import threading
 from collections.abc import Callable
-from typing import Any, Final, Generic, Protocol, TypeVar
+from typing import Final, Generic, Protocol, TypeVar
 
 import msgspec
-from celeriac.attempt import Job
 
+from celeriac.attempt import Job
 from celeriac.loader import AppSpec
+from celeriac.message import PackedMessage
 from celeriac.outcome import Outcome
 
 _LENGTH: Final = struct.Struct(">I")
@@ -31,10 +32,40 @@ class _Frame(msgspec.Struct, frozen=True, array_like=True):
 # -- supervisor to executor ------------------------------------------------------------------------
 
 
+class PackedJob(msgspec.Struct, frozen=True, array_like=True):
+    """A `Job` whose message is still packed. The fields are the job's."""
+
+    tag: int
+    packed: PackedMessage
+    queue: str
+    losses: int = 0
+    time_limit: float | None = None
+    soft_time_limit: float | None = None
+    announce: bool = False
+    priority: int = 0
+
+    def unpack(self) -> Job:
+        """The job.
+
+        Raises:
+            DecodeError: the message's head is damaged.
+        """
+        return Job(
+            self.tag,
+            self.packed.unpack(),
+            self.queue,
+            self.losses,
+            self.time_limit,
+            self.soft_time_limit,
+            self.announce,
+            self.priority,
+        )
+
+
 class Run(_Frame, frozen=True, array_like=True, tag=1):
     """Run these, in this order."""
 
-    jobs: tuple[Job, ...]
+    jobs: tuple[PackedJob, ...]
 
 
 class TakeBack(_Frame, frozen=True, array_like=True, tag=2):
@@ -165,12 +196,7 @@ TO_TEMPLATE: Final[Decoder[ToTemplate]] = msgspec.msgpack.Decoder(ToTemplate)
 FROM_TEMPLATE: Final[Decoder[FromTemplate]] = msgspec.msgpack.Decoder(FromTemplate)
 
 
-def _stringify(value: Any) -> str:
-    """Headers may hold what JSON brokers would not carry; a text is better than a dead executor."""
-    return str(value)
-
-
-_encoder: Final = msgspec.msgpack.Encoder(enc_hook=_stringify)
+_encoder: Final = msgspec.msgpack.Encoder()
 
 
 def encode_frame(frame: ToExecutor | FromExecutor | ToTemplate | FromTemplate) -> bytes:

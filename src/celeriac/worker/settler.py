@@ -134,7 +134,7 @@ class Settler:
             except Exception:
                 if len(batch) == 1:
                     # The message stays leased and is delivered again after this worker has ended.
-                    logger.exception("Can not settle %s", batch[0].delivery.message.headers.get("id"))
+                    logger.exception("Can not settle %s", batch[0].delivery.head)
                     return []
                 lost = [one for settlement in batch for one in await self._write([settlement])]
             if self._backoff.failing:
@@ -169,14 +169,8 @@ class Settler:
 
 
 def _log_lost(delivery: Delivery) -> None:
-    headers = delivery.message.headers
-    logger.warning(
-        "Task %s[%s] was taken over by another worker: what it did here is not recorded",
-        headers.get("task"),
-        headers.get("id"),
-    )
+    logger.warning("Task %s was taken over by another worker: what it did here is not recorded", delivery.head)
 
 
 def _log_buried(delivery: Delivery, reason: str) -> None:
-    headers = delivery.message.headers
-    logger.error("Task %s[%s] is now a dead letter: %s", headers.get("task"), headers.get("id"), reason)
+    logger.error("Task %s is now a dead letter: %s", delivery.head, reason)

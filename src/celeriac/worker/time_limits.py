@@ -10,7 +10,6 @@ import asyncio
 import logging
 from collections.abc import Callable
 
-from celeriac.message import Delivery
 from celeriac.worker.executors.executor import Assignment, Executor
 from celeriac.worker.executors.launcher import Launcher
 from celeriac.worker.executors.pool import Pool
@@ -66,14 +65,14 @@ class TimeLimits:
         self._timers.clear()
 
     def _soft(self, executor: Executor, assignment: Assignment, limit: float) -> None:
-        logger.warning("Soft time limit (%ss) exceeded for %s", limit, describe(assignment.delivery))
+        logger.warning("Soft time limit (%ss) exceeded for %s", limit, assignment.delivery.head)
         executor.interrupt(assignment.job.tag, hard=False, limit=limit)
 
     def _hard(self, executor: Executor, assignment: Assignment, limit: float) -> None:
         tag = assignment.job.tag
         if executor.abandon(tag) is None:
             return  # it has just ended
-        logger.error("Hard time limit (%ss) exceeded for %s", limit, describe(assignment.delivery))
+        logger.error("Hard time limit (%ss) exceeded for %s", limit, assignment.delivery.head)
         self.end(assignment)
         self._on_timed_out(assignment, limit)
         if executor.setup.kind == "process" and executor.pid is not None:
@@ -85,9 +84,3 @@ class TimeLimits:
         if tag in executor.overdue and not executor.ended:
             logger.warning("Replacing %s: a task does not end at its hard time limit", executor.name)
             self._pools[executor.setup.kind].retire(executor)
-
-
-def describe(delivery: Delivery) -> str:
-    """`name[id]`, as in every log line about a task."""
-    headers = delivery.message.headers
-    return f"{headers.get('task', '?')}[{headers.get('id', '?')}]"

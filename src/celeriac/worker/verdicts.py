@@ -19,7 +19,7 @@ from celeriac.worker.executors.launcher import Launcher
 from celeriac.worker.executors.pool import Pool
 from celeriac.worker.failures import announce_failure, errbacks, record_failure, record_started
 from celeriac.worker.settler import Settler
-from celeriac.worker.time_limits import TimeLimits, describe
+from celeriac.worker.time_limits import TimeLimits
 
 if TYPE_CHECKING:
     from celeriac.app import Celeriac
@@ -121,7 +121,7 @@ class Verdicts:
         self._settler.put(settlement)
         if isinstance(settlement.action, Requeue):
             count = f"{len(delivery.history) + 1} of {policy.max_deliveries}" if lost.started else "not counted"
-            logger.warning("Task %s was lost (%s) and runs again: %s", describe(delivery), count, lost.reason)
+            logger.warning("Task %s was lost (%s) and runs again: %s", delivery.head, count, lost.reason)
         else:
-            logger.error("Task %s was lost: %s", describe(delivery), lost.reason)
+            logger.error("Task %s was lost: %s", delivery.head, lost.reason)
             announce_failure(self._app, delivery, exception)

@@ -18,9 +18,8 @@ from queue import SimpleQueue
 from types import FrameType
 from typing import TYPE_CHECKING, Final
 
-from celeriac.attempt import Site
-
 from celeriac import signals
+from celeriac.attempt import Site
 from celeriac.exceptions import ImproperlyConfigured
 from celeriac.worker.executors.host import ExecutorHost
 from celeriac.worker.executors.launcher import FreshLauncher, InlineLauncher, Launcher, TemplateLauncher

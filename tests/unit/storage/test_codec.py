@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from celeriac.exceptions import DecodeError, EncodeError
-from celeriac.message import Loss, Message
-from celeriac.storage.codec import decode_head, decode_history, encode_head, encode_history, priority_level
+from celeriac.message import Loss, Message, PackedMessage, decode_head, encode_head
+from celeriac.storage.codec import decode_history, encode_history, priority_level
 
 
 @pytest.mark.parametrize(
@@ -32,6 +32,14 @@ def test_what_has_no_json_form_is_an_error_that_says_so() -> None:
 def test_garbage_in_the_store_is_a_decode_error(blob: bytes) -> None:
     with pytest.raises(DecodeError):
         decode_head(blob)
+
+
+@pytest.mark.parametrize("more", [{}, {"big": 2**90}, {"lone": "\udc80"}, {"eta": None}])
+def test_a_peek_sees_what_the_message_says(more: dict[str, Any]) -> None:
+    headers = {"task": "t", "id": "1", "timelimit": [2, None], "ignore_result": True, **more}
+    head = PackedMessage.pack(Message(headers, {"priority": 3}, b"body")).peek()
+    assert (head.task, head.id, head.expires) == ("t", "1", None)
+    assert (head.timelimit, head.ignore_result) == ([2, None], True)
 
 
 def test_histories() -> None:

@@ -10,8 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from celeriac.attempt import Job
-from celeriac.message import Message, Publication
+from celeriac.message import Message, PackedMessage, Publication
 from celeriac.outcome import Failed, Lost, Outcome, ResultRecord, Retried, Succeeded
 from celeriac.worker.ipc import (
     FROM_EXECUTOR,
@@ -23,6 +22,7 @@ from celeriac.worker.ipc import (
     FrameSplitter,
     FromExecutor,
     Interrupt,
+    PackedJob,
     Ready,
     Returned,
     Run,
@@ -33,8 +33,9 @@ from celeriac.worker.ipc import (
 )
 
 MESSAGE = Message({"task": "t", "id": "1", "retries": 0}, {"priority": 0}, b"[[1], {}, {}]")
+PACKED = PackedMessage.pack(MESSAGE)
 ORDERS: list[ToExecutor] = [
-    Run((Job(1, MESSAGE, "celery"), Job(2, MESSAGE, "other", losses=2, time_limit=1.5))),
+    Run((PackedJob(1, PACKED, "celery"), PackedJob(2, PACKED, "other", losses=2, time_limit=1.5))),
     TakeBack(),
     Interrupt(2, hard=False, limit=1.0),
     Stop(),
@@ -71,12 +72,10 @@ def test_a_frame_of_the_wrong_side_is_refused() -> None:
         splitter.feed(encode_frame(Stop()))
 
 
-def test_a_header_that_msgpack_does_not_know_becomes_text() -> None:
-    odd = Message({"task": "t", "id": "1", "tenant": 3 + 4j}, {}, b"")
-    splitter: FrameSplitter[ToExecutor] = FrameSplitter(TO_EXECUTOR)
-    (run,) = splitter.feed(encode_frame(Run((Job(1, odd, "celery"),))))
-    assert isinstance(run, Run)
-    assert run.jobs[0].message.headers["tenant"] == "(3+4j)"
+def test_a_job_is_unpacked_as_it_was_sent() -> None:
+    job = PackedJob(1, PACKED, "celery", 2, 1.5, 1.0, True, 4).unpack()
+    assert (job.message, job.losses, job.time_limit, job.soft_time_limit) == (MESSAGE, 2, 1.5, 1.0)
+    assert (job.announce, job.priority) == (True, 4)
 
 
 def test_both_ends_talk_and_notice_the_end() -> None:

@@ -10,20 +10,19 @@ from typing import Any
 
 import pytest
 
-from celeriac.attempt import Job
 from celeriac.exceptions import SoftTimeLimitExceeded, TimeLimitExceeded
-from celeriac.message import Message
+from celeriac.message import Message, PackedMessage
 from celeriac.outcome import Failed, Outcome, Succeeded
 from celeriac.worker.executors.runners import CoroutineRunner, MainThreadRunner, Runner, ThreadRunner
-from celeriac.worker.ipc import Interrupt
+from celeriac.worker.ipc import Interrupt, PackedJob
 
 DEADLINE = 10.0
 Body = Callable[[], Outcome]
 AsyncBody = Callable[[], Coroutine[Any, Any, Outcome]]
 
 
-def job(tag: int) -> Job:
-    return Job(tag, Message({"task": "t", "id": str(tag)}, {}, b""), "celery")
+def job(tag: int) -> PackedJob:
+    return PackedJob(tag, PackedMessage.pack(Message({"task": "t", "id": str(tag)}, {}, b"")), "celery")
 
 
 class Call:
@@ -54,12 +53,12 @@ class Record:
         self.outcomes: dict[int, Outcome] = {}
         self._changed = threading.Condition()
 
-    def started(self, job: Job) -> None:
+    def started(self, job: PackedJob) -> None:
         with self._changed:
             self.begun.append(job.tag)
             self._changed.notify_all()
 
-    def done(self, job: Job, outcome: Outcome, seconds: float) -> None:
+    def done(self, job: PackedJob, outcome: Outcome, seconds: float) -> None:
         assert seconds >= 0
         with self._changed:
             self.outcomes[job.tag] = outcome
@@ -105,7 +104,7 @@ def test_the_main_thread_runs_jobs_in_order() -> None:
     record = Record()
     ran: list[int] = []
 
-    def attempt(job: Job) -> Call:
+    def attempt(job: PackedJob) -> Call:
         return Call(lambda: (ran.append(job.tag), Succeeded())[1])
 
     runner = MainThreadRunner(attempt, record)
@@ -161,7 +160,7 @@ def test_an_interrupt_for_a_job_that_has_ended_hits_no_other() -> None:
     second_runs = threading.Event()
     go_on = threading.Event()
 
-    def attempt(job: Job) -> Call:
+    def attempt(job: PackedJob) -> Call:
         def body() -> Outcome:
             if job.tag == 2:
                 second_runs.set()
@@ -226,9 +225,7 @@ def test_threads_run_as_many_jobs_as_there_are_slots() -> None:
 @pytest.mark.parametrize(("hard", "kind"), [(False, SoftTimeLimitExceeded), (True, TimeLimitExceeded)])
 def test_a_thread_is_interrupted_and_works_on(hard: bool, kind: type[BaseException]) -> None:
     record = Record()
-    runner = ThreadRunner(
-        lambda job: Call(catches(kind, spin)) if job.tag == 1 else Call(Succeeded), record, slots=1
-    )
+    runner = ThreadRunner(lambda job: Call(catches(kind, spin)) if job.tag == 1 else Call(Succeeded), record, slots=1)
     thread = run_in_thread(runner)
     runner.submit([job(1), job(2)])
     record.wait_begun(1)

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from celeriac.brokers.sqlite.publishing import place_messages
-from celeriac.message import DeadLetter, Message
-from celeriac.storage.codec import decode_head, decode_history
+from celeriac.message import DeadLetter, PackedMessage
+from celeriac.storage.codec import decode_history
 from celeriac.storage.sqlite.database import Transaction
 from celeriac.storage.sqlite.statements import load_statements
 
@@ -72,6 +72,5 @@ def _dead_letter(
     row: tuple[int, str, int, str, float, bytes, str, str, bytes, bytes | None],
 ) -> DeadLetter:
     tag, queue, priority, reason, at, head, content_type, content_encoding, body, history = row
-    headers, properties = decode_head(head)
-    message = Message(headers, properties, body, content_type, content_encoding)
+    message = PackedMessage(head, body, content_type, content_encoding).unpack()
     return DeadLetter(tag, message, queue, reason, at, decode_history(history), priority)

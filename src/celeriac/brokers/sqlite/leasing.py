@@ -9,8 +9,8 @@ import msgspec
 
 from celeriac.brokers.sqlite.publishing import ring_for_work
 from celeriac.exceptions import OperationalError
-from celeriac.message import Delivery, Message
-from celeriac.storage.codec import decode_head, decode_history
+from celeriac.message import Delivery, PackedMessage
+from celeriac.storage.codec import decode_history
 from celeriac.storage.sqlite.database import Transaction
 from celeriac.storage.sqlite.statements import load_statements
 
@@ -123,11 +123,10 @@ def _taken_over(
     row: tuple[int, int, bytes, bytes, str, str, bytes | None, str, int, int], token: int, owner: str
 ) -> Delivery:
     _, tag, head, body, content_type, content_encoding, history, queue, priority, started = row
-    headers, properties = decode_head(head)
     return Delivery(
         tag,
         token,
-        Message(headers, properties, body, content_type, content_encoding),
+        PackedMessage(head, body, content_type, content_encoding),
         queue,
         priority,
         decode_history(history),

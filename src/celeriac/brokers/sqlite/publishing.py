@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TypeAlias
 
-from celeriac.message import Message, Publication
-from celeriac.storage.codec import encode_head, priority_level
+from celeriac.message import Message, Publication, encode_head
+from celeriac.storage.codec import priority_level
 from celeriac.storage.sqlite.database import Transaction
 from celeriac.storage.sqlite.statements import load_statements
 

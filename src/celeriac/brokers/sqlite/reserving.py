@@ -9,8 +9,8 @@ from typing import Final
 import msgspec
 
 from celeriac.brokers.sqlite.leasing import Lease, lease_is_alive, prolong_lease
-from celeriac.message import Delivery, Message
-from celeriac.storage.codec import decode_head, decode_history
+from celeriac.message import Delivery, PackedMessage
+from celeriac.storage.codec import decode_history
 from celeriac.storage.sqlite.database import Transaction
 from celeriac.storage.sqlite.statements import load_statements
 
@@ -109,7 +109,6 @@ def _take_level(
     transaction.execute(sql["clear_level"], (queue, level, last))
     deliveries: list[Delivery] = []
     for _, tag, head, body, content_type, content_encoding, history in rows:
-        headers, properties = decode_head(head)
-        message = Message(headers, properties, body, content_type, content_encoding)
-        deliveries.append(Delivery(tag, token, message, queue, level, decode_history(history)))
+        packed = PackedMessage(head, body, content_type, content_encoding)
+        deliveries.append(Delivery(tag, token, packed, queue, level, decode_history(history)))
     return deliveries

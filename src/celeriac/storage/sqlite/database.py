@@ -28,12 +28,14 @@ _IDLE_CONNECTIONS: Final = 4
 #: How long a fork waits for transactions of other threads: longer than any may take.
 _FORK_PATIENCE: Final = 10.0
 #: Pages in the write-ahead log before it is copied into the database (with an fsync). Rows come and go, so a longer log
-#: is copied at far less cost for each: 16 MB measured best.
-_CHECKPOINT_PAGES: Final = 4000
+#: is copied at less cost for each: 32 MB takes a third less time than 4 MB where results pile up.
+_CHECKPOINT_PAGES: Final = 8000
+#: KiB of pages kept by each connection; the index of results is spread over many.
+_CACHE_KIB: Final = 4000
 _LOG_SIZE_LIMIT: Final = 64 * 1024 * 1024
 #: Pauses between tries for the lock. SQLite's own start at 1 ms, which is five transactions of ours.
 _FIRST_PAUSE: Final = 0.0001
-_LONGEST_PAUSE: Final = 0.002
+_LONGEST_PAUSE: Final = 0.001
 
 
 class Transaction:
@@ -187,6 +189,7 @@ class Database:
             opened = connection
             self._patiently(lambda: prepare(opened, self.path))
             connection.execute("PRAGMA synchronous = NORMAL")  # a killed process loses nothing, a power cut may
+            connection.execute(f"PRAGMA cache_size = {-_CACHE_KIB}")
             connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
             connection.execute(f"PRAGMA journal_size_limit = {_LOG_SIZE_LIMIT}")
         except BaseException as exc:

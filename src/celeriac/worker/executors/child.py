@@ -15,9 +15,8 @@ import sys
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from celeriac.attempt import Site
-
 from celeriac import signals
+from celeriac.attempt import Site
 from celeriac.worker.executors.host import ExecutorHost
 from celeriac.worker.ipc import TO_TEMPLATE, BlockingChannel, ExecutorSetup, TemplateSetup
 from celeriac.worker.logs import setup_logging

@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 import msgspec
-from celeriac.attempt import Job
 
 from celeriac.message import Delivery
 from celeriac.outcome import AckPolicy, Outcome
@@ -20,6 +19,7 @@ from celeriac.worker.ipc import (
     Finished,
     FromExecutor,
     Interrupt,
+    PackedJob,
     Ready,
     Retiring,
     Returned,
@@ -57,7 +57,7 @@ class Assignment(msgspec.Struct):
     delivery: Delivery
     kind: str
     policy: AckPolicy
-    job: Job
+    job: PackedJob
     track_started: bool = False
     alone: bool = False
     assigned_at: float = 0.0

@@ -12,8 +12,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from celeriac.attempt import Attempt, Job, Site
-
+from celeriac.attempt import Attempt, Site
 from celeriac.outcome import Outcome
 from celeriac.worker.executors.reporter import HOLD_SECONDS, Reporter
 from celeriac.worker.executors.runners import CoroutineRunner, MainThreadRunner, Runner, ThreadRunner
@@ -23,6 +22,7 @@ from celeriac.worker.ipc import (
     ExecutorSetup,
     Finished,
     Interrupt,
+    PackedJob,
     Ready,
     Retiring,
     Returned,
@@ -91,11 +91,11 @@ class ExecutorHost:
 
     # -- what runners report -----------------------------------------------------------------------
 
-    def started(self, job: Job) -> None:
+    def started(self, job: PackedJob) -> None:
         if job.announce:
             self._channel.send(Started(job.tag))
 
-    def done(self, job: Job, outcome: Outcome, seconds: float) -> None:
+    def done(self, job: PackedJob, outcome: Outcome, seconds: float) -> None:
         self._reporter.put(Finished(job.tag, outcome, seconds), pressed=self._runner.is_pressed())
         if self._setup.max_tasks is not None or self._setup.max_memory is not None:
             self._runs += 1
@@ -131,7 +131,7 @@ class ExecutorHost:
                 self._runner.finish()
                 self._stopped.set()
 
-    def _submit(self, jobs: Sequence[Job]) -> None:
+    def _submit(self, jobs: Sequence[PackedJob]) -> None:
         if self._retiring.locked():
             self._channel.send(Returned(tuple(job.tag for job in jobs)))
         else:
@@ -165,5 +165,5 @@ class ExecutorHost:
             case kind:
                 raise ValueError(f"no executor of kind {kind!r}")
 
-    def _make_attempt(self, job: Job) -> Attempt:
-        return Attempt(self._app, job, self._site)
+    def _make_attempt(self, job: PackedJob) -> Attempt:
+        return Attempt(self._app, job.unpack(), self._site)

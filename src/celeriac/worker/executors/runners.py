@@ -14,8 +14,6 @@ from collections.abc import Callable, Coroutine, Sequence
 from queue import Empty, SimpleQueue
 from typing import Final, Protocol, Self
 
-from celeriac.attempt import Job
-
 from celeriac.exceptions import SoftTimeLimitExceeded, TimeLimitExceeded
 from celeriac.outcome import Failed, Outcome
 from celeriac.worker.executors.interrupts import (
@@ -25,7 +23,7 @@ from celeriac.worker.executors.interrupts import (
     raise_in_thread,
     signal_handler,
 )
-from celeriac.worker.ipc import Interrupt
+from celeriac.worker.ipc import Interrupt, PackedJob
 
 
 class Runnable(Protocol):
@@ -42,17 +40,17 @@ class Runnable(Protocol):
 
 
 #: Makes the attempt for a job.
-MakeAttempt = Callable[[Job], Runnable]
+MakeAttempt = Callable[[PackedJob], Runnable]
 
 
 class Report(Protocol):
     """Where runners tell what happens."""
 
-    def started(self, job: Job) -> None:
+    def started(self, job: PackedJob) -> None:
         """The attempt begins now."""
         ...
 
-    def done(self, job: Job, outcome: Outcome, seconds: float) -> None:
+    def done(self, job: PackedJob, outcome: Outcome, seconds: float) -> None:
         """The attempt has ended."""
         ...
 
@@ -60,7 +58,7 @@ class Report(Protocol):
 class Runner(Protocol):
     """Runs jobs in the order they are submitted, as many at a time as it has slots."""
 
-    def submit(self, jobs: Sequence[Job]) -> None:
+    def submit(self, jobs: Sequence[PackedJob]) -> None:
         """I/O thread: queue these."""
         ...
 
@@ -85,7 +83,7 @@ class Runner(Protocol):
         ...
 
 
-def _drain(jobs: SimpleQueue[Job | None]) -> list[int]:
+def _drain(jobs: SimpleQueue[PackedJob | None]) -> list[int]:
     tags: list[int] = []
     while True:
         try:
@@ -107,12 +105,12 @@ class MainThreadRunner:
     def __init__(self, make_attempt: MakeAttempt, report: Report) -> None:
         self._make_attempt = make_attempt
         self._report = report
-        self._jobs: SimpleQueue[Job | None] = SimpleQueue()
+        self._jobs: SimpleQueue[PackedJob | None] = SimpleQueue()
         self._current: int | None = None
         self._interrupted: int | None = None
         self._exception: SoftTimeLimitExceeded | TimeLimitExceeded = SoftTimeLimitExceeded()
 
-    def submit(self, jobs: Sequence[Job]) -> None:
+    def submit(self, jobs: Sequence[PackedJob]) -> None:
         for job in jobs:
             self._jobs.put(job)
 
@@ -141,12 +139,12 @@ class MainThreadRunner:
             self._interrupted = None
             raise self._exception
 
-    def _run(self, job: Job, loop: _LazyEventLoop) -> None:
-        self._report.started(job)
+    def _run(self, job: PackedJob, loop: _LazyEventLoop) -> None:
         begun = time.perf_counter()
         outcome: Outcome | None = None
         try:
-            self._current = job.tag
+            self._current = job.tag  # first: an interrupt may come as soon as the start is known
+            self._report.started(job)
             attempt = self._make_attempt(job)
             outcome = loop.run(attempt.arun()) if attempt.is_coroutine else attempt.run()
             self._current = None
@@ -182,12 +180,12 @@ class ThreadRunner:
         self._make_attempt = make_attempt
         self._report = report
         self._slots = slots
-        self._jobs: SimpleQueue[Job | None] = SimpleQueue()
+        self._jobs: SimpleQueue[PackedJob | None] = SimpleQueue()
         self._lock = threading.Lock()
         self._running: dict[int, int] = {}  # job tag -> thread
         self._interrupted: set[int] = set()
 
-    def submit(self, jobs: Sequence[Job]) -> None:
+    def submit(self, jobs: Sequence[PackedJob]) -> None:
         for job in jobs:
             self._jobs.put(job)
 
@@ -223,14 +221,14 @@ class ThreadRunner:
         while (job := self._jobs.get()) is not None:
             self._run(job)
 
-    def _run(self, job: Job) -> None:
+    def _run(self, job: PackedJob) -> None:
         ident = threading.get_ident()
-        self._report.started(job)
         begun = time.perf_counter()
         outcome: Outcome | None = None
         try:
             with self._lock:
                 self._running[job.tag] = ident
+            self._report.started(job)
             outcome = self._make_attempt(job).run()
             self._stop_interrupts(job, ident)
         except (SoftTimeLimitExceeded, TimeLimitExceeded):
@@ -238,7 +236,7 @@ class ThreadRunner:
             outcome = outcome or _interrupted_late()
         self._report.done(job, outcome, time.perf_counter() - begun)
 
-    def _stop_interrupts(self, job: Job, ident: int) -> None:
+    def _stop_interrupts(self, job: PackedJob, ident: int) -> None:
         with self._lock:
             self._running.pop(job.tag, None)
             if job.tag in self._interrupted:
@@ -253,13 +251,13 @@ class CoroutineRunner:
         self._make_attempt = make_attempt
         self._report = report
         self._slots = slots
-        self._waiting: deque[Job] = deque()
+        self._waiting: deque[PackedJob] = deque()
         self._running: dict[int, tuple[asyncio.Task[None], InterruptibleCoroutine[None]]] = {}
         self._finishing = False
         self.loop: Final = asyncio.new_event_loop()
         self._changed = asyncio.Event()
 
-    def submit(self, jobs: Sequence[Job]) -> None:
+    def submit(self, jobs: Sequence[PackedJob]) -> None:
         self._waiting.extend(jobs)
         self.loop.call_soon_threadsafe(self._start_waiting)
 
@@ -309,7 +307,7 @@ class CoroutineRunner:
             coroutine = InterruptibleCoroutine(self._run(job))
             self._running[job.tag] = (self.loop.create_task(coroutine), coroutine)
 
-    async def _run(self, job: Job) -> None:
+    async def _run(self, job: PackedJob) -> None:
         self._report.started(job)
         begun = time.perf_counter()
         try:
