@@ -1,7 +1,7 @@
 """The attempt: one run of a task, from a message to an outcome.
 
 Owns decoding, the request and the call, the same for functions and coroutines; what the run comes to is
-`celeriac.conclusion`'s part. It writes nothing but STARTED: what a run causes is in its `Outcome`. Knows nothing of
+`celeriac.conclusion`'s part. It writes nothing: what a run causes is in its `Outcome`. Knows nothing of
 workers, processes or brokers.
 """
 
@@ -13,14 +13,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from celeriac import states, unrunnable
+from celeriac import unrunnable
 from celeriac.conclusion import Conclusion
 from celeriac.exceptions import ContentDisallowed, DecodeError, InvalidTaskError, MessageTooLarge
 from celeriac.follow_ups import await_errbacks, send_errbacks
 from celeriac.message import Message, Publication
 from celeriac.outcome import Outcome
 from celeriac.protocol import Invocation, read_invocation
-from celeriac.records import result_record
 from celeriac.request import Request, current_request
 
 if TYPE_CHECKING:
@@ -157,8 +156,6 @@ class Attempt:
         try:
             try:
                 conclusion.begin()
-                if task.track_started and not request.ignore_result:
-                    self.app.backend.store([result_record(self.app, request, states.STARTED, self._started_meta())])
                 args, kwargs = self._arguments(task, request)
                 request.entered = call is not task
                 retval = call(*args, **kwargs)
@@ -190,9 +187,6 @@ class Attempt:
         try:
             try:
                 conclusion.begin()
-                if task.track_started and not request.ignore_result:
-                    started = result_record(self.app, request, states.STARTED, self._started_meta())
-                    await self.app.backend.astore([started])
                 args, kwargs = self._arguments(task, request)
                 request.entered = call is not task
                 retval = call(*args, **kwargs)
@@ -216,9 +210,6 @@ class Attempt:
         assert self.conclusion is not None
         assert self._call is not None
         return self.task, self.conclusion, self._call
-
-    def _started_meta(self) -> dict[str, Any]:
-        return {"pid": self.site.pid, "hostname": self.site.hostname}
 
     @staticmethod
     def _arguments(task: Task[Any, Any], request: Request) -> tuple[Sequence[Any], dict[str, Any]]:

@@ -216,10 +216,9 @@ class WorkerMootSettings(Section, title="Worker: accepted, without effect"):
     )
     worker_pool_start_method: Literal["fork", "spawn"] = setting(
         "fork",
-        "How executor processes start.",
+        "How executor processes start: forked from a clean process that has imported the app, or each one anew, "
+        "importing the app itself (always so where there is no fork).",
         old=("CELERYD_POOL_START_METHOD",),
-        moot="executors are forked from a clean process that has imported the app, or started fresh where "
-        "there is no fork",
     )
     worker_lost_wait: float = setting(
         10.0,

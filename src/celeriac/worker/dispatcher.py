@@ -22,8 +22,10 @@ logger = logging.getLogger("celeriac.worker")
 
 #: Seconds between looks after stalled executors and a backlog that does not move.
 TICK_SECONDS: Final = 0.05
-#: A delivery that found no executor for so many seconds goes back to the broker: another worker may have room.
+#: Deliveries that found no executor for so many seconds go back to the broker: another worker may have room. If they
+#: come back here, nobody had, and they are kept longer each time.
 _BACKLOG_SECONDS: Final = 1.0
+_LONGEST_BACKLOG_SECONDS: Final = 16.0
 #: Deliveries that may wait here for a busy kind of executor while another kind has room.
 _BACKLOG_LIMIT: Final = 8
 
@@ -65,6 +67,7 @@ class Dispatcher:
         self._outcomes = outcomes
         self._backlog: defaultdict[str, deque[Assignment]] = defaultdict(deque)
         self._waiting_since: dict[str, float] = {}
+        self._patience: defaultdict[str, float] = defaultdict(lambda: _BACKLOG_SECONDS)
         self._stopping = False
         self._reports: set[asyncio.Task[None]] = set()
 
@@ -101,8 +104,9 @@ class Dispatcher:
         for kind, backlog in self._backlog.items():
             if not backlog:
                 self._waiting_since.pop(kind, None)
-            elif now - self._waiting_since.setdefault(kind, now) > _BACKLOG_SECONDS:
+            elif now - self._waiting_since.setdefault(kind, now) > self._patience[kind]:
                 del self._waiting_since[kind]
+                self._patience[kind] = min(2 * self._patience[kind], _LONGEST_BACKLOG_SECONDS)
                 self._give_back(kind)
 
     def stop(self) -> None:
@@ -195,6 +199,9 @@ class Dispatcher:
                 heapq.heappush(room, (load + 1, index, capacity - 1, executor))
         for executor, share in shares.values():
             executor.assign(share)
+        if shares:
+            self._waiting_since.pop(kind, None)
+            self._patience.pop(kind, None)
 
     def _place_alone(
         self, backlog: deque[Assignment], room: list[tuple[int, int, int, Executor]]

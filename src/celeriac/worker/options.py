@@ -85,7 +85,7 @@ class WorkerOptions(msgspec.Struct, frozen=True, kw_only=True):
         conf = app.conf
         values: dict[str, Any] = {
             "hostname": default_nodename(),
-            "queues": (conf.task_default_queue,),
+            "queues": conf.task_queues or (conf.task_default_queue,),
             "pool": conf.worker_pool,
             "concurrency": conf.worker_concurrency,
             "max_tasks_per_child": conf.worker_max_tasks_per_child,

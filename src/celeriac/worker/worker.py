@@ -110,7 +110,7 @@ class Worker:
                 "start it by `celeriac -A MODULE worker`, or use pool='solo'"
             )
         setup = TemplateSetup(options.app_spec, options.hostname, options.loglevel, options.logfile)
-        if not hasattr(os, "fork"):
+        if not hasattr(os, "fork") or self.app.conf.worker_pool_start_method == "spawn":
             return FreshLauncher(setup), self._run_loop
         template = TemplateLauncher(setup, on_failed=self._on_template_failed)
         template.start_process()

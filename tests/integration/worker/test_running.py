@@ -132,3 +132,36 @@ def test_signals_are_sent_by_their_names(bench: Bench) -> None:
     worker.signal(signal.SIGTERM)
     assert worker.wait() == 0
     assert bench.pid_of("worker-shutdown") == worker.process.pid
+
+
+def test_processes_can_be_started_anew_instead_of_forked(bench: Bench) -> None:
+    worker = bench.start("-c", "1", "--", "worker_pool_start_method=spawn")
+    assert bench.tasks.add.delay(1, 1).get(timeout=DEADLINE) == 2
+    assert bench.tasks.add_soon.delay(1, 2).get(timeout=DEADLINE) == 3
+    assert bench.tasks.killed_first.delay("anew").get(timeout=DEADLINE) == "anew"
+    assert "was killed by signal 9 (SIGKILL)" in worker.log
+
+
+def test_coroutines_run_while_all_processes_are_busy(bench: Bench) -> None:
+    bench.start("-c", "1")
+    busy = bench.tasks.gated.delay("busy")
+    bench.pid_of("begin-busy")
+    waiting = [bench.tasks.noted.delay(f"waits-{number}") for number in range(3)]
+    assert bench.tasks.add_soon.delay(1, 2).get(timeout=DEADLINE) == 3
+    assert all(result.state == states.PENDING for result in waiting)
+    bench.open("busy")
+    for result in [busy, *waiting]:
+        result.get(timeout=DEADLINE)
+
+
+def test_a_worker_whose_processes_are_busy_leaves_tasks_to_others(bench: Bench) -> None:
+    bench.start("-c", "1")
+    gates = [bench.tasks.gated.delay(name) for name in ("one", "two", "three")]
+    bench.pid_of("begin-one")
+    bench.tasks.add_soon.delay(1, 2).get(timeout=DEADLINE)  # its coroutines have room, so it has looked for more
+    bench.start("-c", "2")
+    bench.pid_of("begin-two")
+    bench.pid_of("begin-three")
+    for name in ("one", "two", "three"):
+        bench.open(name)
+    assert [result.get(timeout=DEADLINE) for result in gates] == ["one", "two", "three"]
