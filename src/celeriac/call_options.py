@@ -5,10 +5,11 @@ Owns their names and types, and what is said about a name that is none of them.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final, TypedDict
+
+from celeriac.spelling import near_names
 
 SignatureLike = Mapping[str, Any]
 
@@ -122,7 +123,7 @@ def extra_properties(options: Mapping[str, Any]) -> dict[str, Any]:
     for name in options.keys() - CALL_OPTION_NAMES:
         if name in _NOT_YET:
             raise TypeError(f"the call option {name!r} is not available: {_NOT_YET[name]}")
-        near = difflib.get_close_matches(name, CALL_OPTION_NAMES, n=1, cutoff=0.75)
+        near = near_names(name, CALL_OPTION_NAMES)
         if near:
             raise TypeError(
                 f"unknown call option {name!r}: did you mean {near[0]!r}? A message property of that name can be "

@@ -97,7 +97,7 @@ class Conclusion:
         An eager run's caller wants the exception.
         """
         if self.einfo is not None and not self._is_eager:
-            self.retval = self.einfo = None
+            self.retval = self.einfo = self.request.pending_retry = None
 
     @property
     def _id(self) -> str:

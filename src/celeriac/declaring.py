@@ -41,18 +41,16 @@ class BoundTaskDecorator(Protocol):
 
 def task_name(function: Callable[..., Any], main: str | None) -> str:
     """`module.function`; in a program that is run directly the app's name stands for the module `__main__`."""
-    module = function.__module__
-    if module == "__main__" and main:
-        module = main
-    return f"{module}.{function.__name__}"
+    if not callable(function):
+        raise TypeError(f"a task is made of a function, not of {function!r}")
+    module, name = function.__module__, function.__name__
+    return f"{main if module == '__main__' and main else module}.{name}"
 
 
 def declare_task(
     function: Callable[..., Any], name: str, base: type[Task[Any, Any]], bind: bool, options: TaskOptions
 ) -> Task[Any, Any]:
     """Make a task of a function. An `async def` becomes a `CoroutineTask` unless another base is asked for."""
-    if not callable(function):
-        raise TypeError(f"a task is made of a function, not of {function!r}")
     if base is Task and is_coroutine_function(function):
         base = CoroutineTask
     return base.declare(function, name, bind, options)

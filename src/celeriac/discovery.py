@@ -6,11 +6,9 @@ Owns the search. Whose tasks are found is decided by what the modules do when th
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import sys
 from collections.abc import Callable, Iterable
 from importlib.machinery import ModuleSpec
-from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
 
@@ -42,15 +40,17 @@ def _import_related(package: str, related_name: str | None) -> ModuleType | None
     if related_name is None:
         return parent
     name = f"{package}.{related_name}"
-    if not hasattr(parent, "__path__") or importlib.util.find_spec(name) is None:
+    if not hasattr(parent, "__path__") or not module_exists(name):
         return None
     return importlib.import_module(name)
 
 
 def module_exists(name: str) -> bool:
     """There is a module of this name. Its packages are imported, it is not."""
+    from importlib.util import find_spec  # noqa: PLC0415 - start-up time
+
     try:
-        return importlib.util.find_spec(name) is not None
+        return find_spec(name) is not None
     except ModuleNotFoundError:  # of a package that it would be in
         return False
 
@@ -61,14 +61,20 @@ def import_name(thing: object) -> str:
     Raises:
         ImproperlyConfigured: it is no attribute of a module.
     """
-    for name, module in list(sys.modules.items()):
-        for attribute, value in list(vars(module).items()) if isinstance(module, ModuleType) else ():
-            if value is thing:
-                return f"{_program_module(module) if name == '__main__' else name}:{attribute}"
+    modules: dict[str, object] = dict(sys.modules)  # some programs put other things there
+    for name, module in modules.items():
+        if isinstance(module, ModuleType):
+            for attribute, value in list(vars(module).items()):
+                if value is thing:
+                    return f"{_program_module(module) if name == '__main__' else name}:{attribute}"
     raise ImproperlyConfigured(f"{thing!r} is not an attribute of any module, so that no other process can import it")
 
 
 def _program_module(main: ModuleType) -> str:
     """The name under which the program that runs as `__main__` can be imported."""
     spec = vars(main).get("__spec__")  # of `python -m package.module`
-    return spec.name if isinstance(spec, ModuleSpec) else Path(main.__file__ or "__main__").stem
+    if isinstance(spec, ModuleSpec):
+        return spec.name
+    from pathlib import Path  # noqa: PLC0415 - start-up time
+
+    return Path(main.__file__ or "__main__").stem

@@ -5,12 +5,12 @@ Owns the names and what is said about a name that is not there. Knows nothing of
 
 from __future__ import annotations
 
-import difflib
 import warnings
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from celeriac.exceptions import AlreadyRegistered, DuplicateTaskNameWarning, NotRegistered
+from celeriac.spelling import near_names
 
 if TYPE_CHECKING:
     from celeriac.task import Task
@@ -82,7 +82,7 @@ class Registry(Mapping[str, "Task[Any, Any]"]):
 
     def describe_missing(self, name: str) -> str:
         """What to tell somebody who asks for `name`, which is not registered."""
-        near = difflib.get_close_matches(name, self._tasks, n=3, cutoff=0.6)
+        near = near_names(name, self._tasks, count=3, cutoff=0.6)
         stem = name.rpartition(".")[2]
         near += [known for known in sorted(self._tasks) if known.rpartition(".")[2] == stem and known not in near]
         hint = f" Did you mean {' or '.join(near[:3])}?" if near else ""

@@ -10,6 +10,7 @@ import copy
 import functools
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from datetime import datetime
+from types import MethodType
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 
 from celeriac.current import get_current_app
@@ -140,6 +141,9 @@ class Task(SendingTask[P, R]):
     _function: Callable[..., Any] | None = None
     _takes_self: bool = False
 
+    def __repr__(self) -> str:
+        return f"<Task: {self.name or type(self).__qualname__}>"
+
     # -- being declared ------------------------------------------------------------------------------------------------
 
     @classmethod
@@ -170,8 +174,9 @@ class Task(SendingTask[P, R]):
         """The same task for another app. `__init__` is not run again."""
         twin = copy.copy(self)
         for handler in HANDLERS:
-            if handler in self.__dict__:
-                setattr(twin, handler, self.__dict__[handler].__func__.__get__(twin))
+            given = self.__dict__.get(handler)
+            if isinstance(given, MethodType):
+                setattr(twin, handler, MethodType(given.__func__, twin))
         for cached in _BOUND_CACHES:
             twin.__dict__.pop(cached, None)
         twin.bind(app)
@@ -238,8 +243,8 @@ class Task(SendingTask[P, R]):
 
     # -- being run -----------------------------------------------------------------------------------------------------
 
-    def run(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        """The task's body. A subclass defines it; `@app.task` takes the function."""
+    def run(self, *args: P.args, **kwargs: P.kwargs) -> R | Coroutine[Any, Any, R]:
+        """The task's body. A subclass defines it, as a method or an `async def`; `@app.task` takes the function."""
         if self._function is None:
             raise NotImplementedError(f"task class {type(self).__qualname__} needs a method run()")
         value: R = self._body(*args, **kwargs)
@@ -249,10 +254,10 @@ class Task(SendingTask[P, R]):
         """Call the body right here, as a function."""
         request = current_request.get()
         if request is None or request.task != self.name:
-            return self.run(*args, **kwargs)
+            return cast("R", self.run(*args, **kwargs))
         if not request.entered:  # the worker's own call, by way of an overridden __call__
             request.entered = True
-            return self.run(*args, **kwargs)
+            return cast("R", self.run(*args, **kwargs))
         return self._call_within(*args, **kwargs)
 
     def _call_within(self, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -261,7 +266,7 @@ class Task(SendingTask[P, R]):
             return cast("R", self._await_within(*args, **kwargs))
         self.push_request(args=args, kwargs=kwargs)
         try:
-            return self.run(*args, **kwargs)
+            return cast("R", self.run(*args, **kwargs))
         finally:
             self.pop_request()
 
@@ -299,20 +304,22 @@ class Task(SendingTask[P, R]):
         request = current_request.get()
         current_request.set(request.outer if request is not None else None)
 
-    def before_start(self, task_id: str, args: Any, kwargs: Any) -> None:
+    def before_start(self, task_id: str, args: Any, kwargs: Any, /) -> None:
         """Called before each run. What it raises counts as raised by the task."""
 
-    def on_success(self, retval: Any, task_id: str, args: Any, kwargs: Any) -> None:
+    def on_success(self, retval: Any, task_id: str, args: Any, kwargs: Any, /) -> None:
         """Called when the task has returned. The result is stored a moment later."""
 
-    def on_failure(self, exc: BaseException, task_id: str, args: Any, kwargs: Any, einfo: ExceptionInfo) -> None:
+    def on_failure(self, exc: BaseException, task_id: str, args: Any, kwargs: Any, einfo: ExceptionInfo, /) -> None:
         """Called when the task has raised."""
 
-    def on_retry(self, exc: BaseException | None, task_id: str, args: Any, kwargs: Any, einfo: ExceptionInfo) -> None:
+    def on_retry(
+        self, exc: BaseException | None, task_id: str, args: Any, kwargs: Any, einfo: ExceptionInfo, /
+    ) -> None:
         """Called when the task is to be retried."""
 
     def after_return(
-        self, status: str, retval: Any, task_id: str, args: Any, kwargs: Any, einfo: ExceptionInfo | None
+        self, status: str, retval: Any, task_id: str, args: Any, kwargs: Any, einfo: ExceptionInfo | None, /
     ) -> None:
         """Called after `on_success` or `on_failure`."""
 
@@ -382,9 +389,6 @@ class CoroutineTask(Task[P, R]):
     """
 
     if TYPE_CHECKING:  # a call gives something else than the stored result, which `Task` can not say
-
-        def run(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:  # type: ignore[override]
-            ...
 
         def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:  # type: ignore[override]
             ...

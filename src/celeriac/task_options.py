@@ -5,12 +5,13 @@ Owns the declaration's options. Knows nothing of how tasks are sent or run.
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from types import MethodType
 from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict
+
+from celeriac.spelling import near_names
 
 if TYPE_CHECKING:
     from celeriac.task import Task
@@ -120,7 +121,7 @@ def set_options(task: Task[Any, Any], options: Mapping[str, Any]) -> None:
 
 def _set_unknown(task: Task[Any, Any], name: str, value: object) -> None:
     """Celery makes any other word an attribute for the task's own use; a slip of the pen should not become one."""
-    near = difflib.get_close_matches(name, TASK_OPTION_NAMES, n=1, cutoff=0.75)
+    near = near_names(name, TASK_OPTION_NAMES)
     if near:
         raise TypeError(
             f"unknown option {name!r} of task {task.name}: did you mean {near[0]!r}? An attribute of that name can be "

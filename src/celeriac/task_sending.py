@@ -215,11 +215,6 @@ class SendingTask(Generic[P, R]):
         """The result of the call with this id."""
         return AsyncResult(task_id, task_name=self._itself.name, app=self._itself.app)
 
-    def shadow_name(self, args: Sequence[Any], kwargs: Mapping[str, Any], options: Mapping[str, Any]) -> str | None:
-        """A name for logs to show instead of the task's, for one call; for subclasses."""
-        del args, kwargs, options
-        return None
-
     def signature_from_request(
         self,
         request: Request | None = None,
@@ -276,6 +271,9 @@ class SendingTask(Generic[P, R]):
 
 def _calls_of(task: Task[Any, Any], calls: Iterable[CallArguments], options: CallOptions) -> Iterator[Call]:
     name = task.name
+    task_id = options.get("task_id")
+    if task_id is not None:
+        raise TypeError(f"delay_many of task {name} sends many: they can not all have task_id={task_id!r}")
     for arguments in calls:
         if isinstance(arguments, tuple | list):
             yield Call(name, arguments, {}, options, task)

@@ -1,0 +1,279 @@
+"""Results as the caller holds them."""
+
+from __future__ import annotations
+
+import asyncio
+import builtins
+import copy
+import threading
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from celeriac import AsyncResult, Celeriac, EagerResult, Task, allow_join_result, result_from_tuple
+from celeriac.attempt import Attempt, Job
+from celeriac.exceptions import NotSupported, TimeoutError  # noqa: A004 - Celery's name
+from hand_worker import HandWorker
+
+
+@pytest.fixture
+def divide(app: Celeriac) -> Task[[int, int], float]:
+    @app.task(name="divide")
+    def divide(x: int, y: int) -> float:
+        return x / y
+
+    return divide
+
+
+def children_of(result: AsyncResult[Any]) -> list[AsyncResult[Any]] | None:
+    return result.children
+
+
+def test_before_and_after(divide: Task[[int, int], float], worker: HandWorker) -> None:
+    result = divide.delay(6, 3)
+    before = [result.state, result.status, result.result, result.ready(), result.exists(), result.date_done]
+    assert before == ["PENDING", "PENDING", None, False, False, None]
+    assert children_of(result) is None
+    worker.run()
+    assert (result.state, result.result, result.info) == ("SUCCESS", 2, 2)
+    assert result.get(timeout=0) == result.wait(timeout=0) == 2
+    assert result.ready()
+    assert result.successful()
+    assert not result.failed()
+    assert result.exists()
+    assert result.traceback is None
+    assert result.children == []
+    assert result.date_done == datetime(2023, 11, 14, 22, 13, 20, tzinfo=UTC)
+    assert result.maybe_throw() == 2
+
+
+def test_a_failure(divide: Task[[int, int], float], worker: HandWorker) -> None:
+    result = divide.delay(1, 0)
+    worker.run()
+    with pytest.raises(ZeroDivisionError, match="division by zero"):
+        result.get(timeout=0)
+    assert isinstance(result.get(timeout=0, propagate=False), ZeroDivisionError)
+    assert result.failed()
+    assert not result.successful()
+    assert result.traceback is not None
+    assert "ZeroDivisionError" in result.traceback
+    with pytest.raises(ZeroDivisionError):
+        result.maybe_reraise()
+
+
+def test_the_same_for_asyncio(divide: Task[[int, int], float], worker: HandWorker) -> None:
+    good, bad, never = divide.delay(6, 3), divide.delay(1, 0), divide.apply_async((1, 1), countdown=99)
+    worker.run()
+
+    async def main() -> None:
+        assert await good.aget(timeout=0) == 2
+        assert (await good.astate(), await good.aresult(), await good.aready()) == ("SUCCESS", 2, True)
+        with pytest.raises(ZeroDivisionError):
+            await bad.aget(timeout=0)
+        assert isinstance(await bad.aget(propagate=False), ZeroDivisionError)
+        assert await never.astate() == "PENDING"
+        with pytest.raises(TimeoutError, match="divide"):
+            await never.aget(timeout=0)
+        await good.aforget()
+
+    asyncio.run(main())
+    assert good.state == "PENDING"
+
+
+def test_waiting_is_woken(divide: Task[[int, int], float], worker: HandWorker) -> None:
+    result = divide.delay(6, 3)
+    values: list[Any] = []
+    waiting = threading.Thread(target=lambda: values.append(result.get(timeout=10)))
+    waiting.start()
+    worker.run()
+    waiting.join(10)
+    assert values == [2]
+
+
+def test_waiting_for_ever_goes_on_in_slices(
+    divide: Task[[int, int], float], worker: HandWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("celeriac.result._WAIT_SLICE", 0.001)
+    result = divide.delay(6, 3)
+    asking = threading.Event()
+    wait_ready = result.backend.wait_ready
+
+    def noted(task_id: str, timeout: float) -> Any:
+        asking.set()
+        return wait_ready(task_id, timeout)
+
+    monkeypatch.setattr(result.backend, "wait_ready", noted)
+    values: list[Any] = []
+    waiting = threading.Thread(target=lambda: values.append(result.get()))
+    waiting.start()
+    assert asking.wait(10)
+    worker.run()
+    waiting.join(10)
+    assert values == [2]
+
+
+def test_timeout_says_which_task_and_what_to_do(divide: Task[[int, int], float]) -> None:
+    result = divide.apply_async((1, 1), task_id="my-id")
+    with pytest.raises(TimeoutError, match=r"divide\[my-id\] within 0 s \(state PENDING\).*worker"):
+        result.get(timeout=0)
+    with pytest.raises(builtins.TimeoutError):
+        result.get(timeout=0)
+
+
+def test_a_callback_gets_id_and_value(divide: Task[[int, int], float], worker: HandWorker) -> None:
+    result = divide.delay(6, 3)
+    worker.run()
+    calls: list[Any] = []
+    result.get(timeout=0, callback=lambda *arguments: calls.append(arguments))
+    assert calls == [(result.id, 2)]
+
+
+def test_custom_states(app: Celeriac, worker: HandWorker) -> None:
+    seen: list[Any] = []
+
+    @app.task(bind=True)
+    def task(self: Task[..., Any]) -> None:
+        self.update_state(state="PROGRESS", meta={"done": 5})
+        result = self.AsyncResult(str(self.request.id))
+        seen.append((result.state, result.info, result.ready()))
+
+    @app.task(bind=True)
+    async def coroutine(self: Task[..., Any]) -> None:
+        await self.aupdate_state(state="PROGRESS", meta=6)
+        seen.append(await self.AsyncResult(str(self.request.id)).aresult())
+
+    task.delay()
+    coroutine.delay()
+    worker.run()
+    assert seen == [("PROGRESS", {"done": 5}, False), 6]
+    task.update_state("other", "HELD", "by hand")
+    assert app.AsyncResult("other").info == "by hand"
+    with pytest.raises(ValueError, match="task_id"):
+        task.update_state(state="X")
+    with pytest.raises(ValueError, match="state="):
+        task.update_state("id")
+
+
+def test_result_extended(app: Celeriac, divide: Task[[int, int], float], worker: HandWorker) -> None:
+    app.conf.result_extended = True
+    result = divide.apply_async((6,), {"y": 3}, queue="q")
+    worker.run("q")
+    assert (result.name, result.args, result.kwargs) == ("divide", [6], {"y": 3})
+    assert (result.worker, result.retries, result.queue) == ("w1@host", 0, "q")
+
+
+def test_children_are_results(app: Celeriac, divide: Task[[int, int], float], worker: HandWorker) -> None:
+    @app.task
+    def parent() -> None:
+        divide.apply_async((6, 3), task_id="child")
+
+    result = parent.delay()
+    worker.run_all()
+    assert result.children is not None
+    (child,) = result.children
+    assert (child.id, child.get(timeout=0)) == ("child", 2)
+
+
+def test_forget(divide: Task[[int, int], float], worker: HandWorker) -> None:
+    result = divide.delay(6, 3)
+    worker.run()
+    assert result.get(timeout=0) == 2
+    result.forget()
+    assert result.state == "PENDING"
+
+
+def test_parents(app: Celeriac, divide: Task[[int, int], float], worker: HandWorker) -> None:
+    first, second = divide.delay(1, 0), divide.delay(6, 3)
+    worker.run()
+    second.parent = first
+    with pytest.raises(ZeroDivisionError):
+        second.get(timeout=0)
+    assert second.get(timeout=0, follow_parents=False) == 2
+    again = result_from_tuple(second.as_tuple(), app)
+    assert again == second
+    assert again.parent == first
+    second.forget()
+    assert first.state == "PENDING"
+
+    async def forget() -> None:
+        await again.aforget()
+
+    asyncio.run(forget())
+
+
+def test_identity(app: Celeriac) -> None:
+    result = app.AsyncResult("1")
+    assert result == AsyncResult("1", app=app) == "1"
+    assert result != app.AsyncResult("2")
+    assert result != 1
+    assert {result: 5}[app.AsyncResult("1")] == 5
+    assert (str(result), repr(result), result.task_id) == ("1", "<AsyncResult: 1>", "1")
+    assert copy.copy(result) == result
+    assert result_from_tuple("1", app) == result_from_tuple(("1", None), app) == result
+    with pytest.raises(NotSupported, match="group"):
+        result_from_tuple((("g", None), []), app)
+    with pytest.raises(ValueError, match="id"):
+        app.AsyncResult("")
+
+
+def test_without_results_asking_is_an_error() -> None:
+    with (
+        Celeriac("t", broker="memory://", backend="disabled://") as app,
+        pytest.raises(NotSupported, match="result_backend"),
+    ):
+        app.AsyncResult("1").get(timeout=0)
+
+
+def test_a_task_must_not_wait(app: Celeriac, divide: Task[[int, int], float], worker: HandWorker) -> None:
+    done = divide.delay(6, 3)
+    worker.run()
+    seen: list[Any] = []
+
+    @app.task
+    def waits(how: str) -> None:
+        if how == "allowed":
+            with allow_join_result():
+                seen.append(done.get(timeout=0))
+        else:
+            seen.append(done.get(timeout=0, disable_sync_subtasks=how == "plain"))
+
+    @app.task
+    async def awaits() -> None:
+        seen.append(await done.aget(timeout=0))
+
+    refused = waits.delay("plain")
+    waits.delay("allowed")
+    waits.delay("on own risk")
+    awaits.delay()
+    worker.run()
+    assert seen == [2, 2, 2]
+    with pytest.raises(RuntimeError, match="disable_sync_subtasks"):
+        refused.get(timeout=0)
+    assert waits.apply(("plain",)).successful()  # in place nothing can block
+
+
+def test_eager_results_have_the_same_methods(app: Celeriac) -> None:
+    good = EagerResult[int]("1", 5, "SUCCESS", name="t", app=app)
+    bad = EagerResult[int]("2", ValueError("boom"), "FAILURE", "trace", app=app)
+    assert (good.get(), good.state, good.ready(), good.successful(), good.exists()) == (5, "SUCCESS", True, True, True)
+    assert (good.name, good.children, repr(good)) == ("t", None, "<EagerResult: 1>")
+    with pytest.raises(ValueError, match="boom"):
+        bad.get()
+    assert (bad.traceback, repr(bad.get(propagate=False))) == ("trace", "ValueError('boom')")
+    good.forget()
+
+    async def main() -> None:
+        assert (await good.aget(), await good.astate()) == (5, "SUCCESS")
+        await good.aforget()
+
+    asyncio.run(main())
+
+
+def test_success_is_final(app: Celeriac, divide: Task[[int, int], float], worker: HandWorker) -> None:
+    result = divide.apply_async((6, 3))
+    (delivery,) = worker.waiting()
+    worker.run()
+    app.conf.task_track_started = True
+    Attempt(app, Job(1, delivery.message, "celery"), worker.site).run()
+    assert app.AsyncResult(result.id).state == "SUCCESS"
