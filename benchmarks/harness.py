@@ -64,9 +64,9 @@ class Worker:
 
 
 class Place:
-    """A data folder, a board, and what runs on them. `results` says whether results are stored."""
+    """A data folder, a board, and what runs on them. `wishes`: environment variables of `benchmarks.apps.port`."""
 
-    def __init__(self, peer: Peer, environment: Environment, folder: Path, *, results: bool, broker: str) -> None:
+    def __init__(self, peer: Peer, environment: Environment, folder: Path, broker: str, wishes: dict[str, str]) -> None:
         self.peer = peer
         self.environment = environment
         self._folder = folder
@@ -75,9 +75,9 @@ class Place:
         self._env = variables() | {
             "PYTHONPATH": str(ROOT),
             "BENCH_DATA": str(folder),
-            "BENCH_RESULTS": "1" if results else "0",
             "BENCH_BROKER": broker,
             board.VARIABLE: str(folder / "board"),
+            **wishes,
             **peer.variables,
         }
 
@@ -145,11 +145,19 @@ class Place:
 
 
 @contextlib.contextmanager
-def place(peer: Peer, environment: Environment, *, results: bool = False) -> Iterator[Place]:
-    """A fresh place for one measurement, removed afterwards. On the disk of the repository, not in memory."""
+def place(peer: Peer, environment: Environment, *, results: bool = False, coroutines: bool = False) -> Iterator[Place]:
+    """A fresh place for one measurement, removed afterwards. On the disk of the repository, not in memory.
+
+    Args:
+        peer: what is measured.
+        environment: where it is installed.
+        results: results are stored.
+        coroutines: there is a coroutine among the tasks.
+    """
+    wishes = {"BENCH_RESULTS": str(int(results)), "BENCH_COROUTINES": str(int(coroutines))}
     HOME.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="run-", dir=HOME))
     with contextlib.ExitStack() as stack:
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
         broker = stack.enter_context(servers.redis(folder)) if peer.server == "redis" else ""
-        yield Place(peer, environment, folder, results=results, broker=broker)
+        yield Place(peer, environment, folder, broker, wishes)

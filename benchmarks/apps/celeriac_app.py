@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from benchmarks.apps import work
-from benchmarks.apps.port import BROKER, DATA, RESULTS, Calls, Port
+from benchmarks.apps.port import BROKER, COROUTINES, DATA, RESULTS, Calls, Port
 from celeriac import Celeriac, Task
 
 app = Celeriac(
@@ -17,8 +17,10 @@ app = Celeriac(
 value = app.task(work.value)
 _tasks: dict[str, Task[..., Any]] = {
     "value": value,
-    **{function.__name__: app.task(function) for function in (work.noop, work.stamp, work.nap)},
+    **{function.__name__: app.task(function) for function in (work.noop, work.stamp)},
 }
+if COROUTINES:
+    _tasks["nap"] = app.task(work.nap)
 
 
 class CeleriacPort:

@@ -11,6 +11,8 @@ from typing import Protocol
 DATA = Path(os.environ.get("BENCH_DATA", "."))
 #: Whether results are stored in this run.
 RESULTS = os.environ.get("BENCH_RESULTS") == "1"
+#: Whether there is a coroutine among the tasks: a worker may need more for that, which is not to be in other figures.
+COROUTINES = os.environ.get("BENCH_COROUTINES") == "1"
 #: The address of the server, for peers that need one.
 BROKER = os.environ.get("BENCH_BROKER", "")
 
