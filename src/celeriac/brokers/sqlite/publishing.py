@@ -36,7 +36,7 @@ def publish_prepared(transaction: Transaction, prepared: Sequence[Prepared]) -> 
         return
     first = transaction.draw(len(prepared))
     sql = load_statements("publish")
-    transaction.executemany(sql["insert_message"], [(first + n, *row) for n, (row, _) in enumerate(prepared)])
+    transaction.insert(sql["insert_message"], [(first + n, *row) for n, (row, _) in enumerate(prepared)])
     place_messages(transaction, [(row[0], row[1], first + n, first + n, due) for n, (row, due) in enumerate(prepared)])
 
 
@@ -61,9 +61,9 @@ def place_messages(transaction: Transaction, places: Sequence[tuple[str, int, in
         earliest[queue] = (due, 1) if known is None else (min(due, known[0]), known[1] + 1)
     sql = load_statements("publish")
     if ready:
-        transaction.executemany(sql["insert_ready"], ready)
+        transaction.insert(sql["insert_ready"], ready)
     if future:
-        transaction.executemany(sql["insert_future"], future)
+        transaction.insert(sql["insert_future"], future)
     for queue, (due, count) in earliest.items():
         ring_for_work(transaction, queue, count, due)
 

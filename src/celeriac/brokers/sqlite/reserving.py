@@ -86,7 +86,7 @@ def _promote_due(transaction: Transaction, queue: str) -> None:
     if not rows:
         return
     first = transaction.draw(len(rows))
-    transaction.executemany(
+    transaction.insert(
         load_statements("publish")["insert_ready"],
         [(queue, priority, first + n, message) for n, (_, _, priority, message) in enumerate(rows)],
     )

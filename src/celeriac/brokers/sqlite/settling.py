@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import msgspec
+
 from celeriac.brokers.sqlite.leasing import Lease
 from celeriac.brokers.sqlite.publishing import (
     Prepared,
@@ -74,12 +76,12 @@ def _acknowledge_in_bulk(
     if not plain:
         return [], list(settlements)
     sql = load_statements("settle")
+    tokens = msgspec.json.encode({s.delivery.tag: s.delivery.token for s in plain}).decode()
     transaction.execute("SAVEPOINT bulk")
-    released = transaction.executemany(sql["let_go"], [_fence(lease, s.delivery) for s in plain])
-    if released != len(plain):
+    if transaction.execute(sql["let_go_of_all"], (lease.id, tokens)).rowcount != len(plain):
         transaction.execute("ROLLBACK TO bulk")
         return [], list(settlements)
-    transaction.executemany(sql["delete_message"], [(s.delivery.tag,) for s in plain])
+    transaction.execute(sql["delete_messages"], (tokens,))
     if len(plain) == len(settlements):
         return plain, []
     return plain, [s for s in settlements if not (type(s.action) is Acknowledge and s.fenced)]

@@ -24,10 +24,8 @@ LONGEST_BELL: Final = 3600.0
 def store_results(transaction: Transaction, records: Sequence[ResultRecord]) -> None:
     """Write `records`; whoever waits for one that is ready now is woken after the commit."""
     now = transaction.now
-    transaction.executemany(
-        load_statements("result")["store"],
-        [(r.task_id, r.status, None if r.ttl is None else now + r.ttl, r.meta, now) for r in records],
-    )
+    rows = [(r.task_id, r.status, None if r.ttl is None else now + r.ttl, r.meta) for r in records]
+    transaction.insert(load_statements("result")["store"], rows, now)
     _ring_waiting(transaction, [r.task_id for r in records if r.status in READY_STATES])
 
 
@@ -85,7 +83,7 @@ def load_or_arm(transaction: Transaction, task_ids: Sequence[str], port: int, se
     missing = set(task_ids).difference(record.task_id for record in found)
     expires = transaction.monotonic + min(seconds, LONGEST_BELL)
     rows = [(task_id, port, expires) for task_id in missing]
-    transaction.executemany(load_statements("result")["arm_bell"], rows)
+    transaction.insert(load_statements("result")["arm_bell"], rows)
     return found
 
 

@@ -25,3 +25,11 @@ def _without_comments(sql: str) -> str:
     """The statement as it is sent: comments are for readers, and SQLite would parse them each time."""
     lines = (line for line in sql.splitlines() if not line.lstrip().startswith("--"))
     return "\n".join(lines).strip().rstrip(";")
+
+
+@cache
+def with_rows(sql: str, count: int) -> str:
+    """`sql` with its group of marks `(?, ?, ...)` repeated for `count` rows."""
+    start = sql.index("(?")
+    end = sql.index(")", start) + 1
+    return sql[:start] + ", ".join([sql[start:end]] * count) + sql[end:]

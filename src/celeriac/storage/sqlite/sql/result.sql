@@ -1,10 +1,10 @@
 -- Results and who waits for them. Times are Unix times.
 
 -- name: store
--- 1 task id, 2 status, 3 expires, 4 meta, 5 now. SUCCESS is final for as long as it is kept.
-INSERT INTO result (task_id, status, expires, meta) VALUES (?1, ?2, ?3, ?4)
+-- Rows of task id, status, expires, meta; then now. SUCCESS is final for as long as it is kept.
+INSERT INTO result (task_id, status, expires, meta) VALUES (?, ?, ?, ?)
 ON CONFLICT (task_id) DO UPDATE SET status = excluded.status, expires = excluded.expires, meta = excluded.meta
-WHERE result.status <> 'SUCCESS' OR result.expires <= ?5;
+WHERE result.status <> 'SUCCESS' OR result.expires <= ?;
 
 -- name: load
 -- 1 task id, 2 now

@@ -4,6 +4,17 @@
 -- 1 lease, 2 message, 3 token
 DELETE FROM held WHERE lease = ? AND message = ? AND token = ?;
 
+-- name: let_go_of_all
+-- 1 lease, 2 JSON object of tokens by message. The number of rows tells whether all were held.
+DELETE FROM held WHERE lease = ?1 AND message IN (
+    SELECT h.message FROM json_each(?2) AS j
+    CROSS JOIN held AS h ON h.lease = ?1 AND h.message = CAST(j.key AS INTEGER) AND h.token = j.value
+);
+
+-- name: delete_messages
+-- 1 JSON object with the messages as keys
+DELETE FROM message WHERE id IN (SELECT CAST(key AS INTEGER) FROM json_each(?));
+
 -- name: is_held
 -- 1 lease, 2 message, 3 token
 SELECT 1 FROM held WHERE lease = ? AND message = ? AND token = ?;
