@@ -5,9 +5,10 @@ from celeriac.call_options import CallOptions
 from celeriac.canvas.signature import Signature, signature
 from celeriac.current import get_current_app
 from celeriac.declaring import shared_task
+from celeriac.eager_result import EagerResult
 from celeriac.exceptions import Ignore, Reject, Retry
 from celeriac.request import Request, get_current_task
-from celeriac.result import AsyncResult, EagerResult, allow_join_result, result_from_tuple
+from celeriac.result import AsyncResult, allow_join_result, result_from_tuple
 from celeriac.task import CoroutineTask, Task
 from celeriac.task_options import TaskOptions
 from celeriac.version import __version__

@@ -1,43 +1,27 @@
-"""The app: settings, tasks, and the connections to the broker and the result store.
+"""The app: tasks, settings, and the connections to the broker and the result store.
 
-Owns these parts and makes each when it is first needed. How a call becomes a message is `celeriac.calling`'s part.
+Owns the connections and makes each when it is first needed. Settings and tasks have files of their own
+(`app_settings`, `app_tasks`); how a call becomes a message is `celeriac.publications`' part.
 """
 
 from __future__ import annotations
 
 import importlib
 import sys
-import threading
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
-from datetime import datetime, tzinfo
-from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal, ParamSpec, Self, TypeVar, overload
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
-from celeriac import calling, eager, signals
+from celeriac import calling, eager
+from celeriac.app_tasks import AppTasks
 from celeriac.backends import open_backend
 from celeriac.brokers import open_broker
-from celeriac.call_options import CallOptions
-from celeriac.calling import Call
 from celeriac.canvas.signature import Signature, signature
 from celeriac.clock import SYSTEM_CLOCK, Clock
-from celeriac.config import Settings, environment_settings, load_settings, load_settings_from_envvar
-from celeriac.current import (
-    forget_app,
-    note_app,
-    set_current_app,
-    set_default_app,
-    set_default_factory,
-    share_task,
-    shared_tasks,
-)
-from celeriac.declaring import BoundTaskDecorator, TaskDecorator, declare_task, task_name
-from celeriac.discovery import Discovery, PackageNames, import_name, module_exists
-from celeriac.registry import Registry
+from celeriac.current import forget_app, note_app, set_current_app, set_default_app, set_default_factory
+from celeriac.discovery import import_name
+from celeriac.publications import Call
 from celeriac.result import AsyncResult
-from celeriac.signals import Signal
-from celeriac.task import CoroutineTask, Task
-from celeriac.task_options import TaskOptions
-from celeriac.timezones import timezone_of
+from celeriac.task import Task
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -45,17 +29,16 @@ if TYPE_CHECKING:
 
     from celeriac.backends.base import Backend
     from celeriac.brokers.base import Broker
+    from celeriac.call_options import CallOptions
 
-P = ParamSpec("P")
 R = TypeVar("R")
-T = TypeVar("T", bound=Task[Any, Any])
 
 #: The embedded broker, in the working directory.
-DEFAULT_BROKER_URL = "sqlite:///celeriac.sqlite3"
-_DISABLED = "disabled://"
+DEFAULT_BROKER_URL: Final = "sqlite:///celeriac.sqlite3"
+_DISABLED: Final = "disabled://"
 
 
-class Celeriac:
+class Celeriac(AppTasks):
     """An application: the tasks that belong together, with their settings.
 
     Args:
@@ -102,238 +85,22 @@ class Celeriac:
         clock: Clock = SYSTEM_CLOCK,
         **settings: Any,
     ) -> None:
-        self.main = main
-        self.clock = clock
-        self.finalized = False
-        self.on_configure = Signal("on_configure")
-        self.on_after_configure = Signal("on_after_configure")
-        self.on_after_finalize = Signal("on_after_finalize")
-        self._task_cls = task_cls
-        self._autofinalize = autofinalize
-        self._assigned: dict[str, Any] = {**(changes or {}), **settings}
         given = {"broker_url": broker, "result_backend": backend, "include": include}
-        self._assigned |= {name: value for name, value in given.items() if value is not None}
-        self._source = config_source
-        self._namespace = namespace
-        self._registry = Registry()
-        self._discoveries: list[Discovery] = []
-        self._lock = threading.RLock()
-        Settings(self._assigned)  # a wrong setting is told where it is given
+        assigned = {
+            **(changes or {}),
+            **settings,
+            **{name: value for name, value in given.items() if value is not None},
+        }
+        super().__init__(main, task_cls, autofinalize, assigned, config_source, namespace, clock)
+        self._broker: Broker | None = None
+        self._backend: Backend | None = None
+        self._stores_results: bool | None = None
         note_app(self)
         if set_as_current:
             self.set_current()
 
     def __repr__(self) -> str:
         return f"<Celeriac {self.main or '__main__'}>"
-
-    # -- settings ------------------------------------------------------------------------------------------------------
-
-    @cached_property
-    def conf(self) -> Settings:
-        """The settings, read when they are first needed.
-
-        What was given to the app itself goes before the environment, and that before the config source.
-        """
-        with self._lock:
-            if "conf" in self.__dict__:  # another thread was faster
-                loaded: Settings = self.__dict__["conf"]
-                return loaded
-            self.on_configure.send(self)
-            settings = Settings()
-            if self._source is not None:
-                settings.update(load_settings(self._source, namespace=self._namespace))
-            settings.update(environment_settings())
-            settings.update(self._assigned)
-            self.__dict__["conf"] = settings
-            self.on_after_configure.send(self, source=settings)
-            return settings
-
-    def config_from_object(
-        self, obj: object, silent: bool = False, force: bool = False, namespace: str | None = None
-    ) -> None:
-        """Take settings from an object, a module, a dictionary, or the name of one.
-
-        It is read when settings are first needed, or at once if they have been.
-
-        Args:
-            obj: what to read, or its name: `proj.settings`, `proj.settings:attribute`.
-            silent: a module that can not be imported is no error.
-            force: read it at once.
-            namespace: read only names with this prefix: `CELERY` for `CELERY_TASK_SERIALIZER`.
-
-        Raises:
-            ImproperlyConfigured: it can not be found, or something in it is wrong.
-        """
-        if silent or force or "conf" in self.__dict__:
-            self._take_settings(obj, silent, namespace)
-        else:
-            self._source, self._namespace = obj, namespace
-
-    def config_from_envvar(self, variable_name: str, silent: bool = False, force: bool = False) -> bool:
-        """Take settings from the module that an environment variable names.
-
-        Returns:
-            Whether there is something to read.
-
-        Raises:
-            ImproperlyConfigured: the variable is not set (unless `silent`), or as `config_from_object`.
-        """
-        found = load_settings_from_envvar(variable_name, silent=silent)
-        if found:
-            self.config_from_object(found, force=force)
-        return bool(found)
-
-    def _take_settings(self, obj: object, silent: bool, namespace: str | None) -> None:
-        if silent and isinstance(obj, str) and not module_exists(obj.partition(":")[0]):
-            return
-        found = load_settings(obj, namespace=namespace)
-        fixed = {**environment_settings(), **self._assigned}
-        self.conf.update({name: value for name, value in found.items() if name not in fixed})
-
-    # -- tasks ---------------------------------------------------------------------------------------------------------
-
-    @overload
-    def task(self, function: Callable[P, Coroutine[Any, Any, R]], /) -> CoroutineTask[P, R]: ...
-
-    @overload
-    def task(self, function: Callable[P, R], /) -> Task[P, R]: ...
-
-    @overload
-    def task(
-        self, /, *, bind: Literal[True], base: type[Task[Any, Any]] | None = ..., **options: Unpack[TaskOptions]
-    ) -> BoundTaskDecorator: ...
-
-    @overload
-    def task(
-        self, /, *, bind: Literal[False] = ..., base: type[Task[Any, Any]] | None = ..., **options: Unpack[TaskOptions]
-    ) -> TaskDecorator: ...
-
-    def task(
-        self,
-        function: Callable[..., Any] | None = None,
-        /,
-        *,
-        bind: bool = False,
-        base: type[Task[Any, Any]] | None = None,
-        **options: Unpack[TaskOptions],
-    ) -> Any:
-        """Make a task of a function. A decorator, with or without options.
-
-        Args:
-            function: the function, or an `async def`.
-            bind: the function gets the task itself as its first argument.
-            base: the task's class.
-            **options: see `TaskOptions`; described at `Task`.
-
-        Raises:
-            TypeError: an unknown option.
-            ValueError: an executor that can not run it.
-
-        Example:
-            >>> app = Celeriac("doc", broker="memory://")
-            >>> @app.task(bind=True, max_retries=5)
-            ... def attempts(self, more: int) -> int:
-            ...     return self.request.retries + more
-            >>> attempts(1)
-            1
-        """
-
-        def decorate(decorated: Callable[..., Any]) -> Task[Any, Any]:
-            name = options.get("name") or self.gen_task_name(decorated)
-            task = declare_task(decorated, name, base or self._task_cls, bind, options)
-            self._register(task)
-            if options.get("shared"):
-                share_task(task)
-            return task
-
-        return decorate if function is None else decorate(function)
-
-    def register_task(self, task: T | type[T]) -> T:
-        """Make a class-based task one of this app. A class is instantiated.
-
-        Example:
-            >>> app = Celeriac("doc", broker="memory://")
-            >>> class Shout(Task[[str], str]):
-            ...     def run(self, text: str) -> str:
-            ...         return text.upper()
-            >>> app.register_task(Shout())("hello")
-            'HELLO'
-        """
-        instance = task() if isinstance(task, type) else task
-        if not instance.name:
-            instance.name = task_name(type(instance), self.main)
-        self._register(instance)
-        return instance
-
-    def gen_task_name(self, function: Callable[..., Any]) -> str:
-        """The name of a function that is given none; for subclasses to override."""
-        return task_name(function, self.main)
-
-    def adopt(self, task: Task[Any, Any]) -> None:
-        """Take in a copy of a shared task, unless a task of that name is here."""
-        if task.name not in self._registry:
-            self._registry.register(task.copy_for(self))
-            self._annotate(task.name)
-
-    def _register(self, task: Task[Any, Any]) -> None:
-        task.bind(self)
-        self._registry.register(task)
-        if self.finalized:
-            self._annotate(task.name)
-
-    def _annotate(self, name: str) -> None:
-        annotations = self.conf.task_annotations
-        if annotations:
-            self._registry[name].annotate(annotations)
-
-    @property
-    def tasks(self) -> Registry:
-        """All tasks by name."""
-        if not self.finalized:
-            self.finalize(auto=True)
-        return self._registry
-
-    def finalize(self, auto: bool = False) -> None:
-        """Take in shared tasks and apply `task_annotations`. Done by itself when the tasks are first looked at.
-
-        Raises:
-            RuntimeError: it was not done, and `autofinalize` is off.
-        """
-        if auto and not self._autofinalize:
-            raise RuntimeError(f"{self!r} was made with autofinalize=False: call finalize() before it is used")
-        with self._lock:
-            if self.finalized:
-                return
-            self.finalized = True
-            for task in shared_tasks():
-                self.adopt(task)
-            for name in self._registry:
-                self._annotate(name)
-        self.on_after_finalize.send(self)
-
-    def autodiscover_tasks(
-        self, packages: PackageNames, related_name: str | None = "tasks", force: bool = False
-    ) -> None:
-        """Import the module `tasks` of each of these packages when a worker starts.
-
-        Args:
-            packages: names of packages, or a function that returns them when it is time.
-            related_name: another name of the module; None: the packages themselves.
-            force: import them now.
-        """
-        discovery = Discovery(packages, related_name)
-        self._discoveries.append(discovery)
-        if force:
-            discovery.run()
-
-    def import_modules(self) -> None:
-        """Import all modules with tasks: `imports`, `include`, and what `autodiscover_tasks` finds. Workers do this."""
-        for name in dict.fromkeys((*self.conf.imports, *self.conf.include)):
-            importlib.import_module(name)
-        for discovery in self._discoveries:
-            discovery.run()
-        if signals.import_modules.receivers:
-            signals.import_modules.send(sender=self)
 
     # -- sending -------------------------------------------------------------------------------------------------------
 
@@ -431,47 +198,41 @@ class Celeriac:
 
     # -- connections ---------------------------------------------------------------------------------------------------
 
-    @cached_property
+    @property
     def broker(self) -> Broker:
         """The broker. Nothing is connected before it is used."""
-        with self._lock:
-            if "broker" not in self.__dict__:  # else another thread was faster
-                url = self.conf.broker_url or DEFAULT_BROKER_URL
-                self.__dict__["broker"] = open_broker(url, self.conf.broker_transport_options, self.clock)
-            made: Broker = self.__dict__["broker"]
-            return made
+        return self._broker if self._broker is not None else self._make_broker()
 
-    @cached_property
+    def _make_broker(self) -> Broker:
+        with self._lock:
+            if self._broker is None:  # else another thread was faster
+                url = self.conf.broker_url or DEFAULT_BROKER_URL
+                self._broker = open_broker(url, self.conf.broker_transport_options, self.clock)
+            return self._broker
+
+    @property
     def backend(self) -> Backend:
         """The result store. Nothing is connected before it is used."""
+        return self._backend if self._backend is not None else self._make_backend()
+
+    def _make_backend(self) -> Backend:
         with self._lock:
-            if "backend" not in self.__dict__:  # else another thread was faster
+            if self._backend is None:  # else another thread was faster
                 conf = self.conf
-                self.__dict__["backend"] = open_backend(
+                self._backend = open_backend(
                     conf.result_backend,
                     broker=self.broker,
                     options=conf.result_backend_transport_options,
                     clock=self.clock,
                 )
-            made: Backend = self.__dict__["backend"]
-            return made
-
-    @cached_property
-    def stores_results(self) -> bool:
-        """Results are kept; False with the backend `disabled://`, or where the broker has no store for them."""
-        return self.backend.address != _DISABLED
-
-    # -- time ----------------------------------------------------------------------------------------------------------
+            return self._backend
 
     @property
-    def timezone(self) -> tzinfo:
-        """The timezone of times that say none: `timezone`, else UTC, or this machine's with `enable_utc=False`."""
-        conf = self.conf
-        return timezone_of(conf.timezone, conf.enable_utc)
-
-    def now(self) -> datetime:
-        """The time, in the app's timezone."""
-        return datetime.fromtimestamp(self.clock.time(), self.timezone)
+    def stores_results(self) -> bool:
+        """Results are kept; False with the backend `disabled://`, or where the broker has no store for them."""
+        if self._stores_results is None:
+            self._stores_results = self.backend.address != _DISABLED
+        return self._stores_results
 
     # -- life ----------------------------------------------------------------------------------------------------------
 
@@ -495,11 +256,12 @@ class Celeriac:
 
     def close(self) -> None:
         """Close connections. The app is nobody's current app any more; used again, it connects anew."""
-        for name in ("backend", "broker"):
-            part: Backend | Broker | None = self.__dict__.pop(name, None)
+        with self._lock:
+            parts = (self._backend, self._broker)
+            self._backend = self._broker = self._stores_results = None
+        for part in parts:
             if part is not None:
                 part.disconnect()
-        self.__dict__.pop("stores_results", None)
         forget_app(self)
 
     def __enter__(self) -> Self:

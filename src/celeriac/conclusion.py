@@ -12,13 +12,13 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from celeriac import run_log, signals, states
-from celeriac.calling import expiry
 from celeriac.einfo import ExceptionInfo, begin_traceback_in_task
 from celeriac.exceptions import Ignore, Reject, Retry, TimeLimitExceeded
 from celeriac.follow_ups import Errbacks, call_errbacks, links
 from celeriac.message import Message
 from celeriac.outcome import Failed, Ignored, Outcome, Rejected, ResultRecord, Retried, Succeeded, TimedOut
 from celeriac.protocol import Invocation, retry_message, safe_repr
+from celeriac.publications import expiry
 from celeriac.records import result_record
 from celeriac.request import Request
 from celeriac.result_meta import failure_record

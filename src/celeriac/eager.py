@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 from celeriac import states
 from celeriac.attempt import Attempt, Job, Site
-from celeriac.calling import Call, make_publication
+from celeriac.eager_result import EagerResult
 from celeriac.message import Publication
 from celeriac.outcome import Failed, Outcome, ResultRecord, Retried, Succeeded, TimedOut
-from celeriac.result import EagerResult
+from celeriac.publications import Call, make_publication
 from celeriac.result_meta import decode_meta
 
 if TYPE_CHECKING:

@@ -11,9 +11,10 @@ from collections.abc import Coroutine, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from celeriac.call_options import CALL_OPTION_NAMES
-from celeriac.calling import Call, announce, announce_sent, make_publication, note_child
+from celeriac.calling import announce, announce_sent, note_child
 from celeriac.canvas.signature import Signature
 from celeriac.message import Publication
+from celeriac.publications import Call, make_publication
 from celeriac.result import AsyncResult
 
 if TYPE_CHECKING:

@@ -364,54 +364,6 @@ class AsyncResult(Generic[R_co]):
         return type(self)(self.id, self._backend, self._task_name, self.app, self.parent)
 
 
-class EagerResult(AsyncResult[R_co]):
-    """The result of a task that ran in place."""
-
-    def __init__(
-        self,
-        id: str,  # noqa: A002 - Celery's name
-        ret_value: Any,
-        state: str,
-        traceback: str | None = None,
-        name: str | None = None,
-        app: Celeriac | None = None,
-        children: list[AsyncResult[Any]] | None = None,
-    ) -> None:
-        super().__init__(id, task_name=name, app=app)
-        self._children = children
-        self._eager: dict[str, Any] = {
-            "status": state,
-            "result": ret_value,
-            "traceback": traceback,
-            "name": name,
-        }
-
-    def _meta(self) -> dict[str, Any]:
-        return self._eager
-
-    async def _ameta(self) -> dict[str, Any]:
-        return self._eager
-
-    def _wait(self, timeout: float | None) -> dict[str, Any]:  # noqa: ARG002 - it is there already
-        return self._eager
-
-    async def _await(self, timeout: float | None) -> dict[str, Any]:  # noqa: ARG002 - as above
-        return self._eager
-
-    @property
-    def children(self) -> list[AsyncResult[Any]] | None:
-        return self._children
-
-    def exists(self) -> bool:
-        return True
-
-    def forget(self) -> None:
-        """Nothing is stored that would have to be deleted."""
-
-    async def aforget(self) -> None:
-        """Nothing is stored that would have to be deleted."""
-
-
 def result_from_tuple(stored: ResultTuple | str, app: Celeriac | None = None) -> AsyncResult[Any]:
     """Make a result of what `as_tuple` gave, or of an id.
 

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
 
 from celeriac import calling, eager
 from celeriac.arguments import ArgumentChecker
-from celeriac.calling import Call
 from celeriac.canvas.signature import Signature
+from celeriac.eager_result import EagerResult
 from celeriac.models import ModelArguments
-from celeriac.result import AsyncResult, EagerResult
+from celeriac.publications import Call, task_call
+from celeriac.result import AsyncResult
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -48,7 +49,7 @@ class SendingTask(Generic[P, R]):
         app = task.app
         if app.conf.task_always_eager:
             return eager.run(task, args, kwargs, {})
-        return calling.send(app, Call(task.name, args, kwargs, calling.NO_OPTIONS, task))
+        return calling.send(app, Call(task.name, args, kwargs, task=task))
 
     async def adelay(self, *args: P.args, **kwargs: P.kwargs) -> AsyncResult[R]:
         """`delay` for asyncio: the loop is not blocked while the broker writes."""
@@ -56,7 +57,7 @@ class SendingTask(Generic[P, R]):
         app = task.app
         if app.conf.task_always_eager:
             return await eager.arun(task, args, kwargs, {})
-        return await calling.asend(app, Call(task.name, args, kwargs, calling.NO_OPTIONS, task))
+        return await calling.asend(app, Call(task.name, args, kwargs, task=task))
 
     def apply_async(
         self,
@@ -87,7 +88,7 @@ class SendingTask(Generic[P, R]):
             'PENDING'
         """
         task = self._of_app()
-        call = calling.task_call(task, args, kwargs, options)
+        call = task_call(task, args, kwargs, options)
         if task.app.conf.task_always_eager:
             return eager.run(task, call.args, call.kwargs, options)
         return calling.send(task.app, call)
@@ -100,7 +101,7 @@ class SendingTask(Generic[P, R]):
     ) -> AsyncResult[R]:
         """`apply_async` for asyncio."""
         task = self._of_app()
-        call = calling.task_call(task, args, kwargs, options)
+        call = task_call(task, args, kwargs, options)
         if task.app.conf.task_always_eager:
             return await eager.arun(task, call.args, call.kwargs, options)
         return await calling.asend(task.app, call)
@@ -172,7 +173,7 @@ class SendingTask(Generic[P, R]):
             **options: see `CallOptions`; times and queues have no effect.
         """
         task = self._of_app()
-        call = calling.task_call(task, args, kwargs, options)
+        call = task_call(task, args, kwargs, options)
         return eager.run(task, call.args, call.kwargs, options, throw)
 
     async def aapply(
@@ -185,7 +186,7 @@ class SendingTask(Generic[P, R]):
     ) -> EagerResult[R]:
         """`apply` for asyncio: a coroutine task is awaited in this loop."""
         task = self._of_app()
-        call = calling.task_call(task, args, kwargs, options)
+        call = task_call(task, args, kwargs, options)
         return await eager.arun(task, call.args, call.kwargs, options, throw)
 
     # -- signatures and results ----------------------------------------------------------------------------------------

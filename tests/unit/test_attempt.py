@@ -13,7 +13,6 @@ import pytest
 
 from celeriac import Celeriac, Ignore, Reject, Retry, Task, get_current_task, signals
 from celeriac.attempt import Attempt, Job, Site, errback_publications
-from celeriac.calling import Call, make_publication
 from celeriac.exceptions import (
     ContentDisallowed,
     EncodeError,
@@ -34,6 +33,7 @@ from celeriac.outcome import (
     TimedOut,
     Unrunnable,
 )
+from celeriac.publications import Call, make_publication
 from celeriac.result_meta import decode_meta
 from hand_worker import HandWorker
 

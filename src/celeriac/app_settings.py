@@ -1,0 +1,117 @@
+"""The part of an app that is its settings, and what follows from them alone.
+
+Owns when settings are read and which source goes before which. Knows nothing of tasks and connections.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from datetime import datetime, tzinfo
+from typing import Any
+
+from celeriac.clock import Clock
+from celeriac.config import Settings, environment_settings, load_settings, load_settings_from_envvar
+from celeriac.discovery import module_exists
+from celeriac.signals import Signal
+from celeriac.timezones import timezone_of
+
+
+class AppSettings:
+    """What `Celeriac` has of settings.
+
+    Args:
+        assigned: what the program gives the app itself.
+        source: see `config_from_object`.
+        namespace: prefix of the settings in `source`.
+        clock: the time.
+
+    Raises:
+        ImproperlyConfigured: something in `assigned` is wrong.
+    """
+
+    def __init__(self, assigned: Mapping[str, Any], source: object | None, namespace: str | None, clock: Clock) -> None:
+        Settings(assigned)  # a wrong setting is told where it is given, though it is used later
+        self.clock = clock
+        self.on_configure = Signal("on_configure")
+        self.on_after_configure = Signal("on_after_configure")
+        self._assigned = dict(assigned)
+        self._source = source
+        self._namespace = namespace
+        self._settings: Settings | None = None
+        #: Guards everything that is made when it is first needed.
+        self._lock = threading.RLock()
+
+    @property
+    def conf(self) -> Settings:
+        """The settings, read when they are first needed.
+
+        What was given to the app itself goes before the environment, and that before the config source.
+        """
+        return self._settings if self._settings is not None else self._read_settings()
+
+    def _read_settings(self) -> Settings:
+        with self._lock:
+            if self._settings is not None:  # another thread was faster
+                return self._settings
+            self.on_configure.send(self)
+            settings = Settings()
+            if self._source is not None:
+                settings.update(load_settings(self._source, namespace=self._namespace))
+            settings.update(environment_settings())
+            settings.update(self._assigned)
+            self._settings = settings
+            self.on_after_configure.send(self, source=settings)
+            return settings
+
+    def config_from_object(
+        self, obj: object, silent: bool = False, force: bool = False, namespace: str | None = None
+    ) -> None:
+        """Take settings from an object, a module, a dictionary, or the name of one.
+
+        It is read when settings are first needed, or at once if they have been.
+
+        Args:
+            obj: what to read, or its name: `proj.settings`, `proj.settings:attribute`.
+            silent: a module that can not be imported is no error.
+            force: read it at once.
+            namespace: read only names with this prefix: `CELERY` for `CELERY_TASK_SERIALIZER`.
+
+        Raises:
+            ImproperlyConfigured: it can not be found, or something in it is wrong.
+        """
+        if silent or force or self._settings is not None:
+            self._take_settings(obj, silent, namespace)
+        else:
+            self._source, self._namespace = obj, namespace
+
+    def config_from_envvar(self, variable_name: str, silent: bool = False, force: bool = False) -> bool:
+        """Take settings from the module that an environment variable names.
+
+        Returns:
+            Whether there is something to read.
+
+        Raises:
+            ImproperlyConfigured: the variable is not set (unless `silent`), or as `config_from_object`.
+        """
+        found = load_settings_from_envvar(variable_name, silent=silent)
+        if found:
+            self.config_from_object(found, force=force)
+        return bool(found)
+
+    def _take_settings(self, obj: object, silent: bool, namespace: str | None) -> None:
+        if silent and isinstance(obj, str) and not module_exists(obj.partition(":")[0]):
+            return
+        found = load_settings(obj, namespace=namespace)
+        fixed = {**environment_settings(), **self._assigned}
+        self.conf.update({name: value for name, value in found.items() if name not in fixed})
+
+    @property
+    def timezone(self) -> tzinfo:
+        """The timezone of times that say none: `timezone`, else UTC, or this machine's with `enable_utc=False`."""
+        conf = self.conf
+        return timezone_of(conf.timezone, conf.enable_utc)
+
+    def now(self) -> datetime:
+        """The time, in the app's timezone."""
+        return datetime.fromtimestamp(self.clock.time(), self.timezone)

@@ -1,0 +1,279 @@
+"""From a call with its options to a publication.
+
+Owns defaults (call option, else task, else setting), times, and the link to the running task. The message's form is
+`celeriac.protocol`'s; what a task checks about arguments is the task's.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from celeriac.call_options import CALL_OPTION_NAMES, CallOptions, extra_properties
+from celeriac.canvas.signature import as_list
+from celeriac.exceptions import NotSupported
+from celeriac.message import MAX_PRIORITY, MIN_PRIORITY, Publication
+from celeriac.protocol import MessageTemplate, parse_iso
+from celeriac.request import current_request
+
+if TYPE_CHECKING:
+    from celeriac.app import Celeriac
+    from celeriac.task import Task
+
+NO_OPTIONS: Final[dict[str, Any]] = {}
+
+
+class Call(NamedTuple):
+    """A task to be sent with its arguments and options.
+
+    Attributes:
+        name: the task's name.
+        args: positional arguments.
+        kwargs: keyword arguments.
+        options: as `CallOptions`, maybe with others that become properties.
+        task: the task, if this process knows it: its attributes are the defaults then.
+        checked: the arguments were looked at before, or shall not be.
+    """
+
+    name: str
+    args: Sequence[Any]
+    kwargs: Mapping[str, Any]
+    options: Mapping[str, Any] = NO_OPTIONS
+    task: Task[Any, Any] | None = None
+    checked: bool = False
+
+
+def task_call(task: Task[Any, Any], args: Any, kwargs: Any, options: CallOptions) -> Call:
+    """A call of `task` with checked types of arguments.
+
+    Raises:
+        TypeError: `args` is no list or tuple, or `kwargs` no mapping.
+    """
+    if args is None:
+        args = ()
+    elif not isinstance(args, list | tuple):
+        raise TypeError(f"the args of task {task.name} must be a list or tuple, not {args!r}")
+    if kwargs is None:
+        kwargs = {}
+    elif not isinstance(kwargs, Mapping):
+        raise TypeError(f"the kwargs of task {task.name} must be a mapping, not {kwargs!r}")
+    return Call(task.name, args, kwargs, options, task)
+
+
+class _Plan(NamedTuple):
+    """What many calls with the same task and options have in common, worked out once."""
+
+    template: MessageTemplate
+    queue: str
+    priority: int
+    not_before: float | None
+
+
+def make_publication(app: Celeriac, call: Call) -> Publication:
+    """Make what the broker is given for `call`.
+
+    Raises:
+        TypeError, EncodeError, MessageTooLarge: as `send`.
+    """
+    return _fill(_plan(app, call), call)
+
+
+def make_publications(app: Celeriac, calls: Sequence[Call]) -> list[Publication]:
+    """`make_publication` for many. What neighbours have in common is worked out once."""
+    publications: list[Publication] = []
+    planned: Call | None = None
+    plan: _Plan | None = None
+    for call in calls:
+        if plan is None or planned is None or not _alike(call, planned):
+            planned, plan = call, _plan(app, call)
+        publications.append(_fill(plan, call))
+    return publications
+
+
+def _alike(call: Call, other: Call) -> bool:
+    return call.options is other.options and call.task is other.task and call.name == other.name
+
+
+def _plan(app: Celeriac, call: Call) -> _Plan:
+    name, options, task = call.name, call.options, call.task
+    not_before, eta, expires = _moments(app, options, task)
+    priority = _priority(app, options, task)
+    chosen = _message_options(app, task)
+    request = current_request.get()
+    if request is not None and request.id is not None:
+        chosen["root_id"] = request.root_id or request.id
+        chosen["parent_id"] = request.id
+    if options:
+        _override(chosen, options)
+    conf = app.conf
+    template = MessageTemplate(
+        task=name,
+        size_limit=conf.task_message_size_limit,
+        repr_maxlevels=conf.task_repr_maxlevels,
+        eta=eta,
+        expires=expires,
+        priority=priority,
+        **chosen,
+    )
+    return _Plan(template, _queue(app, options, task), priority, not_before)
+
+
+def _fill(plan: _Plan, call: Call) -> Publication:
+    _, args, kwargs, options, task, checked = call
+    if task is not None and not checked:
+        args, kwargs = task.prepare_arguments(args, kwargs)
+    if options:
+        message = plan.template.message(
+            options.get("task_id") or new_task_id(),
+            args,
+            kwargs,
+            group_index=options.get("group_index"),
+            argsrepr=options.get("argsrepr"),
+            kwargsrepr=options.get("kwargsrepr"),
+        )
+    else:
+        message = plan.template.message(new_task_id(), args, kwargs)
+    return Publication(message, plan.queue, plan.priority, plan.not_before)
+
+
+def new_task_id() -> str:
+    """A random UUID (version 4) as text: `str(uuid.uuid4())` in a third of its time."""
+    digits = os.urandom(16).hex()
+    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{_VARIANT[digits[16]]}{digits[17:20]}-{digits[20:]}"
+
+
+#: The two highest bits of this digit say that the UUID is of the usual kind.
+_VARIANT: Final = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
+
+
+def _message_options(app: Celeriac, task: Task[Any, Any] | None) -> dict[str, Any]:
+    """What the message says by the task's attributes and the settings."""
+    if task is not None:
+        return {
+            "serializer": task.serializer,
+            "compression": task.compression,
+            "ignore_result": task.ignore_result,
+            "time_limit": task.time_limit,
+            "soft_time_limit": task.soft_time_limit,
+            "delivery_mode": task.delivery_mode,
+        }
+    conf = app.conf
+    return {
+        "serializer": conf.task_serializer,
+        "compression": conf.task_compression,
+        "delivery_mode": conf.task_default_delivery_mode,
+    }
+
+
+#: Options that are passed on to the message as they are.
+_PASSED_ON: Final = frozenset(
+    {
+        "compression",
+        "delivery_mode",
+        "headers",
+        "ignore_result",
+        "parent_id",
+        "reply_to",
+        "retries",
+        "root_id",
+        "serializer",
+        "shadow",
+        "soft_time_limit",
+        "time_limit",
+    }
+)
+
+
+def _override(chosen: dict[str, Any], options: Mapping[str, Any]) -> None:
+    """Let the call's own options come before those of the task and the settings."""
+    for option in _PASSED_ON & options.keys():
+        if options[option] is not None:
+            chosen[option] = options[option]
+    chosen["group"] = options.get("group_id")
+    chosen["callbacks"] = _links(options.get("link"), "link")
+    chosen["errbacks"] = _links(options.get("link_error"), "link_error")
+    if "properties" in options or not options.keys() <= CALL_OPTION_NAMES:
+        chosen["properties"] = extra_properties(options)
+
+
+def _links(given: Any, option: str) -> list[dict[str, Any]] | None:
+    signatures: list[Any] = list(as_list(given))
+    for signature in signatures:
+        if not isinstance(signature, Mapping) or "task" not in signature:
+            raise TypeError(f"{option} takes a signature or a list of them, not {signature!r}: use task.s(...)")
+    return [dict(signature) for signature in signatures] or None
+
+
+def _queue(app: Celeriac, options: Mapping[str, Any], task: Task[Any, Any] | None) -> str:
+    queue = options.get("queue")
+    routing_key = options.get("routing_key")
+    if task is not None and queue is None and routing_key is None:
+        queue = task.queue
+        routing_key = task.routing_key
+    exchange = options.get("exchange") or (task.exchange if task is not None else None)
+    if exchange:
+        raise NotSupported(
+            f"exchange={exchange!r}: routing over exchanges comes with a later version. Name the queue with queue="
+        )
+    chosen: str = queue or routing_key or app.conf.task_default_queue
+    return chosen
+
+
+def _priority(app: Celeriac, options: Mapping[str, Any], task: Task[Any, Any] | None) -> int:
+    priority = options.get("priority")
+    if priority is None and task is not None:
+        priority = task.priority
+    if priority is None and app.conf.task_inherit_parent_priority:
+        request = current_request.get()
+        priority = request.delivery_info.get("priority") if request and request.delivery_info else None
+    if priority is None:
+        priority = app.conf.task_default_priority
+    if priority is None:
+        return MIN_PRIORITY
+    if not isinstance(priority, int) or not MIN_PRIORITY <= priority <= MAX_PRIORITY:
+        raise ValueError(f"priority={priority!r}: give a whole number from 0 (taken first) to 9")
+    return priority
+
+
+def _moments(
+    app: Celeriac, options: Mapping[str, Any], task: Task[Any, Any] | None
+) -> tuple[float | None, datetime | None, datetime | None]:
+    """When it is due (Unix time, and as a datetime) and when it expires."""
+    expires = options.get("expires")
+    if expires is None and task is not None:
+        expires = task.expires
+    countdown, eta = options.get("countdown"), options.get("eta")
+    if expires is None and countdown is None and eta is None:
+        return None, None, None
+    if countdown is not None and eta is not None:
+        raise TypeError(f"countdown={countdown!r} and eta={eta!r} say the same thing: give one of them")
+    due: datetime | None = None
+    if countdown is not None:
+        due = app.now() + timedelta(seconds=countdown) if countdown > 0 else None
+    elif eta is not None:
+        if not isinstance(eta, datetime):
+            raise TypeError(f"eta={eta!r}: give a datetime, or seconds with countdown=")
+        due = _aware(app, eta)
+    return (due.timestamp() if due is not None else None), due, expiry(app, expires)
+
+
+def expiry(app: Celeriac, expires: float | datetime | timedelta | str | None) -> datetime | None:
+    """The moment that an `expires` means."""
+    match expires:
+        case None:
+            return None
+        case datetime():
+            return _aware(app, expires)
+        case timedelta():
+            return app.now() + expires
+        case str():
+            return parse_iso(expires)
+        case int() | float():
+            return app.now() + timedelta(seconds=expires)
+    raise TypeError(f"expires={expires!r}: give seconds, a timedelta or a datetime")
+
+
+def _aware(app: Celeriac, moment: datetime) -> datetime:
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=app.timezone)
