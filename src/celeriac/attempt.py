@@ -7,8 +7,7 @@ workers, processes or brokers.
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -17,6 +16,7 @@ from celeriac import unrunnable
 from celeriac.conclusion import Conclusion
 from celeriac.exceptions import ContentDisallowed, DecodeError, InvalidTaskError, MessageTooLarge
 from celeriac.follow_ups import await_errbacks, send_errbacks
+from celeriac.loops import is_cancellation_of_caller, run_in_new_loop
 from celeriac.message import Message, Publication
 from celeriac.outcome import Outcome
 from celeriac.protocol import Invocation, read_invocation
@@ -160,13 +160,13 @@ class Attempt:
                 request.entered = call is not task
                 retval = call(*args, **kwargs)
                 if task.is_coroutine:
-                    retval = asyncio.run(_await(retval))
+                    retval = run_in_new_loop(retval)
             except BaseException as exc:  # noqa: BLE001 - SystemExit of a task is that task's failure, too
                 outcome = conclusion.after_exception(exc)
             else:
                 outcome = conclusion.after_return(retval)
             if conclusion.errbacks:
-                asyncio.run(await_errbacks(request, conclusion.errbacks))
+                run_in_new_loop(await_errbacks(request, conclusion.errbacks))
             return outcome
         finally:
             current_request.reset(token)
@@ -176,7 +176,7 @@ class Attempt:
         """Run the task in this event loop.
 
         Raises:
-            asyncio.CancelledError: whoever awaits this was cancelled; the run has no outcome then.
+            CancelledError: whoever awaits this was cancelled; the run has no outcome then.
         """
         refusal = self.prepare()
         if refusal is not None:
@@ -193,7 +193,7 @@ class Attempt:
                 if task.is_coroutine:
                     retval = await retval
             except BaseException as exc:
-                if isinstance(exc, asyncio.CancelledError) and _is_being_cancelled():
+                if is_cancellation_of_caller(exc):
                     raise
                 outcome = conclusion.after_exception(exc)
             else:
@@ -215,16 +215,6 @@ class Attempt:
     def _arguments(task: Task[Any, Any], request: Request) -> tuple[Sequence[Any], dict[str, Any]]:
         args, kwargs = request.args or (), request.kwargs or {}
         return (args, kwargs) if task.models is None else task.models.load(args, kwargs)
-
-
-async def _await(coroutine: Coroutine[Any, Any, Any]) -> Any:
-    return await coroutine
-
-
-def _is_being_cancelled() -> bool:
-    """Somebody cancels the task of this loop, rather than something that was awaited in it."""
-    current = asyncio.current_task()
-    return current is not None and current.cancelling() > 0
 
 
 def errback_publications(app: Celeriac, message: Message, exc: BaseException) -> tuple[Publication, ...]:

@@ -6,7 +6,6 @@ Owns publish signals, retries of publishing, and trips with many messages. What 
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
@@ -135,9 +134,11 @@ async def _apublish(app: Celeriac, publications: Sequence[Publication], options:
     try:
         await app.broker.apublish(publications)
     except OperationalError as first:
+        from asyncio import sleep  # noqa: PLC0415 - start-up time; see `celeriac.loops`
+
         error = first
         for pause in _pauses(app, options):
-            await asyncio.sleep(pause)
+            await sleep(pause)
             try:
                 await app.broker.apublish(publications)
             except OperationalError as again:

@@ -5,17 +5,15 @@ Owns what a worker and a broker would do around it: retries at once, links, the 
 
 from __future__ import annotations
 
-import asyncio
-import contextvars
 import os
 import socket
-import threading
 from collections.abc import Generator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from celeriac import states
 from celeriac.attempt import Attempt, Job, Site
 from celeriac.eager_result import EagerResult
+from celeriac.loops import call_in_new_thread, loop_is_running
 from celeriac.message import Publication
 from celeriac.outcome import Failed, Outcome, ResultRecord, Retried, Succeeded, TimedOut
 from celeriac.publications import Call, make_publication
@@ -131,19 +129,6 @@ def _as_stored(app: Celeriac, record: ResultRecord) -> Any:
 
 def _run_attempt(attempt: Attempt) -> Outcome:
     """Run it in this thread, unless it is a coroutine and a loop runs here already, which can not be nested."""
-    if not attempt.is_coroutine or not _loop_is_running():
-        return attempt.run()
-    outcomes: list[Outcome] = []
-    context = contextvars.copy_context()
-    thread = threading.Thread(target=lambda: outcomes.append(context.run(attempt.run)))
-    thread.start()
-    thread.join()
-    return outcomes[0]
-
-
-def _loop_is_running() -> bool:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True
+    if attempt.is_coroutine and loop_is_running():
+        return call_in_new_thread(attempt.run)
+    return attempt.run()

@@ -67,8 +67,8 @@ class Task(SendingTask[P, R]):
         max_retries: how often `retry` may be used; None for ever.
         default_retry_delay: seconds before a retry that says nothing else.
         rate_limit: how many a worker starts in a time, `"100/m"`.
-        time_limit: seconds after which a run is ended by force.
-        soft_time_limit: seconds after which `SoftTimeLimitExceeded` is raised in the task.
+        time_limit: seconds after which a run is ended by force; None: what the worker says.
+        soft_time_limit: seconds after which `SoftTimeLimitExceeded` is raised in the task; None: likewise.
         ignore_result: do not store results.
         store_errors_even_if_ignored: store failures all the same.
         store_eager_result: store results of runs in place.
@@ -102,8 +102,8 @@ class Task(SendingTask[P, R]):
     max_retries: int | None = 3
     default_retry_delay: float = 180
     rate_limit: str | float | None = from_setting(lambda conf: conf.task_default_rate_limit)
-    time_limit: float | None = from_setting(lambda conf: conf.task_time_limit)
-    soft_time_limit: float | None = from_setting(lambda conf: conf.task_soft_time_limit)
+    time_limit: float | None = None
+    soft_time_limit: float | None = None
     ignore_result: bool = from_setting(lambda conf: conf.task_ignore_result)
     store_errors_even_if_ignored: bool = from_setting(lambda conf: conf.task_store_errors_even_if_ignored)
     store_eager_result: bool = from_setting(lambda conf: conf.task_store_eager_result)
