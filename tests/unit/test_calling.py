@@ -97,7 +97,7 @@ def test_call_option_before_task_before_setting(app: Celeriac, worker: HandWorke
 
     plain.delay()
     message = only(worker, "from setting")
-    assert (message.headers["timelimit"], message.content_type) == ([3, None], "application/json")
+    assert (message.headers["timelimit"], message.content_type) == ([None, None], "application/json")
     task.delay()
     message = only(worker, "from task")
     assert (message.headers["timelimit"], message.properties["priority"]) == ([2, None], 4)

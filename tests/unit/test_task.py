@@ -77,9 +77,10 @@ def test_every_attribute_of_celerys_can_be_an_option(app: Celeriac) -> None:
 
 def test_defaults_come_from_settings(app: Celeriac) -> None:
     task = app.task(plain)
-    assert (task.serializer, task.ignore_result, task.acks_late, task.time_limit) == ("json", False, True, None)
+    assert (task.serializer, task.ignore_result, task.acks_late) == ("json", False, True)
     app.conf.update(task_serializer="yaml", task_ignore_result=True, task_acks_late=False, task_time_limit=3)
-    assert (task.serializer, task.ignore_result, task.acks_late, task.time_limit) == ("yaml", True, False, 3)
+    assert (task.serializer, task.ignore_result, task.acks_late) == ("yaml", True, False)
+    assert task.time_limit is None, "the setting is the worker's own, which --time-limit overrides"
     assert (task.max_retries, task.default_retry_delay, task.resultrepr_maxsize) == (3, 180, 1024)
 
 
