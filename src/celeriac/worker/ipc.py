@@ -7,7 +7,6 @@ side knows fails loudly. Knows nothing of what the frames cause.
 from __future__ import annotations
 
 import asyncio
-import select
 import socket
 import struct
 import threading
@@ -23,6 +22,8 @@ from celeriac.outcome import Outcome
 
 _LENGTH: Final = struct.Struct(">I")
 _RECEIVE_BYTES: Final = 256 * 1024
+#: How long frames are left in the socket while they come fast.
+_PAUSE_SECONDS: Final = 0.001
 
 
 class _Frame(msgspec.Struct, frozen=True, array_like=True):
@@ -102,18 +103,12 @@ class Started(_Frame, frozen=True, array_like=True, tag=6):
     job: int
 
 
-class Finished(msgspec.Struct, frozen=True, array_like=True):
-    """The end of one attempt; `seconds` is what the executor spent on it in all."""
+class Done(_Frame, frozen=True, array_like=True, tag=7):
+    """An attempt has ended; `seconds` is what the executor spent on it in all."""
 
     job: int
     outcome: Outcome
     seconds: float
-
-
-class Done(_Frame, frozen=True, array_like=True, tag=7):
-    """These attempts have ended, in this order."""
-
-    attempts: tuple[Finished, ...]
 
 
 class Returned(_Frame, frozen=True, array_like=True, tag=8):
@@ -245,10 +240,6 @@ class BlockingChannel(Generic[_Received]):
     def fileno(self) -> int:
         return self._socket.fileno()
 
-    def wait(self, seconds: float) -> bool:
-        """Whether `receive` would return at once, after at most `seconds`."""
-        return bool(select.select([self._socket], [], [], seconds)[0])
-
     def receive(self) -> list[_Received] | None:
         """Wait for more frames; None when the other side is gone."""
         try:
@@ -280,7 +271,11 @@ class BlockingChannel(Generic[_Received]):
 
 
 class AsyncChannel(asyncio.Protocol, Generic[_Received]):
-    """The supervisor's end: frames are handed over as they come, `on_lost` is called once at the end."""
+    """The supervisor's end: frames are handed over as they come, `on_lost` is called once at the end.
+
+    While they come fast they are left in the socket for a millisecond and taken together: a turn of the event loop for
+    each would cost more than the tasks themselves.
+    """
 
     def __init__(
         self, decoder: Decoder[_Received], on_frames: Callable[[list[_Received]], None], on_lost: Callable[[], None]
@@ -289,6 +284,8 @@ class AsyncChannel(asyncio.Protocol, Generic[_Received]):
         self._on_frames = on_frames
         self._on_lost = on_lost
         self._transport: asyncio.Transport | None = None
+        self._loop = asyncio.get_running_loop()
+        self._last_read = 0.0
 
     @classmethod
     async def connect(
@@ -325,6 +322,15 @@ class AsyncChannel(asyncio.Protocol, Generic[_Received]):
         frames = self._splitter.feed(data)
         if frames:
             self._on_frames(frames)
+        now = self._loop.time()
+        if now - self._last_read < 2 * _PAUSE_SECONDS and self._transport is not None:
+            self._transport.pause_reading()
+            self._loop.call_later(_PAUSE_SECONDS, self._read_on)
+        self._last_read = now
+
+    def _read_on(self) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         self._transport = None

@@ -18,7 +18,6 @@ from celeriac.worker.ipc import (
     AsyncChannel,
     BlockingChannel,
     Done,
-    Finished,
     FrameSplitter,
     FromExecutor,
     Interrupt,
@@ -63,7 +62,7 @@ def test_frames_are_found_however_the_stream_is_cut(cuts: list[int]) -> None:
 @pytest.mark.parametrize("outcome", OUTCOMES, ids=lambda outcome: type(outcome).__name__)
 def test_every_outcome_crosses(outcome: Outcome) -> None:
     splitter: FrameSplitter[FromExecutor] = FrameSplitter(FROM_EXECUTOR)
-    assert splitter.feed(encode_frame(Done((Finished(1, outcome, 0.25),)))) == [Done((Finished(1, outcome, 0.25),))]
+    assert splitter.feed(encode_frame(Done(1, outcome, 0.25))) == [Done(1, outcome, 0.25)]
 
 
 def test_a_frame_of_the_wrong_side_is_refused() -> None:

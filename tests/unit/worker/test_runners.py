@@ -105,7 +105,11 @@ def test_the_main_thread_runs_jobs_in_order() -> None:
     ran: list[int] = []
 
     def attempt(job: PackedJob) -> Call:
-        return Call(lambda: (ran.append(job.tag), Succeeded())[1])
+        def body() -> Outcome:
+            ran.append(job.tag)
+            return Succeeded()
+
+        return Call(body)
 
     runner = MainThreadRunner(attempt, record)
     runner.submit([job(1), job(2), job(3)])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Final, Protocol
 
 import msgspec
@@ -16,7 +16,6 @@ from celeriac.worker.ipc import (
     AsyncChannel,
     Done,
     ExecutorSetup,
-    Finished,
     FromExecutor,
     Interrupt,
     PackedJob,
@@ -198,10 +197,13 @@ class Executor:
         return found
 
     def _on_frames(self, frames: list[FromExecutor]) -> None:
+        ended: list[tuple[Assignment, Outcome]] = []
+        progress = False
         for frame in frames:
             match frame:
-                case Done(attempts):
-                    self._on_done(attempts)
+                case Done():
+                    progress = True
+                    self._on_done(frame, ended)
                 case Returned(tags):
                     self._asked_back = False
                     returned = [self.assigned.pop(tag) for tag in tags if tag in self.assigned]
@@ -217,22 +219,19 @@ class Executor:
                     logger.info("Replacing %s: %s", self.name, reason)
                     self.retire()
                     self._events.on_capacity(self)
+        if progress:
+            self._last_progress = self._now()
+            self._events.on_done(self, ended)
 
-    def _on_done(self, attempts: Sequence[Finished]) -> None:
-        self._last_progress = self._now()
-        mean = self._task_seconds
-        ended: list[tuple[Assignment, Outcome]] = []
-        for attempt in attempts:
-            seconds = attempt.seconds
-            # Slower tasks must shrink what is held at once; faster ones let it grow gently.
-            mean = seconds if mean is None else mean + (seconds - mean) * (0.5 if seconds > mean else 0.1)
-            assignment = self.assigned.pop(attempt.job, None)
-            if assignment is None:
-                self.overdue.discard(attempt.job)
-            else:
-                ended.append((assignment, attempt.outcome))
-        self._task_seconds = mean
-        self._events.on_done(self, ended)
+    def _on_done(self, done: Done, ended: list[tuple[Assignment, Outcome]]) -> None:
+        seconds, mean = done.seconds, self._task_seconds
+        # Slower tasks must shrink what is held at once; faster ones let it grow gently.
+        self._task_seconds = seconds if mean is None else mean + (seconds - mean) * (0.5 if seconds > mean else 0.1)
+        assignment = self.assigned.pop(done.job, None)
+        if assignment is None:
+            self.overdue.discard(done.job)
+        else:
+            ended.append((assignment, done.outcome))
 
     def _on_lost(self) -> None:
         if not self.ended:

@@ -14,13 +14,12 @@ from typing import TYPE_CHECKING
 
 from celeriac.attempt import Attempt, Site
 from celeriac.outcome import Outcome
-from celeriac.worker.executors.reporter import HOLD_SECONDS, Reporter
 from celeriac.worker.executors.runners import CoroutineRunner, MainThreadRunner, Runner, ThreadRunner
 from celeriac.worker.ipc import (
     TO_EXECUTOR,
     BlockingChannel,
+    Done,
     ExecutorSetup,
-    Finished,
     Interrupt,
     PackedJob,
     Ready,
@@ -76,7 +75,6 @@ class ExecutorHost:
         self._runner = self._make_runner()
         self._on_orphaned = on_orphaned or self._runner.finish
         self._runs = 0
-        self._reporter = Reporter(self._channel)
         self._retiring = threading.Lock()  # held for good once this executor retires
         self._stopped = threading.Event()
         self._io_thread = threading.Thread(target=self._read_orders, name="celeriac-io", daemon=True)
@@ -86,7 +84,6 @@ class ExecutorHost:
         self._io_thread.start()
         self._channel.send(Ready(os.getpid()))
         self._runner.run()
-        self._reporter.flush()
         self._channel.close()
 
     # -- what runners report -----------------------------------------------------------------------
@@ -96,7 +93,8 @@ class ExecutorHost:
             self._channel.send(Started(job.tag))
 
     def done(self, job: PackedJob, outcome: Outcome, seconds: float) -> None:
-        self._reporter.put(Finished(job.tag, outcome, seconds), pressed=self._runner.is_pressed())
+        # At once, each one: what this process still held would be lost with it, and the task would run again.
+        self._channel.send(Done(job.tag, outcome, seconds))
         if self._setup.max_tasks is not None or self._setup.max_memory is not None:
             self._runs += 1
             self._retire_if_worn()
@@ -104,13 +102,7 @@ class ExecutorHost:
     # -- orders, in the I/O thread -----------------------------------------------------------------
 
     def _read_orders(self) -> None:
-        while True:
-            if self._reporter.holding and not self._channel.wait(HOLD_SECONDS):
-                self._reporter.tick()
-                continue
-            orders = self._channel.receive()
-            if orders is None:
-                break
+        while (orders := self._channel.receive()) is not None:
             for order in orders:
                 self._obey(order)
             if self._stopped.is_set():
@@ -126,7 +118,6 @@ class ExecutorHost:
             case Interrupt():
                 self._runner.interrupt(order)
             case Stop():
-                self._reporter.stop_holding()
                 self._channel.send(Returned(tuple(self._runner.take_back())))
                 self._runner.finish()
                 self._stopped.set()
@@ -135,8 +126,6 @@ class ExecutorHost:
         if self._retiring.locked():
             self._channel.send(Returned(tuple(job.tag for job in jobs)))
         else:
-            if len(jobs) > 1:
-                self._reporter.hold()
             self._runner.submit(jobs)
             if self._retiring.locked():  # it began to retire in between and may have missed these
                 self._channel.send(Returned(tuple(self._runner.take_back())))
@@ -150,7 +139,6 @@ class ExecutorHost:
         else:
             return
         if self._retiring.acquire(blocking=False):
-            self._reporter.flush()
             self._channel.send(Returned(tuple(self._runner.take_back())))
             self._channel.send(Retiring(reason))
 

@@ -26,6 +26,11 @@ from celeriac.worker.executors.interrupts import (
 from celeriac.worker.ipc import Interrupt, PackedJob
 
 
+#: Seconds between signals for one interrupt: a signal that comes just before a thread enters a system call does not
+#: end the call, and its handler runs only when the call has returned.
+_SIGNAL_PAUSES: Final = (0.001, 0.005, 0.02, 0.1)
+
+
 class Runnable(Protocol):
     """What runners need of an attempt (`celeriac.attempt.Attempt`)."""
 
@@ -68,10 +73,6 @@ class Runner(Protocol):
 
     def interrupt(self, order: Interrupt) -> None:
         """I/O thread: raise in the attempt that `order` names, if it runs."""
-        ...
-
-    def is_pressed(self) -> bool:
-        """More jobs are waiting, so that the next end is likely to come soon. Any thread."""
         ...
 
     def finish(self) -> None:
@@ -121,10 +122,11 @@ class MainThreadRunner:
         kind = TimeLimitExceeded if order.hard else SoftTimeLimitExceeded
         self._exception = kind(order.limit)
         self._interrupted = order.job
-        interrupt_main_thread(kind)
-
-    def is_pressed(self) -> bool:
-        return not self._jobs.empty()
+        for pause in _SIGNAL_PAUSES:
+            interrupt_main_thread(kind)
+            time.sleep(pause)
+            if self._interrupted != order.job or self._current != order.job:
+                return
 
     def finish(self) -> None:
         self._jobs.put(None)
@@ -199,9 +201,6 @@ class ThreadRunner:
                 self._interrupted.add(order.job)
                 raise_in_thread(ident, TimeLimitExceeded if order.hard else SoftTimeLimitExceeded)
 
-    def is_pressed(self) -> bool:
-        return not self._jobs.empty()
-
     def finish(self) -> None:
         for _ in range(self._slots):
             self._jobs.put(None)
@@ -271,9 +270,6 @@ class CoroutineRunner:
 
     def interrupt(self, order: Interrupt) -> None:
         self.loop.call_soon_threadsafe(self._interrupt, order)
-
-    def is_pressed(self) -> bool:
-        return bool(self._waiting)
 
     def finish(self) -> None:
         self.loop.call_soon_threadsafe(self._finish)
