@@ -162,6 +162,10 @@ class Database:
         with self._free:
             self._close_idle()
 
+    def __del__(self) -> None:
+        if self.__dict__.get("_pid") == os.getpid():  # made to its end, and here
+            self._close_idle()
+
     # -- the pool -------------------------------------------------------------------------------------------------
 
     def _check_out(self) -> sqlite3.Connection:

@@ -100,6 +100,18 @@ class LeaseCases(Harness):
             assert await finish(first, late) == []
 
     @in_loop
+    async def test_what_was_taken_after_the_end_can_be_recovered_too(
+        self, make_broker: MakeBroker, clock: VirtualClock
+    ) -> None:
+        async with opened(make_broker(), "a") as first, opened(make_broker(), "b", 1000) as second:
+            clock.advance(LEASE)
+            assert await second.recover(10) == []  # whatever is left of the first lease is gone now
+            first.publish([job(1)])
+            await take(first)
+            clock.advance(LEASE)
+            assert names(await second.recover(10)) == ["1"]
+
+    @in_loop
     async def test_a_wall_clock_that_jumps_ends_no_lease(self, make_broker: MakeBroker, clock: VirtualClock) -> None:
         async with opened(make_broker(), "a") as first, opened(make_broker(), "b") as second:
             first.publish([job(1)])
@@ -153,6 +165,16 @@ class RecoveryCases(Harness):
             assert {delivery.lost_by for delivery in taken} == {"a"}
             assert await alive.recover(10) == []
             assert await finish(alive, taken + mine) == []
+
+    @in_loop
+    async def test_what_is_own_is_never_recovered(self, make_broker: MakeBroker, clock: VirtualClock) -> None:
+        async with opened(make_broker(), "a") as broker:
+            broker.publish([job(1)])
+            held = await take(broker)
+            clock.advance(2 * LEASE)
+            assert await broker.recover(10) == []
+            assert not await broker.renew()
+            assert await finish(broker, held) == []
 
     @in_loop
     async def test_recover_keeps_to_its_limit(self, make_broker: MakeBroker, clock: VirtualClock) -> None:

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import statistics
 import threading
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, ParamSpec, Protocol, TypeVar
@@ -27,6 +29,8 @@ T = TypeVar("T")
 LEASE = 10.0
 #: Seconds of real time after which something that should happen at once counts as not happening.
 PATIENCE = 20.0
+#: How often wake-ups are measured.
+ROUNDS = 15
 
 
 class MakeBroker(Protocol):
@@ -121,6 +125,39 @@ def success(task_id: str, meta: bytes = b"done", ttl: float | None = None) -> Re
 def failure(task_id: str, meta: bytes = b"failed", ttl: float | None = None) -> ResultRecord:
     """A result that is ready."""
     return ResultRecord(task_id, "FAILURE", meta, ttl)
+
+
+class Bells:
+    """Measures how long a waiter takes to notice what another thread writes while it sleeps.
+
+    Args:
+        write: what the other thread calls.
+    """
+
+    def __init__(self, write: Callable[[Any], object]) -> None:
+        self._write = write
+        self._delays: list[float] = []
+        self._written = 0.0
+
+    def ring_soon(self, what: object) -> None:
+        """Have `what` written a moment later, when the caller is asleep."""
+
+        def write() -> None:
+            self._written = time.perf_counter()
+            self._write(what)
+
+        timer = threading.Timer(0.01, write)
+        timer.daemon = True
+        timer.start()
+
+    def heard(self) -> None:
+        """The waiter has come back."""
+        self._delays.append(time.perf_counter() - self._written)
+
+    def check(self) -> None:
+        """Half of the waiters must have come back sooner than polling could do without being a burden."""
+        median = statistics.median(self._delays)
+        assert median < 0.02, f"waiters came back after {median * 1000:.0f} ms: they poll"
 
 
 class Crew:
