@@ -1,13 +1,49 @@
-"""The smallest worker there can be: takes, runs and settles when it is told to, in the test's own process."""
+"""Running tasks in a test's own process: single attempts, and the smallest worker there can be."""
 
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
-from celeriac import Celeriac
+from celeriac import Celeriac, Task
 from celeriac.attempt import Attempt, Job, Site
-from celeriac.message import Delivery
-from celeriac.outcome import Outcome, decide
+from celeriac.message import Delivery, Message
+from celeriac.outcome import Outcome, ResultRecord, decide
+from celeriac.publications import Call, make_publication
+from celeriac.result_meta import decode_meta
+
+SITE = Site(hostname="w1@host", pid=4711)
+
+
+def make_message(app: Celeriac, task: Task[..., Any] | str, *args: Any, **options: Any) -> Message:
+    call = (
+        Call(task, args, {}, options)
+        if isinstance(task, str)
+        else Call(task.name, args, {}, options, task, checked=True)
+    )
+    return make_publication(app, call).message
+
+
+def attempt_of(app: Celeriac, task: Task[..., Any] | str, *args: Any, **options: Any) -> Attempt:
+    return Attempt(app, Job(1, make_message(app, task, *args, **options), "celery"), SITE)
+
+
+def run(app: Celeriac, task: Task[..., Any] | str, *args: Any, **options: Any) -> Outcome:
+    """Both ways must come to the same."""
+    attempt = attempt_of(app, task, *args, **options)
+    return asyncio.run(attempt.arun()) if attempt.is_coroutine else attempt.run()
+
+
+def stored(outcome: Outcome) -> dict[str, Any]:
+    record = outcome.result  # type: ignore[union-attr]
+    assert isinstance(record, ResultRecord)
+    meta = decode_meta(record.meta, accept=["json"])
+    assert meta["status"] == record.status
+    return meta
+
+
+def raise_(exc: BaseException) -> None:
+    raise exc
 
 
 class HandWorker:

@@ -19,7 +19,7 @@ from celeriac.message import Message
 from celeriac.outcome import Failed, Ignored, Outcome, Rejected, ResultRecord, Retried, Succeeded, TimedOut
 from celeriac.protocol import Invocation, retry_message, safe_repr
 from celeriac.publications import expiry
-from celeriac.records import result_record
+from celeriac.records import result_record, result_ttl
 from celeriac.request import Request
 from celeriac.result_meta import failure_record
 from celeriac.retries import RetryPlan, check_retries_left, exception_after_autoretry
@@ -180,9 +180,14 @@ class Conclusion:
             eta.timestamp() if eta is not None else None,
             str(retry),
             record,
-            queue=plan.options.get("queue"),
-            priority=plan.options.get("priority"),
+            queue=self._if_other(plan, "queue", "routing_key"),
+            priority=self._if_other(plan, "priority", "priority"),
         )
+
+    def _if_other(self, plan: RetryPlan, option: str, known_as: str) -> Any:
+        """What the retry wants, if it is not what the message has: else the stored record can stay where it is."""
+        wanted = plan.options.get(option)
+        return wanted if wanted != (self.request.delivery_info or {}).get(known_as) else None
 
     def _due(self, plan: RetryPlan) -> datetime | None:
         if plan.eta is not None:
@@ -250,10 +255,23 @@ class Conclusion:
                 traceback=einfo.tb,
                 einfo=einfo,
             )
-        record: ResultRecord | None = None
-        if not request.ignore_result:
-            record = failure_record(self._id, RuntimeError(safe_repr(error)), now=self._app.now(), ttl=None)
-        return Failed(safe_repr(error), record)
+        return Failed(safe_repr(error), self._bare_failure(error))
+
+    def _bare_failure(self, error: Exception) -> ResultRecord | None:
+        """As little as can be stored, since what should have been stored could not be made."""
+        if self.request.ignore_result:
+            return None
+        try:
+            return failure_record(
+                self._id,
+                RuntimeError(safe_repr(error)),
+                now=self._app.now(),
+                ttl=result_ttl(self._app, states.FAILURE),
+                serializer=self._app.conf.result_serializer,
+            )
+        except Exception as exc:  # noqa: BLE001 - logged; the run must have an outcome
+            run_log.internal_error(self._task, self.request, exc)
+            return None
 
     # -- what they share -----------------------------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ import pytest
 
 from celeriac import Celeriac, Retry, Task
 from celeriac.exceptions import MaxRetriesExceededError
-from celeriac.outcome import Failed, Retried, Succeeded
+from celeriac.outcome import AckPolicy, Failed, Keep, Retried, Succeeded, decide
 from celeriac.retries import backoff
 from celeriac.testing import VirtualClock
 from hand_worker import HandWorker
@@ -91,6 +91,26 @@ def test_retry_can_move_to_another_queue(app: Celeriac, worker: HandWorker, opti
     assert worker.waiting() == []
     (delivery,) = worker.waiting("other")
     assert (delivery.priority, delivery.message.headers["id"]) == (4, result.id)
+
+
+def test_a_moved_retry_of_an_acknowledged_message_is_published(app: Celeriac, worker: HandWorker) -> None:
+    app.send_task("x")
+    (delivery,) = worker.waiting()
+    outcome = Retried(delivery.message, 5.0, "again", queue="other")
+    settlement = decide(delivery, outcome, 0.0, AckPolicy(acks_late=False))
+    assert settlement.action == Keep()
+    assert [(each.queue, each.not_before) for each in settlement.follow_ups] == [("other", 5.0)]
+
+
+def test_retry_to_the_same_queue_and_priority_stays_where_it_is(app: Celeriac, worker: HandWorker) -> None:
+    @app.task(bind=True)
+    def task(self: Task[..., Any]) -> None:
+        raise self.retry(countdown=0, priority=4, queue="q")
+
+    task.apply_async(queue="q", priority=4)
+    (outcome,) = worker.run("q")
+    assert isinstance(outcome, Retried)
+    assert (outcome.queue, outcome.priority) == (None, None)
 
 
 @pytest.mark.parametrize("option", ["link", "task_id", "shadow", "chain"])
