@@ -49,7 +49,9 @@ OUTCOMES: list[Outcome] = [
     Lost("killed", "w1", started=False, failure=RECORD, follow_ups=(LINK,)),
 ]
 POLICIES = [
-    AckPolicy(*flags, max_deliveries=most) for flags in itertools.product([True, False], repeat=4) for most in (1, 3)
+    AckPolicy(late, on_failure, on_timeout, again, most)
+    for late, on_failure, on_timeout, again in itertools.product([True, False], repeat=4)
+    for most in (1, 3)
 ]
 
 

@@ -27,7 +27,10 @@ BAD: dict[str, tuple[Message, str]] = {
     "not UTF-8": (Message(headers(), {}, b"\xff\xfe\xfa"), ""),
     "empty body": (Message(headers(), {}, b""), ""),
     "body of the wrong shape": (Message(headers(), {}, b"42"), ""),
-    "content type refused": (Message(headers(), {}, b"\x80\x04N.", "application/x-python-serialize", "binary"), "accept"),
+    "content type refused": (
+        Message(headers(), {}, b"\x80\x04N.", "application/x-python-serialize", "binary"),
+        "accept",
+    ),
     "unknown content type": (Message(headers(), {}, GOOD_BODY, "application/x-nonsense"), "nonsense"),
     "unknown compression": (Message(headers(compression="application/x-rar"), {}, GOOD_BODY), "rar"),
     "damaged compression": (Message(headers(compression="application/x-gzip"), {}, GOOD_BODY), ""),

@@ -6,6 +6,8 @@ import asyncio
 import os
 import signal
 import time
+from functools import partial
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +15,10 @@ from celeriac import states
 from celeriac.exceptions import WorkerLostError
 
 from .conftest import DEADLINE, Bench, is_alive, wait_until
+
+
+def has_begun_twice(bench: Bench, name: str) -> bool:
+    return bench.count(f"begin-{name}") == 2
 
 
 def test_a_killed_process_is_replaced_and_its_task_runs_again(bench: Bench) -> None:
@@ -64,7 +70,7 @@ def test_what_a_killed_worker_held_runs_elsewhere(bench: Bench) -> None:
     first.process.kill()
     second = bench.start("-c", "2", CELERIAC_TEST_LEASE="1")
     for name in ("a", "b"):
-        wait_until(lambda name=name: bench.count(f"begin-{name}") == 2, f"{name} again")
+        wait_until(partial(has_begun_twice, bench, name), f"{name} again")
         bench.open(name)
     assert [result.get(timeout=DEADLINE) for result in held] == ["a", "b"]
     assert "Recovered 2 tasks" in second.log
@@ -107,8 +113,6 @@ def test_a_killed_template_is_replaced(bench: Bench) -> None:
 
 def is_template(pid: int) -> bool:
     """Executors are forked from it and so bear its command line, but they have threads of their own."""
-    from pathlib import Path
-
     return len(list(Path(f"/proc/{pid}/task").iterdir())) == 1
 
 

@@ -178,7 +178,7 @@ def hangs_in_thread() -> None:
 
 @app.task
 async def hangs_in_coroutine() -> None:
-    time.sleep(20)  # noqa: ASYNC251 - the mistake that the hard limit is for
+    time.sleep(20)
 
 
 @app.task

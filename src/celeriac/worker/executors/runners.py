@@ -25,7 +25,6 @@ from celeriac.worker.executors.interrupts import (
 )
 from celeriac.worker.ipc import Interrupt, PackedJob
 
-
 #: Seconds between signals for one interrupt: a signal that comes just before a thread enters a system call does not
 #: end the call, and its handler runs only when the call has returned.
 _SIGNAL_PAUSES: Final = (0.001, 0.005, 0.02, 0.1)
