@@ -17,9 +17,9 @@ import pytest
 
 from celeriac.backends.sqlite import SQLiteBackend
 from celeriac.brokers.sqlite import SQLiteBroker
-from celeriac.exceptions import OperationalError
+from celeriac.exceptions import DecodeError, OperationalError
 from celeriac.message import Message, Publication
-from celeriac.outcome import ResultRecord
+from celeriac.outcome import Acknowledge, Bury, ResultRecord, Settlement
 from celeriac.storage.sqlite.schema import APPLICATION_ID, SCHEMA_VERSION
 
 
@@ -172,6 +172,32 @@ def test_a_deleted_file_is_made_anew_and_the_worker_learns_of_it(path: Path) -> 
     asyncio.run(run())
 
 
+DAMAGE = "UPDATE message SET head = x'ff00' WHERE id = (SELECT MIN(id) FROM message)"
+
+
+def test_a_damaged_message_harms_no_other(path: Path) -> None:
+    async def run() -> None:
+        broker = SQLiteBroker(str(path))
+        await broker.open("w", lease_seconds=10)
+        broker.publish([job(str(n), b"body") for n in range(3)])
+        broker.database.write(lambda tx: tx.execute(DAMAGE))
+        deliveries = await broker.reserve(["q"], 10, 0)
+        assert len(deliveries) == 3
+        with pytest.raises(DecodeError):
+            _ = deliveries[0].message
+        settlements = [Settlement(deliveries[0], Bury("can not be read")), Settlement(deliveries[1], Acknowledge())]
+        unfenced = Settlement(deliveries[0], Bury("again"), fenced=False)
+        assert await broker.settle([*settlements, unfenced]) == []
+        letters = await broker.dead_letters()
+        assert [(letter.reason, letter.message.body) for letter in letters] == [
+            ("again", b"body"),
+            ("can not be read", b"body"),
+        ]
+        await broker.close()
+
+    asyncio.run(run())
+
+
 def test_relative_paths_do_not_follow_a_change_of_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     broker = SQLiteBroker("queue.sqlite3")
@@ -208,7 +234,7 @@ def open_directory() -> Iterator[Path]:
 PUBLISH = """
 import os, resource, sys
 from celeriac.brokers.sqlite import SQLiteBroker
-from celeriac.exceptions import OperationalError
+from celeriac.exceptions import DecodeError, OperationalError
 from celeriac.message import Message, Publication
 
 path, size, limit = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])

@@ -192,7 +192,9 @@ class SQLiteBroker:
         return Path(backend.database.path).resolve() == Path(self.database.path).resolve()
 
     def disconnect(self) -> None:
-        """See `Broker.disconnect`."""
+        """See `Broker.disconnect`. Ends the thread too, unless a worker has it in use."""
+        if self._lease is None:
+            self._runner.stop()
         self.database.close()
 
     # -- inside ---------------------------------------------------------------------------------------------------

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from celeriac.brokers.sqlite.publishing import place_messages
-from celeriac.message import DeadLetter, PackedMessage
+from celeriac.exceptions import DecodeError
+from celeriac.message import DeadLetter, Message, PackedMessage
 from celeriac.storage.codec import decode_history
 from celeriac.storage.sqlite.database import Transaction
 from celeriac.storage.sqlite.statements import load_statements
@@ -72,5 +73,8 @@ def _dead_letter(
     row: tuple[int, str, int, str, float, bytes, str, str, bytes, bytes | None],
 ) -> DeadLetter:
     tag, queue, priority, reason, at, head, content_type, content_encoding, body, history = row
-    message = PackedMessage(head, body, content_type, content_encoding).unpack()
+    try:
+        message = PackedMessage(head, body, content_type, content_encoding).unpack()
+    except DecodeError:  # damaged: that is why it is here, and the others are to be seen all the same
+        message = Message({}, {}, body, content_type, content_encoding)
     return DeadLetter(tag, message, queue, reason, at, decode_history(history), priority)

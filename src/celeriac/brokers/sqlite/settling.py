@@ -127,7 +127,7 @@ def _write_unfenced(transaction: Transaction, settlement: Settlement) -> None:
     if not isinstance(action, Bury):
         return
     history = delivery.history if action.loss is None else (*delivery.history, action.loss)
-    content = content_of(delivery.message)
+    packed = delivery.packed
     transaction.execute(
         load_statements("settle")["bury_content"],
         (
@@ -137,7 +137,10 @@ def _write_unfenced(transaction: Transaction, settlement: Settlement) -> None:
             action.reason,
             transaction.now,
             encode_history(history),
-            *content,
+            packed.head,
+            packed.content_type,
+            packed.content_encoding,
+            packed.body,
         ),
     )
 
