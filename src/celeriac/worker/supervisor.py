@@ -200,6 +200,7 @@ class Supervisor:
                 launcher=self._launcher,
                 events=self._dispatcher,
                 now=self._app.clock.monotonic,
+                ready_seconds=conf.worker_proc_alive_timeout,
                 max_tasks=options.max_tasks_per_child,
                 max_memory=options.max_memory_per_child,
             )

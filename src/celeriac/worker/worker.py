@@ -149,7 +149,9 @@ class Worker:
         )
         while (order := handed_over.get()) is not None:
             sock, setup = order
-            ExecutorHost(self.app, sock, setup, site).serve()
+            host = ExecutorHost(self.app, sock, setup, site)
+            host.listen()
+            host.serve()
         thread.join(timeout=_JOIN_SECONDS)
         if isinstance(result[0], BaseException):
             raise result[0]

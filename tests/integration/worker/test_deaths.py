@@ -116,6 +116,14 @@ def is_template(pid: int) -> bool:
     return len(list(Path(f"/proc/{pid}/task").iterdir())) == 1
 
 
+def test_a_process_that_never_gets_ready_is_replaced(bench: Bench) -> None:
+    worker = bench.start("-c", "1", "--", "worker_proc_alive_timeout=0.5", CELERIAC_TEST_INIT_HANGS="1")
+    wait_until(lambda: "is not ready after 0.5 s" in worker.log, "the log line")
+    assert bench.tasks.add.delay(1, 1).get(timeout=DEADLINE) == 2
+    assert bench.tasks.where_in_thread.delay().get(timeout=DEADLINE)
+    assert bench.tasks.add_soon.delay(1, 1).get(timeout=DEADLINE) == 2
+
+
 def test_many_kills_of_executors_lose_nothing(bench: Bench) -> None:
     worker = bench.start("-c", "2")
     results = [bench.tasks.add.delay(number, 0) for number in range(3000)]

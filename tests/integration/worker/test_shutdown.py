@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 
 from celeriac import states
@@ -76,10 +77,8 @@ def test_solo_quits_in_the_middle_of_a_task(bench: Bench) -> None:
 
 
 def test_an_idle_worker_ends_promptly_on_a_signal_to_its_whole_group(bench: Bench) -> None:
-    import os
-
     worker = bench.start("-c", "2")
     wait_until(lambda: bench.count("process-init") >= 2, "executors")
-    for pid in [worker.process.pid, *worker.children()]:
+    for pid in [*worker.children(), worker.process.pid]:
         os.kill(pid, signal.SIGTERM)
     assert worker.wait() == 0

@@ -198,6 +198,9 @@ def calls_another() -> str:
 @signals.worker_process_init.connect
 def on_process_init(**_: object) -> None:
     note("process-init")
+    if os.environ.get("CELERIAC_TEST_INIT_HANGS") and not (FOLDER / "hung").exists():
+        (FOLDER / "hung").touch()
+        time.sleep(60)
 
 
 @signals.worker_ready.connect

@@ -61,6 +61,7 @@ def run_executor(app: Celeriac, sock: socket.socket, setup: ExecutorSetup, worke
     random.seed()  # forked children would all draw the same numbers, for example for the jitter of retries
     site = Site(hostname=worker.hostname, pid=os.getpid(), logfile=worker.logfile, loglevel=worker.loglevel)
     host = ExecutorHost(app, sock, setup, site, on_orphaned=lambda: os._exit(EXIT_ORPHANED))
+    host.listen()  # first: a handler that hangs must not outlive the supervisor
     signals.worker_process_init.send(sender=None)
     host.serve()
     signals.worker_process_shutdown.send(sender=None, pid=os.getpid(), exitcode=0)

@@ -79,9 +79,12 @@ class ExecutorHost:
         self._stopped = threading.Event()
         self._io_thread = threading.Thread(target=self._read_orders, name="celeriac-io", daemon=True)
 
-    def serve(self) -> None:
-        """Run jobs until told to stop. Blocks the calling thread, in which process jobs run."""
+    def listen(self) -> None:
+        """Start to read orders, and to notice that the supervisor is gone."""
         self._io_thread.start()
+
+    def serve(self) -> None:
+        """Run jobs until told to stop, after `listen`. Blocks the calling thread, in which process jobs run."""
         self._channel.send(Ready(os.getpid()))
         self._runner.run()
         self._channel.close()

@@ -38,6 +38,11 @@ _STATUS_SECONDS: Final = 1.0
 class Launcher(Protocol):
     """Starts and kills executors."""
 
+    @property
+    def is_quick(self) -> bool:
+        """The app is imported where executors come from: a new one must be ready in no time."""
+        ...
+
     async def start(self) -> None:
         """Prepare; cheap, and executors may be launched at once."""
         ...
@@ -116,7 +121,12 @@ class TemplateLauncher:
         self._socket: socket.socket | None = None
         self._channel: AsyncChannel[FromTemplate] | None = None
         self._statuses = _ExitStatuses()
+        self._imported = False
         self._stopping = False
+
+    @property
+    def is_quick(self) -> bool:
+        return self._imported
 
     def start_process(self) -> None:
         """Start the template; usable before there is an event loop, so that it imports the app meanwhile."""
@@ -168,6 +178,7 @@ class TemplateLauncher:
         for frame in frames:
             match frame:
                 case TemplateReady():
+                    self._imported = True
                     logger.debug("The executor template is ready")
                 case TemplateFailed(error):
                     self._on_failed(error)
@@ -178,6 +189,7 @@ class TemplateLauncher:
         if self._stopping:
             return
         logger.error("The executor template ended; starting another")
+        self._imported = False
         if self._process is not None:
             self._process.poll()
         if self._socket is not None:
@@ -200,6 +212,10 @@ class FreshLauncher:
     def __init__(self, setup: TemplateSetup) -> None:
         self._setup = setup
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
+
+    @property
+    def is_quick(self) -> bool:
+        return False  # each one imports the app
 
     async def start(self) -> None:
         """Nothing to prepare."""
@@ -245,6 +261,10 @@ class InlineLauncher:
 
     def __init__(self, hand_over: Callable[[socket.socket, ExecutorSetup], None]) -> None:
         self._hand_over = hand_over
+
+    @property
+    def is_quick(self) -> bool:
+        return False  # the main thread may be busy
 
     async def start(self) -> None:
         """Nothing to prepare."""

@@ -32,6 +32,7 @@ class Pool:
         launcher: starts them.
         events: told of what happens to them.
         now: monotonic time.
+        ready_seconds: how long a new executor may take to be ready, once the app is imported.
         max_tasks: see `ExecutorSetup`.
         max_memory: see `ExecutorSetup`.
     """
@@ -45,6 +46,7 @@ class Pool:
         launcher: Launcher,
         events: ExecutorEvents,
         now: Callable[[], float],
+        ready_seconds: float,
         max_tasks: int | None = None,
         max_memory: int | None = None,
     ) -> None:
@@ -56,6 +58,8 @@ class Pool:
         self._launcher = launcher
         self._events = events
         self._now = now
+        self._ready_seconds = ready_seconds
+        self._unready_since: dict[int, float] = {}
         self._max_tasks = max_tasks
         self._max_memory = max_memory
         self._stopping = False
@@ -72,6 +76,7 @@ class Pool:
     def ended(self, executor: Executor) -> None:
         """Forget an executor that is gone and start another in its place."""
         self.executors.remove(executor)
+        self._unready_since.pop(executor.setup.index, None)
         if self._stopping:
             return
         if executor.ready:
@@ -107,12 +112,26 @@ class Pool:
             executor.hang_up()
 
     def tick(self) -> None:
-        """Look after stalled and retired executors."""
+        """Look after stalled and retired executors, and those that never get ready."""
+        now = self._now()
         for executor in self.executors:
-            if executor.retiring and executor.overdue and not executor.assigned and executor.pid is not None:
+            if not executor.ready:
+                self._check_start(executor, now)
+            elif executor.retiring and executor.overdue and not executor.assigned and executor.pid is not None:
                 self._launcher.kill(executor.pid)
             else:
                 executor.take_back_if_stalled()
+
+    def _check_start(self, executor: Executor, now: float) -> None:
+        since = self._unready_since.setdefault(executor.setup.index, now) if self._launcher.is_quick else now
+        if now - since > self._ready_seconds:
+            logger.error(
+                "Executor %d is not ready after %s s (worker_proc_alive_timeout): does a handler of "
+                "worker_process_init hang?",
+                executor.setup.index,
+                self._ready_seconds,
+            )
+            executor.hang_up()
 
     def _open(self, delay: float) -> None:
         opening = asyncio.get_running_loop().create_task(self._launch(delay))
