@@ -15,6 +15,7 @@ from celeriac.clock import Clock
 from celeriac.current import share_task, shared_tasks
 from celeriac.declaring import BoundTaskDecorator, TaskDecorator, declare_task, task_name
 from celeriac.discovery import Discovery, PackageNames
+from celeriac.late_errbacks import LateErrback
 from celeriac.registry import Registry
 from celeriac.signals import Signal
 from celeriac.task import CoroutineTask, Task
@@ -160,10 +161,14 @@ class AppTasks(AppSettings):
 
     @property
     def tasks(self) -> Registry:
-        """All tasks by name."""
+        """All tasks by name. Names that begin with `celeriac.` are this package's own."""
         if not self.finalized:
             self.finalize(auto=True)
         return self._registry
+
+    def user_tasks(self) -> list[Task[Any, Any]]:
+        """The tasks that are not this package's own."""
+        return [task for name, task in self.tasks.items() if not name.startswith("celeriac.")]
 
     def finalize(self, auto: bool = False) -> None:
         """Take in shared tasks and apply `task_annotations`. Done by itself when the tasks are first looked at.
@@ -177,6 +182,7 @@ class AppTasks(AppSettings):
             if self.finalized:
                 return
             self.finalized = True
+            self._register(LateErrback())
             for task in shared_tasks():
                 self.adopt(task)
             for name in self._registry:

@@ -220,9 +220,6 @@ class Attempt:
 def errback_publications(app: Celeriac, message: Message, exc: BaseException) -> tuple[Publication, ...]:
     """The messages for the errbacks of a run that can not speak for itself any more: lost, or ended by force.
 
-    Errbacks that want to be called with the exception are only named in the log: no process is left in which that
-    could be done.
-
     Raises:
         InvalidTaskError, ContentDisallowed, DecodeError, MessageTooLarge: the message can not be read.
     """

@@ -10,11 +10,14 @@ import logging
 from collections.abc import Coroutine, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+import msgspec
+
 from celeriac.call_options import CALL_OPTION_NAMES
 from celeriac.calling import announce, announce_sent, note_child
 from celeriac.canvas.signature import Signature
 from celeriac.message import Publication
 from celeriac.publications import Call, make_publication
+from celeriac.remote_errors import exception_to_meta
 from celeriac.result import AsyncResult
 
 if TYPE_CHECKING:
@@ -23,6 +26,11 @@ if TYPE_CHECKING:
     from celeriac.request import Request
 
 logger = logging.getLogger("celeriac.task")
+
+#: The task that calls errbacks for runs which can not. Names of tasks that are not the user's begin so.
+LATE_ERRBACK: Final = "celeriac.call_errback"
+#: Fields of a request that mean nothing in another process.
+_LOCAL_FIELDS: Final = frozenset({"children", "running", "entered", "pending_retry"})
 
 #: The run itself is parent and leads to the root, whatever was known when the link was made.
 _OWN_ANCESTRY: Final = frozenset({"root_id", "parent_id"})
@@ -81,22 +89,30 @@ def call_errbacks(
 def send_errbacks(
     app: Celeriac, request: Request, signatures: Sequence[Mapping[str, Any]], exc: BaseException
 ) -> tuple[Publication, ...]:
-    """The messages for those errbacks that are sent; the others are logged."""
+    """The messages for the errbacks of a run whose process can not call them any more.
+
+    Those that want the exception are called by a task of our own (`celeriac.late_errbacks`).
+    """
     publications: list[Publication] = []
     for data in signatures:
         unsupported = find_unsupported([data])
-        task = app.tasks.find(str(data.get("task")))
-        if unsupported is None and (task is None or task.most_positional <= 1):
-            publications.append(_publication(app, request, Signature.from_dict(data, app), request.id))
-        else:
-            logger.error(
-                "Errback %s of task %s[%s] can not be called with %r: the process that ran the task is gone",
-                unsupported or data.get("task"),
-                request.task,
-                request.id,
-                exc,
-            )
+        if unsupported is not None:
+            logger.error("Errback %s of task %s[%s] can not be called", unsupported, request.task, request.id)
+            continue
+        signature = Signature.from_dict(data, app)
+        task = app.tasks.find(signature.task)
+        if task is not None and task.most_positional > 1:
+            arguments = (dict(signature), _fields_of(request), exception_to_meta(exc))
+            options = {name: value for name, value in signature.options.items() if name in {"queue", "priority"}}
+            signature = Signature(LATE_ERRBACK, arguments, {}, options, app=app, immutable=True)
+        publications.append(_publication(app, request, signature, request.id))
     return tuple(publications)
+
+
+def _fields_of(request: Request) -> dict[str, Any]:
+    """What of a request means something in another process."""
+    fields = msgspec.structs.asdict(request)
+    return {name: value for name, value in fields.items() if value is not None and name not in _LOCAL_FIELDS}
 
 
 async def await_errbacks(request: Request, coroutines: Sequence[Coroutine[Any, Any, object]]) -> None:

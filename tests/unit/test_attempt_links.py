@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from celeriac import Celeriac, Task
-from celeriac.attempt import errback_publications
+from celeriac.attempt import Attempt, Job, errback_publications
 from celeriac.exceptions import (
     ContentDisallowed,
     EncodeError,
@@ -20,7 +20,7 @@ from celeriac.outcome import (
     Failed,
     Succeeded,
 )
-from hand_worker import HandWorker, make_message, run, stored
+from hand_worker import SITE, HandWorker, make_message, run, stored
 
 
 def test_links_get_the_result(app: Celeriac, worker: HandWorker) -> None:
@@ -110,22 +110,27 @@ def test_errbacks_by_celerys_rule(app: Celeriac, caplog: pytest.LogCaptureFixtur
     assert "Errback broken" in caplog.text
 
 
-def test_errbacks_of_a_run_that_can_not_speak_for_itself(app: Celeriac, caplog: pytest.LogCaptureFixture) -> None:
+def test_errbacks_of_a_run_that_can_not_speak_for_itself(app: Celeriac) -> None:
+    called: list[Any] = []
+
     @app.task(name="old")
     def old(task_id: str) -> None: ...
 
     @app.task(name="new")
-    def new(request: Any, exc: BaseException, traceback: str) -> None: ...
+    def new(request: Any, exc: BaseException, traceback: str) -> None:
+        called.append((request.id, repr(exc)))
 
     @app.task
     def task() -> None: ...
 
     message = make_message(app, task, task_id="1", root_id="0", link_error=[old.s(), new.s()])
-    (publication,) = errback_publications(app, message, TimeLimitExceeded(3))
-    assert publication.message.headers["task"] == "old"
-    assert publication.message.headers["parent_id"] == "1"
-    assert publication.message.headers["root_id"] == "0"
-    assert "Errback new" in caplog.text
+    by_id, with_exception = errback_publications(app, message, TimeLimitExceeded(3))
+    assert by_id.message.headers["task"] == "old"
+    assert by_id.message.headers["parent_id"] == "1"
+    assert by_id.message.headers["root_id"] == "0"
+    outcome = Attempt(app, Job(1, with_exception.message, "celery"), SITE).run()
+    assert isinstance(outcome, Succeeded)
+    assert called == [("1", repr(TimeLimitExceeded(3)))]
     assert errback_publications(app, make_message(app, task), TimeLimitExceeded(3)) == ()
     with pytest.raises(ContentDisallowed):
         errback_publications(app, Message({"task": "t", "id": "1"}, {}, b"", "x/y"), TimeLimitExceeded(3))

@@ -46,7 +46,7 @@ def report_text(app: Celeriac) -> str:
         "app": str(app.main),
         "broker": app.broker.address,
         "results": app.backend.address,
-        "tasks": str(sum(not name.startswith("celery.") for name in app.tasks)),
+        "tasks": str(len(app.user_tasks())),
     }
     lines = [f"{label:<8} {'->' if label else '  '} {value}" for label, value in head.items()]
     lines += ["", "settings that differ from their defaults:"]

@@ -33,7 +33,7 @@ def banner_facts(app: Celeriac, options: WorkerOptions) -> BannerFacts:
         results=app.backend.address,
         executors=_executor_lines(app, options),
         queues=options.queues,
-        tasks=tuple(app.tasks),
+        tasks=tuple(task.name for task in app.user_tasks()),
         loglevel=options.loglevel,
         logfile=node_format(options.logfile, options.hostname) if options.logfile else None,
         risky_pickle=_is_root() and not _PICKLE.isdisjoint(app.conf.accept_content),
@@ -49,7 +49,7 @@ def _app_line(app: Celeriac, options: WorkerOptions) -> str:
 def _executor_lines(app: Celeriac, options: WorkerOptions) -> tuple[str, ...]:
     lines = [_pool_line(options)]
     main = _KIND_OF_POOL.get(options.pool)
-    kinds = {kind for task in app.tasks.values() if (kind := task.executor_kind(app)) is not None}
+    kinds = {kind for task in app.user_tasks() if (kind := task.executor_kind(app)) is not None}
     if options.pool == "solo":
         return tuple(lines)
     if "process" in kinds and main != "process":

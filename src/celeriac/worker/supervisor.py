@@ -79,7 +79,7 @@ class Supervisor:
         self._verdicts = Verdicts(app, self._owner, options.hostname, admission, self._settler, self._pools, launcher)
         self._dispatcher = Dispatcher(self._pools, launcher, self._verdicts)
         self._make_pools()
-        self._kinds_at_start = {_MAIN_KINDS[options.pool]} | {admission.kind_of(task) for task in app.tasks.values()}
+        self._kinds_at_start = {_MAIN_KINDS[options.pool]} | {admission.kind_of(task) for task in app.user_tasks()}
         intake = Intake(app.clock, admission, self._settler, self._dispatcher)
         self._consumer = Consumer(app.broker, options.queues, self._dispatcher, intake)
         seconds = app.conf.worker_lease_seconds / RENEWALS_PER_LEASE

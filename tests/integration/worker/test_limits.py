@@ -49,3 +49,11 @@ def test_limits_of_the_command_line_hold_for_all_tasks(bench: Bench) -> None:
     worker = bench.start("-c", "1", "--time-limit", "0.5", "--soft-time-limit", "0.2")
     assert bench.tasks.spins.delay(15).get(timeout=DEADLINE) == "cleaned up"
     wait_until(lambda: "Soft time limit (0.2s) exceeded" in worker.log, "the log line")
+
+
+def test_errbacks_of_a_task_that_was_ended_by_force_are_called(bench: Bench) -> None:
+    bench.start("-c", "1")
+    link_error = [bench.tasks.errback.s(), bench.tasks.errback_by_id.s()]
+    result = bench.tasks.spins.apply_async((15,), time_limit=0.3, link_error=link_error)
+    wait_until(lambda: bench.count(f"errback-{result.id}-TimeLimitExceeded") == 1, "the errback with the exception")
+    wait_until(lambda: bench.count(f"errback-by-id-{result.id}") == 1, "the errback with the id")

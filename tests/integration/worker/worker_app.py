@@ -191,6 +191,16 @@ def holds_the_interpreter(seconds: int) -> str:
 
 
 @app.task
+def errback(request: Any, exception: BaseException, traceback: str | None) -> None:
+    note(f"errback-{request.id}-{type(exception).__name__}")
+
+
+@app.task
+def errback_by_id(task_id: str) -> None:
+    note(f"errback-by-id-{task_id}")
+
+
+@app.task
 def calls_another() -> str:
     return str(add.delay(20, 22).id)
 
