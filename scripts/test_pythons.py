@@ -67,9 +67,7 @@ def _children(folder: Path) -> list[Path]:
 def identify(path: Path) -> Python | None:
     """Ask the interpreter what it is; None if it does not answer, is too old or is not CPython."""
     try:
-        answer = subprocess.run(
-            [path, "-I", "-c", _ASK], capture_output=True, text=True, timeout=20, check=True
-        )
+        answer = subprocess.run([path, "-I", "-c", _ASK], capture_output=True, text=True, timeout=20, check=True)
         version, free_threaded, implementation = json.loads(answer.stdout)
     except (OSError, subprocess.SubprocessError, ValueError):  # a pyenv shim of a version that is not active
         return None
