@@ -11,6 +11,7 @@ import heapq
 import logging
 from collections import defaultdict, deque
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import Final, Protocol
 
 from celeriac.outcome import Outcome
@@ -69,6 +70,8 @@ class Dispatcher:
         self._waiting_since: dict[str, float] = {}
         self._patience: defaultdict[str, float] = defaultdict(lambda: _BACKLOG_SECONDS)
         self._stopping = False
+        self._abandoned = False
+        self._all_ended = asyncio.Event()
         self._reports: set[asyncio.Task[None]] = set()
 
     @property
@@ -117,6 +120,21 @@ class Dispatcher:
             self._give_back(kind)
         self.wanted.set()
 
+    async def abandon(self, patience: float) -> None:
+        """End all executors at once; what they run is neither counted nor reported.
+
+        Args:
+            patience: seconds to wait for what they had still sent.
+        """
+        self._abandoned = True
+        for pool in self.pools.values():
+            pool.kill_executors()
+        if any(pool.executors for pool in self.pools.values()):
+            with suppress(TimeoutError):  # one that is not ready has no known process yet, or it is this one
+                await asyncio.wait_for(self._all_ended.wait(), patience)
+        for pool in self.pools.values():
+            pool.hang_up()
+
     # -- events of executors -----------------------------------------------------------------------
 
     def on_started(self, executor: Executor, assignment: Assignment) -> None:
@@ -137,6 +155,10 @@ class Dispatcher:
         running, waiting = executor.running, list(executor.assigned.values())[len(executor.running) :]
         executor.assigned.clear()
         self.pools[executor.setup.kind].ended(executor)
+        if self._abandoned:
+            if not any(pool.executors for pool in self.pools.values()):
+                self._all_ended.set()
+            return
         self._requeue(waiting)
         if running or not self._stopping:
             report = asyncio.get_running_loop().create_task(self._report_lost(executor, running))

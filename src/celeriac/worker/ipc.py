@@ -11,6 +11,7 @@ import socket
 import struct
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final, Generic, Protocol, TypeVar
 
 import msgspec
@@ -273,6 +274,8 @@ class BlockingChannel(Generic[_Received]):
 class AsyncChannel(asyncio.Protocol, Generic[_Received]):
     """The supervisor's end: frames are handed over as they come, `on_lost` is called once at the end.
 
+    Nothing that the other side sent before it died is lost, also when a write finds out first that it is dead.
+
     While they come fast they are left in the socket for a millisecond and taken together: a turn of the event loop for
     each would cost more than the tasks themselves.
     """
@@ -286,6 +289,7 @@ class AsyncChannel(asyncio.Protocol, Generic[_Received]):
         self._transport: asyncio.Transport | None = None
         self._loop = asyncio.get_running_loop()
         self._last_read = 0.0
+        self._rest: socket.socket | None = None
 
     @classmethod
     async def connect(
@@ -299,6 +303,7 @@ class AsyncChannel(asyncio.Protocol, Generic[_Received]):
         sock.setblocking(False)
         loop = asyncio.get_running_loop()
         channel: AsyncChannel[_Received] = cls(decoder, on_frames, on_lost)
+        channel._rest = sock.dup()
         if sock.family == getattr(socket, "AF_UNIX", None):
             await loop.create_unix_connection(lambda: channel, sock=sock)
         else:
@@ -334,4 +339,17 @@ class AsyncChannel(asyncio.Protocol, Generic[_Received]):
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         self._transport = None
+        frames = self._splitter.feed(self._read_rest())
+        if frames:
+            self._on_frames(frames)
         self._on_lost()
+
+    def _read_rest(self) -> bytes:
+        """What the transport has left unread: a failed write closes it without another look."""
+        rest, self._rest = self._rest, None
+        data = bytearray()
+        if rest is not None:
+            with rest, suppress(OSError):  # BlockingIOError: the other side lives, and we have hung up
+                while piece := rest.recv(_RECEIVE_BYTES):
+                    data += piece
+        return bytes(data)

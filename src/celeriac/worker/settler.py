@@ -131,11 +131,9 @@ class Settler:
             except OperationalError as error:
                 await self._wait_for_broker(error)
                 continue
-            except Exception:
+            except Exception as error:  # noqa: BLE001 - one settlement that can not be written must not stop all others
                 if len(batch) == 1:
-                    # The message stays leased and is delivered again after this worker has ended.
-                    logger.exception("Can not settle %s", batch[0].delivery.head)
-                    return []
+                    return await self._bury_unwritable(batch[0], error)
                 lost = [one for settlement in batch for one in await self._write([settlement])]
             if self._backoff.failing:
                 self._backoff.reset()
@@ -144,6 +142,15 @@ class Settler:
                 if isinstance(settlement.action, Bury):
                     _log_buried(settlement.delivery, settlement.action.reason)
             return lost
+
+    async def _bury_unwritable(self, settlement: Settlement, error: Exception) -> list[Settlement]:
+        """The store refuses this very settlement (a result that is too large for it): keep at least the message."""
+        if isinstance(settlement.action, Bury) and settlement.result is None:
+            # Not even that. It stays leased, and is delivered again after this worker has ended.
+            logger.error("Can not settle %s", settlement.delivery.head, exc_info=error)
+            return []
+        reason = f"its outcome can not be stored: {error!r}"
+        return await self._write([Settlement(settlement.delivery, Bury(reason), fenced=settlement.fenced)])
 
     async def _write_once(self, batch: Sequence[Settlement]) -> list[Settlement]:
         if self._shared:

@@ -39,6 +39,8 @@ logger = logging.getLogger("celeriac.worker")
 
 #: Seconds for the last settlements after all tasks have ended.
 _DRAIN_SECONDS: Final = 10.0
+#: Seconds for killed executors to be gone.
+_LAST_WORDS_SECONDS: Final = 1.0
 
 #: The kind of executor for sync tasks that name none, by pool.
 _DEFAULT_KINDS: Final = {"prefork": "process", "threads": "thread", "asyncio": "thread", "solo": "process"}
@@ -149,6 +151,7 @@ class Supervisor:
                 self.request_shutdown(Shutdown.COLD)
         if self._dispatcher.in_flight:
             logger.warning("Handing back %d tasks that still run", self._dispatcher.in_flight)
+        await self._dispatcher.abandon(_LAST_WORDS_SECONDS)
         if not await self._settler.drain(_DRAIN_SECONDS):
             logger.error("The broker is away: some results of finished tasks are not recorded; those tasks run again")
 
@@ -169,8 +172,7 @@ class Supervisor:
             await duty.stop()
         await self._consumer.stop()
         await self._settler.stop()
-        for pool in self._pools.values():
-            pool.kill_executors()
+        await self._dispatcher.abandon(patience=0.0)
         await self._launcher.stop()
         try:
             await self._broker.close()  # gives back, uncounted, what was running

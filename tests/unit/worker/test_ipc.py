@@ -111,3 +111,18 @@ def test_an_executor_sees_that_its_supervisor_is_gone() -> None:
     assert channel.receive() is None
     assert channel.send(Ready(1)) is False
     channel.close()
+
+
+def test_what_was_sent_before_a_death_is_heard_though_a_write_fails_first() -> None:
+    async def main() -> None:
+        ours, theirs = socket.socketpair()
+        heard: list[FromExecutor] = []
+        lost = asyncio.Event()
+        channel = await AsyncChannel.connect(ours, FROM_EXECUTOR, heard.extend, lost.set)
+        theirs.sendall(encode_frame(Ready(1)) + encode_frame(Done(7, OUTCOMES[0], 0.1)))
+        theirs.close()
+        channel.send(TakeBack())  # fails, before the loop has had a chance to read
+        await asyncio.wait_for(lost.wait(), 5)
+        assert heard == [Ready(1), Done(7, OUTCOMES[0], 0.1)]
+
+    asyncio.run(main())

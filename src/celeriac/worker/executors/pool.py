@@ -102,13 +102,17 @@ class Pool:
             executor.retire()
 
     def kill_executors(self) -> None:
-        """End every executor at once."""
+        """End every executor at once. What it had sent before is still heard, until `hang_up`."""
         self._stopping = True
         for opening in self._openings:
             opening.cancel()
         for executor in self.executors:
             if executor.pid is not None:
                 self._launcher.kill(executor.pid)
+
+    def hang_up(self) -> None:
+        """Close the channels of executors that are still there (one that is not ready has no known process yet)."""
+        for executor in list(self.executors):
             executor.hang_up()
 
     def tick(self) -> None:
