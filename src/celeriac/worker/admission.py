@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -53,6 +54,7 @@ class Admission:
         self._default_kind = default_kind
         self._default_policy = AckPolicy(max_deliveries=app.conf.task_max_deliveries)
         self._plans: dict[str, _Plan] = {}
+        self._given_back: frozenset[int | str] = frozenset()
         self._tags = itertools.count(1)
 
     def admit(self, delivery: Delivery, now: float) -> Assignment | Discarded | Unrunnable:
@@ -70,12 +72,16 @@ class Admission:
             return self._discard(delivery)
         name = self._task_name(delivery)
         plan = self._plans.get(name) or self._plan(name)
-        if logger.isEnabledFor(logging.INFO):
+        if logger.isEnabledFor(logging.INFO) and delivery.tag not in self._given_back:
             logger.info("Task %s[%s] received", name, head.id)
         if signals.task_received.receivers:
             hostname = self._options.hostname
             signals.task_received.send(sender=hostname, request=request_of(delivery, hostname))
         return self._assignment(delivery, plan)
+
+    def note_given_back(self, deliveries: Sequence[Delivery]) -> None:
+        """These may come back at once, when no other worker wants them; that is not worth a line."""
+        self._given_back = frozenset(delivery.tag for delivery in deliveries)
 
     def kind_of(self, task: Task[..., Any]) -> str:
         """The kind of executor that runs `task` in this worker."""

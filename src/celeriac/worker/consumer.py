@@ -44,9 +44,17 @@ class Consumer:
         self._intake = intake
         self._backoff = Backoff()
         self._task: asyncio.Task[None] | None = None
+        self._trip: asyncio.Task[list[Delivery]] | None = None
+        self._paused_until = 0.0
 
     def start(self) -> None:
         self._task = asyncio.get_running_loop().create_task(self._run())
+
+    def pause(self, seconds: float) -> None:
+        """Take nothing for a moment, so that other workers can."""
+        self._paused_until = asyncio.get_running_loop().time() + seconds
+        if self._trip is not None:
+            self._trip.cancel()
 
     async def stop(self) -> None:
         """Take nothing more. What a cancelled trip had taken is given back by the broker."""
@@ -62,8 +70,12 @@ class Consumer:
             if demand <= 0:
                 await wanted.wait()
                 continue
+            pause = self._paused_until - asyncio.get_running_loop().time()
+            if pause > 0:
+                await asyncio.sleep(pause)
+                continue
             try:
-                deliveries = await self._broker.reserve(self._queues, min(demand, _MAX_BATCH), _WAIT_SECONDS)
+                deliveries = await self._reserve(min(demand, _MAX_BATCH))
             except OperationalError as error:
                 await self._wait_for_broker(error)
                 continue
@@ -72,6 +84,19 @@ class Consumer:
                 logger.warning("The broker is back; taking tasks again")
             if deliveries:
                 await self._intake.take(deliveries)
+
+    async def _reserve(self, limit: int) -> list[Delivery]:
+        trip = asyncio.get_running_loop().create_task(self._broker.reserve(self._queues, limit, _WAIT_SECONDS))
+        self._trip = trip
+        try:
+            return await trip
+        except asyncio.CancelledError:
+            consumer = asyncio.current_task()
+            if consumer is not None and consumer.cancelling():
+                raise
+            return []  # by `pause`
+        finally:
+            self._trip = None
 
     async def _wait_for_broker(self, error: OperationalError) -> None:
         if not self._backoff.failing:

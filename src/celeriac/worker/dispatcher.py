@@ -26,7 +26,7 @@ TICK_SECONDS: Final = 0.05
 #: Deliveries that found no executor for so many seconds go back to the broker: another worker may have room. If they
 #: come back here, nobody had, and they are kept longer each time.
 _BACKLOG_SECONDS: Final = 1.0
-_LONGEST_BACKLOG_SECONDS: Final = 16.0
+_LONGEST_BACKLOG_SECONDS: Final = 4.0
 #: Deliveries that may wait here for a busy kind of executor while another kind has room.
 _BACKLOG_LIMIT: Final = 8
 
@@ -100,8 +100,13 @@ class Dispatcher:
         for kind in kinds:
             self._pump(kind)
 
-    def tick(self, now: float) -> None:
-        """Look after stalled executors, and give back what waits for none that has room."""
+    def tick(self, now: float) -> bool:
+        """Look after stalled executors, and give back what waits for none that has room.
+
+        Returns:
+            Whether something was given back, for other workers to take.
+        """
+        gave_back = False
         for pool in self.pools.values():
             pool.tick()
         for kind, backlog in self._backlog.items():
@@ -111,6 +116,8 @@ class Dispatcher:
                 del self._waiting_since[kind]
                 self._patience[kind] = min(2 * self._patience[kind], _LONGEST_BACKLOG_SECONDS)
                 self._give_back(kind)
+                gave_back = True
+        return gave_back
 
     def stop(self) -> None:
         """Take nothing more; give back what has not begun; let executors end after what runs."""

@@ -12,7 +12,7 @@ import struct
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Final, Generic, Protocol, TypeVar
+from typing import Final, Generic, Protocol, TypeVar, cast
 
 import msgspec
 
@@ -320,8 +320,7 @@ class AsyncChannel(asyncio.Protocol, Generic[_Received]):
             self._transport.close()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's does not derive from it
 
     def data_received(self, data: bytes) -> None:
         frames = self._splitter.feed(data)

@@ -39,6 +39,8 @@ logger = logging.getLogger("celeriac.worker")
 
 #: Seconds for the last settlements after all tasks have ended.
 _DRAIN_SECONDS: Final = 10.0
+#: Seconds for which a worker that has given back tasks leaves them to others.
+_YIELD_SECONDS: Final = 0.1
 #: Seconds for killed executors to be gone.
 _LAST_WORDS_SECONDS: Final = 1.0
 
@@ -131,7 +133,8 @@ class Supervisor:
 
     async def _look_after_executors(self) -> None:
         while self._shutdown is Shutdown.NONE:
-            self._dispatcher.tick(asyncio.get_running_loop().time())
+            if self._dispatcher.tick(asyncio.get_running_loop().time()):
+                self._consumer.pause(_YIELD_SECONDS)
             try:
                 async with asyncio.timeout(TICK_SECONDS):
                     await self._shutdown_changed.wait()

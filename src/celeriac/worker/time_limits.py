@@ -8,13 +8,25 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from typing import Protocol
 
 from celeriac.worker.executors.executor import Assignment, Executor
 from celeriac.worker.executors.launcher import Launcher
 from celeriac.worker.executors.pool import Pool
 
 logger = logging.getLogger("celeriac.worker")
+
+
+class LimitEvents(Protocol):
+    """What hard limits cause; `limit` is in seconds."""
+
+    def on_timed_out(self, assignment: Assignment, limit: float) -> None:
+        """The limit has passed: the attempt has failed, whatever it still does."""
+        ...
+
+    def on_ended_by_force(self, assignment: Assignment, limit: float) -> None:
+        """It did not end by itself, so that its executor can not tell anybody."""
+        ...
 
 
 class TimeLimits:
@@ -24,7 +36,7 @@ class TimeLimits:
         pools: by kind, to replace an executor that does not let go.
         launcher: kills processes.
         grace: seconds that a thread or coroutine may take to end after its hard limit.
-        on_timed_out: called when a hard limit has passed, with the limit in seconds.
+        events: told when a hard limit has passed.
     """
 
     def __init__(
@@ -32,12 +44,12 @@ class TimeLimits:
         pools: dict[str, Pool],
         launcher: Launcher,
         grace: float,
-        on_timed_out: Callable[[Assignment, float], None],
+        events: LimitEvents,
     ) -> None:
         self._pools = pools
         self._launcher = launcher
         self._grace = grace
-        self._on_timed_out = on_timed_out
+        self._events = events
         self._timers: dict[int, list[asyncio.TimerHandle]] = {}
 
     def begin(self, executor: Executor, assignment: Assignment) -> None:
@@ -74,13 +86,16 @@ class TimeLimits:
             return  # it has just ended
         logger.error("Hard time limit (%ss) exceeded for %s", limit, assignment.delivery.head)
         self.end(assignment)
-        self._on_timed_out(assignment, limit)
+        self._events.on_timed_out(assignment, limit)
         if executor.setup.kind == "process" and executor.pid is not None:
             self._launcher.kill(executor.pid)
         executor.interrupt(tag, hard=True, limit=limit)
-        asyncio.get_running_loop().call_later(self._grace, self._replace_if_stuck, executor, tag)
+        asyncio.get_running_loop().call_later(self._grace, self._replace_if_stuck, executor, assignment, limit)
 
-    def _replace_if_stuck(self, executor: Executor, tag: int) -> None:
-        if tag in executor.overdue and not executor.ended:
+    def _replace_if_stuck(self, executor: Executor, assignment: Assignment, limit: float) -> None:
+        if assignment.job.tag not in executor.overdue:
+            return  # it has ended by the exception, and its executor has told who listens
+        self._events.on_ended_by_force(assignment, limit)
+        if not executor.ended:
             logger.warning("Replacing %s: a task does not end at its hard time limit", executor.name)
             self._pools[executor.setup.kind].retire(executor)

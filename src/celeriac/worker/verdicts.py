@@ -55,7 +55,7 @@ class Verdicts:
         self._hostname = hostname
         self._admission = admission
         self._settler = settler
-        self._limits = TimeLimits(pools, launcher, app.conf.worker_hard_limit_grace, self.on_timed_out)
+        self._limits = TimeLimits(pools, launcher, app.conf.worker_hard_limit_grace, self)
 
     def on_started(self, executor: Executor, assignment: Assignment) -> None:
         self._limits.begin(executor, assignment)
@@ -80,6 +80,7 @@ class Verdicts:
         late = [assignment.delivery for assignment in assignments if assignment.policy.acks_late]
         if late:
             self._settler.release(late)
+            self._admission.note_given_back(late)
         for assignment in assignments:
             if not assignment.policy.acks_late:  # it has left its queue: publish it again, as it was
                 delivery = assignment.delivery
@@ -96,7 +97,10 @@ class Verdicts:
             follow_ups=errbacks(self._app, delivery, exception),
         )
         self._settler.put(decide(delivery, outcome, self._app.clock.time(), assignment.policy))
-        announce_failure(self._app, delivery, exception)
+
+    def on_ended_by_force(self, assignment: Assignment, limit: float) -> None:
+        """Nobody else can tell those who listen to `task_failure`."""
+        announce_failure(self._app, assignment.delivery, TimeLimitExceeded(limit))
 
     def on_recovered(self, delivery: Delivery) -> None:
         """A dead worker held this; it is ours now (docs/adr/0002)."""
