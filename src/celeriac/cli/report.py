@@ -20,7 +20,6 @@ _PACKAGES: Final = (
     "msgspec",
     "click",
     "rich",
-    "uvloop",
     "pydantic",
     "PyYAML",
     "zstandard",
