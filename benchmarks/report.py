@@ -41,7 +41,7 @@ def _number(value: float) -> str:
 
 def _ratio(metric: Metric, own: float, first: float) -> float | None:
     """How many times better the first peer is; None where that says nothing."""
-    if own <= 0 or first <= 0 or metric.key in ("bare", "kept"):
+    if own <= 0 or first <= 0 or not metric.compared:
         return None
     return first / own if metric.better == "higher" else own / first
 

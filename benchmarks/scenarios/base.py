@@ -15,12 +15,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Metric:
-    """One figure. `better` says in which direction; the table's ratios are turned accordingly."""
+    """One figure. `better` says in which direction; the table's ratios are turned accordingly.
+
+    `compared` is False where a ratio says nothing: figures around zero, and shares.
+    """
 
     key: str
     title: str
     unit: str
     better: Literal["higher", "lower"]
+    compared: bool = True
 
 
 @dataclass(frozen=True)
