@@ -165,3 +165,20 @@ def test_a_worker_whose_processes_are_busy_leaves_tasks_to_others(bench: Bench) 
     for name in ("one", "two", "three"):
         bench.open(name)
     assert [result.get(timeout=DEADLINE) for result in gates] == ["one", "two", "three"]
+
+
+def test_processes_are_replaced_when_they_use_too_much_memory(bench: Bench) -> None:
+    worker = bench.start("-c", "1", "--max-memory-per-child", str(96 * 1024))
+    small = [bench.tasks.keeps.delay(1).get(timeout=DEADLINE) for _ in range(2)]
+    assert len(set(small)) == 1
+    large = bench.tasks.keeps.delay(100).get(timeout=DEADLINE)
+    assert large == small[0]
+    assert bench.tasks.keeps.delay(1).get(timeout=DEADLINE) != large
+    assert "worker_max_memory_per_child" in worker.log
+
+
+def test_large_arguments_and_results_go_through(bench: Bench) -> None:
+    bench.start("-c", "2")
+    text = "x" * (5 << 20)
+    results = [bench.tasks.echo.delay(text) for _ in range(4)]
+    assert all(result.get(timeout=DEADLINE) == text for result in results)

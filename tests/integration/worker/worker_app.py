@@ -50,6 +50,21 @@ def add(x: int, y: int) -> int:
     return x + y
 
 
+_kept: list[bytes] = []
+
+
+@app.task
+def keeps(mebibytes: int) -> int:
+    """Uses memory that its process never gives back."""
+    _kept.append(os.urandom(mebibytes << 20))
+    return os.getpid()
+
+
+@app.task
+def echo(text: str) -> str:
+    return text
+
+
 @app.task
 async def add_soon(x: int, y: int) -> int:
     await asyncio.sleep(0.001)
