@@ -98,7 +98,7 @@ class Admission:
         logger.info("Discarding expired task: %s", delivery.head)
         if signals.task_revoked.receivers:
             signals.task_revoked.send(
-                sender=self._app.tasks.find(delivery.head.task),
+                sender=self._app.tasks.find(str(delivery.head.task)),
                 request=request_of(delivery, self._options.hostname),
                 terminated=False,
                 signum=None,

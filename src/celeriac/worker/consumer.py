@@ -63,6 +63,15 @@ class Consumer:
             await asyncio.gather(self._task, return_exceptions=True)
 
     async def _run(self) -> None:
+        while True:
+            try:
+                await self._consume()
+            except Exception:
+                # A worker that lives and takes nothing is worse than one that says so and tries on.
+                logger.exception("Taking tasks failed, trying on")
+                await asyncio.sleep(self._backoff.next())
+
+    async def _consume(self) -> None:
         wanted = self._dispatcher.wanted
         while True:
             wanted.clear()

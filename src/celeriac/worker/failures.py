@@ -27,7 +27,7 @@ logger = logging.getLogger("celeriac.worker")
 def wants_result(app: Celeriac, delivery: Delivery, *, error: bool) -> bool:
     """The task's result is stored: by its message, its task, its app."""
     head = delivery.head
-    task = app.tasks.find(head.task)
+    task = app.tasks.find(str(head.task))
     ignore = head.ignore_result
     if ignore is None:
         ignore = task.ignore_result if task is not None else app.conf.task_ignore_result
@@ -109,7 +109,7 @@ def announce_failure(app: Celeriac, delivery: Delivery, exception: BaseException
     if not signals.task_failure.has_listeners():
         return
     signals.task_failure.send(
-        sender=app.tasks.find(delivery.head.task),
+        sender=app.tasks.find(str(delivery.head.task)),
         task_id=delivery.head.id,
         exception=exception,
         args=(),

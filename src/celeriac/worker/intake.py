@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 
 from celeriac.clock import Clock
@@ -11,6 +12,8 @@ from celeriac.worker.admission import Admission
 from celeriac.worker.dispatcher import Dispatcher
 from celeriac.worker.executors.executor import Assignment
 from celeriac.worker.settler import Settler
+
+logger = logging.getLogger("celeriac.worker")
 
 
 class Intake:
@@ -33,13 +36,21 @@ class Intake:
         now = self._clock.time()
         admitted: list[Assignment] = []
         for delivery in deliveries:
-            verdict = self._admission.admit(delivery, now)
+            verdict = self._judge(delivery, now)
             if isinstance(verdict, Discarded | Unrunnable):
                 self._settler.put(decide(delivery, verdict, now))
             else:
                 admitted.append(verdict)
         admitted = await self._acknowledge_early(admitted)
         self._dispatcher.submit(await self._mark_suspects(admitted))
+
+    def _judge(self, delivery: Delivery, now: float) -> Assignment | Discarded | Unrunnable:
+        try:
+            return self._admission.admit(delivery, now)
+        except Exception as error:
+            # Headers come from outside: whatever is wrong with these must not stop the worker, nor harm the others.
+            logger.exception("Can not make sense of a message's headers")
+            return Unrunnable(f"its headers make no sense: {error!r}")
 
     async def _acknowledge_early(self, assignments: list[Assignment]) -> list[Assignment]:
         """With `acks_late=False` a task is acknowledged before it runs: it may be lost, but never runs twice."""

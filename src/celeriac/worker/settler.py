@@ -166,6 +166,10 @@ class Settler:
                 await self._broker.release(deliveries)
             except OperationalError as error:
                 await self._wait_for_broker(error)
+            except Exception:
+                # They stay leased, and are delivered again after this worker has ended.
+                logger.exception("Can not give back %d tasks", len(deliveries))
+                return
             else:
                 return
 

@@ -34,6 +34,8 @@ BAD: dict[str, tuple[Message, str]] = {
     "unknown content type": (Message(headers(), {}, GOOD_BODY, "application/x-nonsense"), "nonsense"),
     "unknown compression": (Message(headers(compression="application/x-rar"), {}, GOOD_BODY), "rar"),
     "damaged compression": (Message(headers(compression="application/x-gzip"), {}, GOOD_BODY), ""),
+    "name that is no text": (Message({"task": {"odd": 1}, "id": "bad-1"}, {}, GOOD_BODY), "task"),
+    "limits that are no numbers": (Message(headers(timelimit=[[], {}]), {}, GOOD_BODY), "timelimit"),
     "eta that is no date": (Message(headers(eta="soon"), {}, GOOD_BODY), "soon"),
     "expires that is no date": (Message(headers(expires="never"), {}, GOOD_BODY), "never"),
 }
@@ -80,3 +82,11 @@ def test_an_expired_task_is_revoked(bench: Bench) -> None:
     assert expired.state == states.REVOKED
     assert "Discarding expired task" in worker.log
     assert bench.count("ran-expired") == 0
+
+
+def test_an_expired_message_with_odd_headers_harms_nothing(bench: Bench) -> None:
+    odd = Message({"task": {"odd": 1}, "id": ["x"], "expires": "2000-01-01T00:00:00Z"}, {}, GOOD_BODY)
+    bench.tasks.app.broker.publish([Publication(odd, "celery")])
+    bench.start("-c", "1")
+    assert bench.tasks.add.delay(1, 1).get(timeout=DEADLINE) == 2
+    wait_until(lambda: asyncio.run(bench.tasks.app.broker.depth("celery")) == 0, "an empty queue")
