@@ -13,13 +13,10 @@ import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta, tzinfo
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, Protocol
 
 from celeriac.config.censor import censor
 from celeriac.exceptions import ImproperlyConfigured
-
-if typing.TYPE_CHECKING:
-    from celeriac.config.table import SettingInfo
 
 _TRUE: Final = frozenset({"1", "true", "yes", "on", "y", "t"})
 _FALSE: Final = frozenset({"0", "false", "no", "off", "n", "f"})
@@ -31,7 +28,36 @@ class _MismatchError(Exception):
     """The value does not fit this alternative of the type."""
 
 
-def convert(row: SettingInfo, value: Any) -> Any:
+class Row(Protocol):
+    """What must be known of a setting to check its value: the fields of `SettingInfo` that say so."""
+
+    # fmt: off
+    @property
+    def name(self) -> str: ...
+    @property
+    def type(self) -> Any: ...
+    @property
+    def default(self) -> Any: ...
+    @property
+    def unit(self) -> str: ...
+    @property
+    def at_least(self) -> float | None: ...
+    @property
+    def at_most(self) -> float | None: ...
+    @property
+    def above(self) -> float | None: ...
+    @property
+    def aliases(self) -> Mapping[Any, Any]: ...
+    @property
+    def refused(self) -> Mapping[Any, str]: ...
+    @property
+    def expects(self) -> str: ...
+    @property
+    def check(self) -> Callable[[Any], Any] | None: ...
+    # fmt: on
+
+
+def convert(row: Row, value: Any) -> Any:
     """The value to keep for the setting `row`.
 
     Raises:
@@ -48,10 +74,27 @@ def convert(row: SettingInfo, value: Any) -> Any:
             fitted = _parse(row.type, plain)
         except _MismatchError:
             raise _refusal(row, value, expected(row)) from None
-    return _checked(row, fitted, value)
+    try:
+        return _checked(row, fitted)
+    except ValueError as error:
+        raise _refusal(row, value, str(error)) from None
 
 
-def accepts(row: SettingInfo, value: Any) -> bool:
+def fit(row: Row, value: Any) -> Any:
+    """`convert` for what is written in a program: text is never read as a number or a truth.
+
+    Raises:
+        TypeError: a value of another type; the text says what is expected.
+        ValueError: a value that is out of range or that the row's check refuses; likewise.
+    """
+    try:
+        fitted = _fit(row.type, _simplified(row, value))
+    except _MismatchError:
+        raise TypeError(expected(row)) from None
+    return _checked(row, fitted)
+
+
+def accepts(row: Row, value: Any) -> bool:
     """Whether `convert` takes this value."""
     try:
         convert(row, value)
@@ -60,7 +103,7 @@ def accepts(row: SettingInfo, value: Any) -> bool:
     return True
 
 
-def expected(row: SettingInfo) -> str:
+def expected(row: Row) -> str:
     """What may be written for a setting, in words: `a number of seconds above 0, or None`."""
     alternatives = _alternatives(row.type)
     options = [option for option in alternatives if option is not types.NoneType]
@@ -69,7 +112,7 @@ def expected(row: SettingInfo) -> str:
     return f"{words}, or None" if len(options) < len(alternatives) else words
 
 
-def _simplified(row: SettingInfo, value: Any) -> Any:
+def _simplified(row: Row, value: Any) -> Any:
     """Stand-ins replaced by what they stand for."""
     if isinstance(value, timedelta) and row.unit in _PER_SECOND:
         value = value.total_seconds() * _PER_SECOND[row.unit]
@@ -240,8 +283,8 @@ _PARSERS: Final[dict[Any, Callable[[Any, str], Any]]] = {
 }
 
 
-def _checked(row: SettingInfo, value: Any, written: Any) -> Any:
-    """`value` if it is in range and passes the row's own check."""
+def _checked(row: Row, value: Any) -> Any:
+    """`value` if it is in range and passes the row's own check; else a `ValueError` says what is expected."""
     if isinstance(value, int | float) and not isinstance(value, bool):
         too_small = (row.at_least is not None and value < row.at_least) or (
             row.above is not None and value <= row.above
@@ -249,16 +292,13 @@ def _checked(row: SettingInfo, value: Any, written: Any) -> Any:
         too_large = row.at_most is not None and value > row.at_most
         endless = isinstance(value, float) and math.isinf(value) and row.default != value
         if too_small or too_large or endless:
-            raise _refusal(row, written, expected(row))
+            raise ValueError(expected(row))
     if row.check is None or value is None:
         return value
-    try:
-        return row.check(value)
-    except ValueError as error:
-        raise _refusal(row, written, str(error)) from None
+    return row.check(value)
 
 
-def _refusal(row: SettingInfo, value: Any, wanted: str) -> ImproperlyConfigured:
+def _refusal(row: Row, value: Any, wanted: str) -> ImproperlyConfigured:
     shown = repr(censor(row.name, value))
     if len(shown) > 200:
         shown = f"{shown[:200]}..."
@@ -294,7 +334,7 @@ def _words(option: Any, unit: str) -> str:
     return _PLAIN_WORDS.get(origin, origin.__name__ if isinstance(origin, type) else str(origin))
 
 
-def _range_words(row: SettingInfo) -> str:
+def _range_words(row: Row) -> str:
     if row.at_least is not None and row.at_most is not None:
         return f" from {row.at_least:g} to {row.at_most:g}"
     if row.at_least is not None:
