@@ -83,6 +83,14 @@ class PackedMessage(msgspec.Struct, frozen=True):
         """
         return cls(encode_head(message), message.body, message.content_type, message.content_encoding)
 
+    @property
+    def label(self) -> str:
+        """`name[id]` for log lines, whatever the state of the head."""
+        try:
+            return str(self.peek())
+        except DecodeError:
+            return "a message with a damaged head"
+
     def unpack(self) -> Message:
         """A fresh message.
 
@@ -200,14 +208,29 @@ class Delivery(msgspec.Struct):
 
     @property
     def head(self) -> Head:
-        """The headers that matter here.
-
-        Raises:
-            DecodeError: the stored bytes are damaged.
-        """
+        """The headers that matter here; all None when the stored bytes are damaged."""
         if self._head is None:
-            self._head = self.packed.peek()
+            try:
+                self._head = self.packed.peek()
+            except DecodeError:
+                self._head = Head()
         return self._head
+
+    @property
+    def is_damaged(self) -> bool:
+        """The stored head can not be read."""
+        if self.head != _EMPTY_HEAD:
+            return False
+        try:
+            self.packed.peek()
+        except DecodeError:
+            return True
+        return False  # protocol 1 has no headers
+
+    @property
+    def label(self) -> str:
+        """`name[id]` for log lines."""
+        return self.packed.label
 
     @property
     def message(self) -> Message:
@@ -246,4 +269,5 @@ class DeadLetter(msgspec.Struct, frozen=True):
     priority: int = MIN_PRIORITY
 
 
+_EMPTY_HEAD: Final = Head()
 _peeker: Final = msgspec.json.Decoder(tuple[Head, msgspec.Raw])

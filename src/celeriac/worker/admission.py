@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from celeriac import signals, states
-from celeriac.exceptions import CeleriacError, DecodeError, TaskRevokedError
+from celeriac.exceptions import CeleriacError, TaskRevokedError
 from celeriac.message import Delivery, Head
 from celeriac.outcome import AckPolicy, Discarded, Unrunnable
 from celeriac.protocol import header_expires, read_invocation
 from celeriac.worker.executors.executor import Assignment
-from celeriac.worker.failures import record_failure, request_of, wants_result
+from celeriac.worker.failures import record_failure, request_of, safe_content, wants_result
 from celeriac.worker.ipc import PackedJob
 from celeriac.worker.options import WorkerOptions
 
@@ -64,10 +64,9 @@ class Admission:
             delivery: what the broker gave.
             now: Unix time.
         """
-        try:
-            head = delivery.head
-        except DecodeError as error:
-            return Unrunnable(f"DecodeError: {error}")
+        if delivery.is_damaged:
+            return Unrunnable("DecodeError: its stored headers are damaged")
+        head = delivery.head
         if head.expires is not None and _has_expired(head, now):
             return self._discard(delivery)
         name = self._task_name(delivery)
@@ -95,7 +94,7 @@ class Admission:
         return (self._plans.get(name) or self._plan(name)).policy
 
     def _discard(self, delivery: Delivery) -> Discarded:
-        logger.info("Discarding expired task: %s", delivery.head)
+        logger.info("Discarding expired task: %s", delivery.label)
         if signals.task_revoked.receivers:
             signals.task_revoked.send(
                 sender=self._app.tasks.find(str(delivery.head.task)),
@@ -156,11 +155,10 @@ class Admission:
         if isinstance(name, str):
             return name
         try:  # protocol 1 names its task in the body
-            conf = self._app.conf
             invocation = read_invocation(
                 delivery.message,
-                accept=conf.accept_content,
-                inflated_size_limit=conf.task_message_inflated_size_limit,
+                accept=safe_content(self._app),
+                inflated_size_limit=self._app.conf.task_message_inflated_size_limit,
             )
         except CeleriacError:
             return ""  # the executor's attempt fails in the same way and says why

@@ -36,6 +36,7 @@ class BannerFacts(msgspec.Struct, frozen=True, kw_only=True):
         tasks: names of all registered tasks.
         loglevel: tasks are listed from INFO down, all of them at DEBUG.
         logfile: where log lines go, or None for standard error.
+        inactive: settings that are set and have no effect in this version, one line each.
         risky_pickle: the worker runs as root and accepts pickle.
     """
 
@@ -51,6 +52,7 @@ class BannerFacts(msgspec.Struct, frozen=True, kw_only=True):
     tasks: tuple[str, ...]
     loglevel: int = logging.WARNING
     logfile: str | None = None
+    inactive: tuple[str, ...] = ()
     risky_pickle: bool = False
 
 
@@ -63,7 +65,7 @@ def banner_text(facts: BannerFacts, *, style: Callable[[str, str], str] = _plain
 
     Args:
         facts: what to tell.
-        style: puts a colour (`green`, `cyan`, `red`, `bright_black`) on a piece of text; none by default.
+        style: puts a colour (`green`, `cyan`, `yellow`, `red`, `bright_black`) on a piece of text; none by default.
     """
     process = style(f"process {facts.pid}", "bright_black")
     lines = [
@@ -84,6 +86,9 @@ def banner_text(facts: BannerFacts, *, style: Callable[[str, str], str] = _plain
         rows.append(("tasks", _task_lines(facts)))
     for label, values in rows:
         lines.extend(_row(label, values, style))
+    if facts.inactive:
+        lines += ["", f" {style('Set, without effect in this version:', 'yellow')}"]
+        lines += [f"   {line}" for line in facts.inactive]
     if facts.risky_pickle:
         lines += [
             "",

@@ -16,15 +16,25 @@ from celeriac.worker.dispatcher import Dispatcher
 logger = logging.getLogger("celeriac.worker")
 
 #: Deliveries in one trip.
-_MAX_BATCH: Final = 256
+_MAX_BATCH: Final = 512
 #: Seconds that one trip may wait at the broker.
 _WAIT_SECONDS: Final = 5.0
+
+
+#: Seconds for what was taken to be dispatched when the worker stops; the broker may be away just then.
+_TAKE_SECONDS: Final = 5.0
 
 
 class Intake(Protocol):
     """Where deliveries go."""
 
-    async def take(self, deliveries: Sequence[Delivery]) -> None: ...
+    async def take(self, deliveries: Sequence[Delivery]) -> None:
+        """Have these run."""
+        ...
+
+    def give_back(self, deliveries: Sequence[Delivery]) -> None:
+        """Have these given back, untouched."""
+        ...
 
 
 class Consumer:
@@ -45,6 +55,7 @@ class Consumer:
         self._backoff = Backoff()
         self._task: asyncio.Task[None] | None = None
         self._trip: asyncio.Task[list[Delivery]] | None = None
+        self._taking: asyncio.Task[None] | None = None
         self._paused_until = 0.0
 
     def start(self) -> None:
@@ -57,10 +68,14 @@ class Consumer:
             self._trip.cancel()
 
     async def stop(self) -> None:
-        """Take nothing more. What a cancelled trip had taken is given back by the broker."""
+        """Take nothing more. What was taken is dispatched or given back when this returns."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
+        if self._taking is not None and not self._taking.done():
+            # It may have acknowledged some of them by now: they must get to the dispatcher, which hands them back.
+            await asyncio.wait([self._taking], timeout=_TAKE_SECONDS)
+            self._taking.cancel()
 
     async def _run(self) -> None:
         while True:
@@ -92,7 +107,8 @@ class Consumer:
                 self._backoff.reset()
                 logger.warning("The broker is back; taking tasks again")
             if deliveries:
-                await self._intake.take(deliveries)
+                self._taking = asyncio.get_running_loop().create_task(self._intake.take(deliveries))
+                await asyncio.shield(self._taking)
 
     async def _reserve(self, limit: int) -> list[Delivery]:
         trip = asyncio.get_running_loop().create_task(self._broker.reserve(self._queues, limit, _WAIT_SECONDS))
@@ -100,6 +116,9 @@ class Consumer:
         try:
             return await trip
         except asyncio.CancelledError:
+            await asyncio.wait([trip])
+            if not trip.cancelled() and trip.exception() is None:  # it had just come back
+                self._intake.give_back(trip.result())
             consumer = asyncio.current_task()
             if consumer is not None and consumer.cancelling():
                 raise

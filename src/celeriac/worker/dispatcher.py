@@ -29,6 +29,9 @@ _BACKLOG_SECONDS: Final = 1.0
 _LONGEST_BACKLOG_SECONDS: Final = 4.0
 #: Deliveries that may wait here for a busy kind of executor while another kind has room.
 _BACKLOG_LIMIT: Final = 8
+#: With several kinds nobody knows which kind comes next: no more are taken than this, at first. Each trip of which
+#: nothing had to wait doubles it.
+_WIDEST_WINDOW: Final = 1024
 
 
 class Outcomes(Protocol):
@@ -69,9 +72,11 @@ class Dispatcher:
         self._backlog: defaultdict[str, deque[Assignment]] = defaultdict(deque)
         self._waiting_since: dict[str, float] = {}
         self._patience: defaultdict[str, float] = defaultdict(lambda: _BACKLOG_SECONDS)
+        self._window = _BACKLOG_LIMIT
         self._stopping = False
         self._abandoned = False
         self._all_ended = asyncio.Event()
+        launcher.on_exit = self._on_exit
         self._reports: set[asyncio.Task[None]] = set()
 
     @property
@@ -89,7 +94,8 @@ class Dispatcher:
             return max(0, _BACKLOG_LIMIT - waiting) if any(e.hungry for e in self._executors()) else 0
         if not any(executor.hungry for executor in self._executors()):
             return 0
-        return sum(executor.capacity for executor in self._executors())
+        room = [sum(executor.capacity for executor in pool.executors) for pool in self.pools.values() if pool.started]
+        return sum(room) if len(room) == 1 else min(sum(room), self._window)
 
     def submit(self, assignments: Iterable[Assignment]) -> None:
         """Run these as soon as there is room, in this order."""
@@ -99,6 +105,8 @@ class Dispatcher:
             kinds.add(assignment.kind)
         for kind in kinds:
             self._pump(kind)
+        waits = any(self._backlog[kind] for kind in kinds)
+        self._window = _BACKLOG_LIMIT if waits else min(2 * self._window, _WIDEST_WINDOW)
 
     def tick(self, now: float) -> bool:
         """Look after stalled executors, and give back what waits for none that has room.
@@ -127,6 +135,12 @@ class Dispatcher:
             self._give_back(kind)
         self.wanted.set()
 
+    async def wait_ended(self, patience: float) -> None:
+        """Wait until all executors have left by themselves, `patience` seconds at most. To be called after `stop`."""
+        if any(pool.executors for pool in self.pools.values()):
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._all_ended.wait(), patience)
+
     async def abandon(self, patience: float) -> None:
         """End all executors at once; what they run is neither counted nor reported.
 
@@ -136,9 +150,7 @@ class Dispatcher:
         self._abandoned = True
         for pool in self.pools.values():
             pool.kill_executors()
-        if any(pool.executors for pool in self.pools.values()):
-            with suppress(TimeoutError):  # one that is not ready has no known process yet, or it is this one
-                await asyncio.wait_for(self._all_ended.wait(), patience)
+        await self.wait_ended(patience)  # in vain for one that is not ready: its process is not known yet
         for pool in self.pools.values():
             pool.hang_up()
 
@@ -162,24 +174,31 @@ class Dispatcher:
         running, waiting = executor.running, list(executor.assigned.values())[len(executor.running) :]
         executor.assigned.clear()
         self.pools[executor.setup.kind].ended(executor)
-        if self._abandoned:
-            if not any(pool.executors for pool in self.pools.values()):
-                self._all_ended.set()
-            return
+        if self._stopping and not any(pool.executors for pool in self.pools.values()):
+            self._all_ended.set()
         self._requeue(waiting)
-        if running or not self._stopping:
+        if self._abandoned:
+            # What ran is given back with the lease, but for what had left its queue before it ran.
+            for assignment in running:
+                if not assignment.policy.acks_late:
+                    self._outcomes.on_lost(assignment, "its worker was stopped")
+        elif running or not self._stopping:
             report = asyncio.get_running_loop().create_task(self._report_lost(executor, running))
             self._reports.add(report)
             report.add_done_callback(self._reports.discard)
 
     async def _report_lost(self, executor: Executor, running: list[Assignment]) -> None:
         status = await self._launcher.exit_status(executor.pid) if executor.pid is not None else None
-        if executor.overdue or (executor.retiring and not running):
+        if not running and (executor.overdue or executor.retiring):
             return  # it was ended on purpose, or has left as it was told to
         reason = f"{executor.name} {describe_status(status)}"
         logger.error("The %s", reason)
         for assignment in running:
             self._outcomes.on_lost(assignment, reason)
+
+    def _on_exit(self, pid: int) -> None:
+        for pool in self.pools.values():
+            pool.on_exit(pid)
 
     # -- the backlog -------------------------------------------------------------------------------
 

@@ -65,7 +65,10 @@ class RecoverLost:
             owners = sorted({str(delivery.lost_by) for delivery in deliveries})
             logger.warning("Recovered %d tasks of dead worker %s", len(deliveries), ", ".join(owners))
             for delivery in deliveries:
-                self._on_recovered(delivery)
+                try:
+                    self._on_recovered(delivery)
+                except Exception:  # the others must not stay with this worker because of one
+                    logger.exception("Can not decide about %s", delivery.label)
 
 
 class SweepResults:

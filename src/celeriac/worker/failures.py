@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import logging
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from celeriac import signals, states
 from celeriac.attempt import errback_publications
 from celeriac.exceptions import CeleriacError
-from celeriac.message import Delivery, Publication
+from celeriac.message import Delivery, PackedMessage, Publication
 from celeriac.outcome import ResultRecord
 from celeriac.records import result_ttl
 from celeriac.request import Request
@@ -20,6 +20,9 @@ from celeriac.result_meta import encode_meta, failure_record
 
 if TYPE_CHECKING:
     from celeriac.app import Celeriac
+
+#: Decoding these can run code of the sender's, which is for executors.
+_UNSAFE_CONTENT: Final = frozenset({"pickle", "application/x-python-serialize"})
 
 logger = logging.getLogger("celeriac.worker")
 
@@ -52,6 +55,28 @@ def record_failure(
         serializer=app.conf.result_serializer,
         now=datetime.now(UTC),
     )
+
+
+def bare_failure(app: Celeriac, packed: PackedMessage, exception: BaseException) -> ResultRecord | None:
+    """The result of an attempt that came to nothing: no more than the exception, and only where it can be stored."""
+    try:
+        head = packed.peek()
+        if not isinstance(head.id, str) or head.ignore_result:
+            return None
+        return failure_record(
+            head.id,
+            exception,
+            ttl=result_ttl(app, states.FAILURE),
+            serializer=app.conf.result_serializer,
+            now=datetime.now(UTC),
+        )
+    except CeleriacError:
+        return None  # an exception that can not be encoded, in an attempt that could not either
+
+
+def safe_content(app: Celeriac) -> tuple[str, ...]:
+    """Content types whose decoding runs no code of others: what a supervisor may look into."""
+    return tuple(name for name in app.conf.accept_content if name not in _UNSAFE_CONTENT)
 
 
 def record_started(app: Celeriac, delivery: Delivery, pid: int | None, hostname: str) -> ResultRecord:
@@ -97,10 +122,16 @@ def request_of(delivery: Delivery, hostname: str) -> Request:
 
 def errbacks(app: Celeriac, delivery: Delivery, exception: BaseException) -> tuple[Publication, ...]:
     """The messages that this failure causes (link_error)."""
+    packed = delivery.packed
+    if packed.content_type in _UNSAFE_CONTENT:
+        logger.warning("Errbacks of %s are not called: its body is a pickle", delivery.label)
+        return ()
+    if b'"errbacks": null' in packed.body or b'"errbacks":null' in packed.body:
+        return ()  # nearly all, and the body need not be decoded
     try:
         return errback_publications(app, delivery.message, exception)
     except CeleriacError as error:  # a body that can not be read has no errbacks to call
-        logger.warning("No errbacks for %s: %s", delivery.head, error)
+        logger.warning("No errbacks for %s: %s", delivery.label, error)
         return ()
 
 

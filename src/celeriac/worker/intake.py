@@ -44,6 +44,11 @@ class Intake:
         admitted = await self._acknowledge_early(admitted)
         self._dispatcher.submit(await self._mark_suspects(admitted))
 
+    def give_back(self, deliveries: Sequence[Delivery]) -> None:
+        """Have these given back, untouched."""
+        if deliveries:
+            self._settler.release(deliveries)
+
     def _judge(self, delivery: Delivery, now: float) -> Assignment | Discarded | Unrunnable:
         try:
             return self._admission.admit(delivery, now)

@@ -245,7 +245,7 @@ class BlockingChannel(Generic[_Received]):
         """Wait for more frames; None when the other side is gone."""
         try:
             data = self._socket.recv(_RECEIVE_BYTES)
-        except ConnectionError:
+        except OSError:  # reset by the other side, or closed by a task that closes all it finds
             return None
         return self._splitter.feed(data) if data else None
 
@@ -274,7 +274,7 @@ class BlockingChannel(Generic[_Received]):
 class AsyncChannel(asyncio.Protocol, Generic[_Received]):
     """The supervisor's end: frames are handed over as they come, `on_lost` is called once at the end.
 
-    Nothing that the other side sent before it died is lost, also when a write finds out first that it is dead.
+    `is_open` turns false before the last frames are handed over. Nothing that the other side sent before it died is lost, also when a write finds out first that it is dead.
 
     While they come fast they are left in the socket for a millisecond and taken together: a turn of the event loop for
     each would cost more than the tasks themselves.
@@ -290,6 +290,7 @@ class AsyncChannel(asyncio.Protocol, Generic[_Received]):
         self._loop = asyncio.get_running_loop()
         self._last_read = 0.0
         self._rest: socket.socket | None = None
+        self.is_open = True
 
     @classmethod
     async def connect(
@@ -337,18 +338,26 @@ class AsyncChannel(asyncio.Protocol, Generic[_Received]):
             self._transport.resume_reading()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
+        self.is_open = False
         self._transport = None
-        frames = self._splitter.feed(self._read_rest())
-        if frames:
-            self._on_frames(frames)
+        self.read_rest()  # a failed write closes the transport without another look
+        if self._rest is not None:
+            self._rest.close()
+            self._rest = None
         self._on_lost()
 
-    def _read_rest(self) -> bytes:
-        """What the transport has left unread: a failed write closes it without another look."""
-        rest, self._rest = self._rest, None
+    def read_rest(self) -> None:
+        """Hand over all that has come up to now, without waiting for a turn of the event loop."""
         data = bytearray()
-        if rest is not None:
-            with rest, suppress(OSError):  # BlockingIOError: the other side lives, and we have hung up
-                while piece := rest.recv(_RECEIVE_BYTES):
+        if self._rest is not None:
+            with suppress(OSError):  # BlockingIOError: that is all
+                while piece := self._rest.recv(_RECEIVE_BYTES):
                     data += piece
-        return bytes(data)
+        frames = self._splitter.feed(bytes(data))
+        if frames:
+            self._on_frames(frames)
+
+    def abort(self) -> None:
+        """Close at once; what has come is still handed over."""
+        if self._transport is not None:
+            self._transport.abort()

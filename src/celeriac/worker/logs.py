@@ -42,6 +42,10 @@ _RESET: Final = "\x1b[0m"
 _OWN_LOGGERS: Final = (WORKER_LOGGER, TASK_LOGGER, REDIRECTED_LOGGER)
 
 
+class LogFileError(ImproperlyConfigured):
+    """The log file can not be opened."""
+
+
 class _Facts(TypedDict):
     """What the signals about logging tell, beside logger and format."""
 
@@ -141,7 +145,8 @@ def setup_logging(
         False if receivers of the signal did it instead.
 
     Raises:
-        ImproperlyConfigured: an unknown level or abbreviation, or a log file that can not be opened.
+        ImproperlyConfigured: an unknown level or abbreviation.
+        LogFileError: the log file can not be opened.
     """
     conf = app.conf
     level = level_number(loglevel)
@@ -241,9 +246,9 @@ def _handler(filename: str | None) -> logging.Handler:
         try:
             return AppendHandler(filename)
         except OSError as error:
-            raise ImproperlyConfigured(
+            raise LogFileError(
                 f"the log file {filename} can not be opened: {error.strerror}. "
-                f"Name one in a folder that is there and that you may write to."
+                "Name one in a folder that is there and that you may write to."
             ) from error
     # Not sys.stderr: it may be redirected into these very loggers.
     return logging.StreamHandler(sys.__stderr__) if sys.__stderr__ is not None else logging.NullHandler()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -17,8 +17,12 @@ from celeriac.backends.base import Backend
 from celeriac.brokers.base import Broker
 from celeriac.exceptions import OperationalError
 from celeriac.message import Delivery
-from celeriac.outcome import Bury, Settlement
+from celeriac.outcome import Bury, Keep, Requeue, Settlement
 from celeriac.worker.backoff import Backoff
+from celeriac.worker.failures import bare_failure
+
+if TYPE_CHECKING:
+    from celeriac.app import Celeriac
 
 logger = logging.getLogger("celeriac.worker")
 
@@ -33,11 +37,13 @@ class Settler:
     """The one that writes what attempts cause.
 
     Args:
+        app: for the failure of a task whose outcome can not be stored.
         broker: where messages are settled.
         backend: where results go.
     """
 
-    def __init__(self, broker: Broker, backend: Backend) -> None:
+    def __init__(self, app: Celeriac, broker: Broker, backend: Backend) -> None:
+        self._app = app
         self._broker = broker
         self._backend = backend
         self._shared = broker.stores_results_of(backend)
@@ -113,6 +119,7 @@ class Settler:
             batch, self._pending = self._pending[:_MAX_BATCH], self._pending[_MAX_BATCH:]
             released, self._released = self._released, []
             busy = len(batch) >= _BUSY_BATCH
+            batch = _without_superseded(batch)
             if batch:
                 for lost in await self._write(batch):
                     _log_lost(lost.delivery)
@@ -145,20 +152,34 @@ class Settler:
 
     async def _bury_unwritable(self, settlement: Settlement, error: Exception) -> list[Settlement]:
         """The store refuses this very settlement (a result that is too large for it): keep at least the message."""
-        if isinstance(settlement.action, Bury) and settlement.result is None:
+        if isinstance(settlement.action, Bury):
             # Not even that. It stays leased, and is delivered again after this worker has ended.
-            logger.error("Can not settle %s", settlement.delivery.head, exc_info=error)
+            logger.error("Can not settle %s", settlement.delivery.label, exc_info=error)
             return []
+        if isinstance(settlement.action, Keep) and settlement.fenced:
+            logger.error("Can not store a state of %s: %r", settlement.delivery.label, error)
+            return []  # the task still runs
         reason = f"its outcome can not be stored: {error!r}"
-        return await self._write([Settlement(settlement.delivery, Bury(reason), fenced=settlement.fenced)])
+        failure = bare_failure(self._app, settlement.delivery.packed, error)
+        logger.error("Task %s: %s", settlement.delivery.label, reason)
+        return await self._write([Settlement(settlement.delivery, Bury(reason), failure, fenced=settlement.fenced)])
 
     async def _write_once(self, batch: Sequence[Settlement]) -> list[Settlement]:
         if self._shared:
             return await self._broker.settle(batch)
-        records = [settlement.result for settlement in batch if settlement.result is not None]
+        # The last results go first, so that none is lost; states on the way only once the lease is known to hold.
+        await self._store([one for one in batch if not _is_passing(one)])
+        lost = await self._broker.settle([msgspec.structs.replace(one, result=None) for one in batch])
+        refused = {(one.delivery.tag, one.delivery.token) for one in lost}
+        await self._store(
+            [one for one in batch if _is_passing(one) and (one.delivery.tag, one.delivery.token) not in refused]
+        )
+        return lost
+
+    async def _store(self, settlements: Sequence[Settlement]) -> None:
+        records = [settlement.result for settlement in settlements if settlement.result is not None]
         if records:
             await self._backend.astore(records)
-        return await self._broker.settle([msgspec.structs.replace(one, result=None) for one in batch])
 
     async def _release(self, deliveries: list[Delivery]) -> None:
         while True:
@@ -179,9 +200,20 @@ class Settler:
         await asyncio.sleep(self._backoff.next())
 
 
+def _is_passing(settlement: Settlement) -> bool:
+    """The task goes on: its state is not its result."""
+    return isinstance(settlement.action, Keep | Requeue) and settlement.fenced
+
+
+def _without_superseded(batch: list[Settlement]) -> list[Settlement]:
+    """Leave out STARTED of tasks that have ended by now: acknowledged first, they would look taken over."""
+    ended = {one.delivery.tag for one in batch if not isinstance(one.action, Keep)}
+    return [one for one in batch if not (isinstance(one.action, Keep) and one.fenced and one.delivery.tag in ended)]
+
+
 def _log_lost(delivery: Delivery) -> None:
-    logger.warning("Task %s was taken over by another worker: what it did here is not recorded", delivery.head)
+    logger.warning("Task %s was taken over by another worker: what it did here is not recorded", delivery.label)
 
 
 def _log_buried(delivery: Delivery, reason: str) -> None:
-    logger.error("Task %s is now a dead letter: %s", delivery.head, reason)
+    logger.error("Task %s is now a dead letter: %s", delivery.label, reason)

@@ -41,6 +41,8 @@ logger = logging.getLogger("celeriac.worker")
 _DRAIN_SECONDS: Final = 10.0
 #: Seconds for which a worker that has given back tasks leaves them to others.
 _YIELD_SECONDS: Final = 0.1
+#: Seconds for executors that have nothing left to run to leave: handlers of `worker_process_shutdown` run then.
+_LEAVE_SECONDS: Final = 5.0
 #: Seconds for killed executors to be gone.
 _LAST_WORDS_SECONDS: Final = 1.0
 
@@ -78,7 +80,7 @@ class Supervisor:
         self._broker = app.broker
         self._owner = f"{options.hostname}#{os.getpid()}-{secrets.token_hex(4)}"
         self._pools: dict[str, Pool] = {}
-        self._settler = Settler(app.broker, app.backend)
+        self._settler = Settler(app, app.broker, app.backend)
         admission = Admission(app, options, _DEFAULT_KINDS[options.pool])
         self._verdicts = Verdicts(app, self._owner, options.hostname, admission, self._settler, self._pools, launcher)
         self._dispatcher = Dispatcher(self._pools, launcher, self._verdicts)
@@ -154,8 +156,11 @@ class Supervisor:
                 self.request_shutdown(Shutdown.COLD)
         if self._dispatcher.in_flight:
             logger.warning("Handing back %d tasks that still run", self._dispatcher.in_flight)
+        if self._shutdown is not Shutdown.COLD:
+            await self._dispatcher.wait_ended(_LEAVE_SECONDS)
         await self._dispatcher.abandon(_LAST_WORDS_SECONDS)
         if not await self._settler.drain(_DRAIN_SECONDS):
+            self._failed = True
             logger.error("The broker is away: some results of finished tasks are not recorded; those tasks run again")
 
     def _patience(self) -> float | None:

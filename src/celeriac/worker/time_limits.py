@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Protocol
+from typing import Final, Protocol
 
 from celeriac.worker.executors.executor import Assignment, Executor
 from celeriac.worker.executors.launcher import Launcher
 from celeriac.worker.executors.pool import Pool
 
 logger = logging.getLogger("celeriac.worker")
+
+
+#: How long a process is held before it is killed, so that what it had sent can be read: it may have ended its task.
+_HOLD_SECONDS: Final = 0.005
 
 
 class LimitEvents(Protocol):
@@ -51,6 +55,7 @@ class TimeLimits:
         self._grace = grace
         self._events = events
         self._timers: dict[int, list[asyncio.TimerHandle]] = {}
+        self._held: dict[int, int] = {}  # job tag -> process
 
     def begin(self, executor: Executor, assignment: Assignment) -> None:
         """The attempt has begun: wind up its timers."""
@@ -66,8 +71,12 @@ class TimeLimits:
 
     def end(self, assignment: Assignment) -> None:
         """The attempt has an outcome: stop its timers."""
-        for timer in self._timers.pop(assignment.job.tag, ()):
+        tag = assignment.job.tag
+        for timer in self._timers.pop(tag, ()):
             timer.cancel()
+        held = self._held.pop(tag, None)
+        if held is not None:
+            self._launcher.let_go(held)
 
     def stop(self) -> None:
         """Stop all timers."""
@@ -77,14 +86,27 @@ class TimeLimits:
         self._timers.clear()
 
     def _soft(self, executor: Executor, assignment: Assignment, limit: float) -> None:
-        logger.warning("Soft time limit (%ss) exceeded for %s", limit, assignment.delivery.head)
+        logger.warning("Soft time limit (%ss) exceeded for %s", limit, assignment.delivery.label)
         executor.interrupt(assignment.job.tag, hard=False, limit=limit)
 
     def _hard(self, executor: Executor, assignment: Assignment, limit: float) -> None:
+        """Hold the process first: its end, or the next attempt's begin, may be on the way here."""
+        pid = executor.pid
+        if executor.setup.kind == "process" and pid is not None and self._launcher.hold(pid):
+            loop = asyncio.get_running_loop()
+            timer = loop.call_later(_HOLD_SECONDS, self._end, executor, assignment, limit)
+            self._timers.setdefault(assignment.job.tag, []).append(timer)
+            self._held[assignment.job.tag] = pid
+        else:
+            self._end(executor, assignment, limit)
+
+    def _end(self, executor: Executor, assignment: Assignment, limit: float) -> None:
         tag = assignment.job.tag
+        executor.read_rest()
         if executor.abandon(tag) is None:
-            return  # it has just ended
-        logger.error("Hard time limit (%ss) exceeded for %s", limit, assignment.delivery.head)
+            return  # it had ended, as `end` knows by now
+        self._held.pop(tag, None)
+        logger.error("Hard time limit (%ss) exceeded for %s", limit, assignment.delivery.label)
         self.end(assignment)
         self._events.on_timed_out(assignment, limit)
         if executor.setup.kind == "process" and executor.pid is not None:

@@ -104,9 +104,14 @@ class Verdicts:
 
     def on_recovered(self, delivery: Delivery) -> None:
         """A dead worker held this; it is ours now (docs/adr/0002)."""
+        policy = self._admission.policy_of(delivery)
+        if not policy.acks_late:  # it is still in the store, so it had not been acknowledged, and not run
+            self._settler.put(Settlement(delivery, Requeue()))
+            return
         counted = delivery.started or not delivery.history
-        lost = Lost(f"its worker {delivery.lost_by} is gone", str(delivery.lost_by), counted)
-        self._settle_lost(delivery, lost, self._admission.policy_of(delivery))
+        self._settle_lost(
+            delivery, Lost(f"its worker {delivery.lost_by} is gone", str(delivery.lost_by), counted), policy
+        )
 
     def stop(self) -> None:
         """Stop all timers."""
@@ -114,18 +119,17 @@ class Verdicts:
 
     def _settle_lost(self, delivery: Delivery, lost: Lost, policy: AckPolicy) -> None:
         exception = WorkerLostError(f"Worker lost: {lost.reason}")
-        final = Lost(
-            reason=f"WorkerLostError: {lost.reason}",
-            worker=lost.worker,
-            started=lost.started,
-            failure=record_failure(self._app, delivery, exception),
-            follow_ups=errbacks(self._app, delivery, exception),
-        )
-        settlement = decide(delivery, final, self._app.clock.time(), policy)
+        reason = f"WorkerLostError: {lost.reason}"
+        now = self._app.clock.time()
+        settlement = decide(delivery, Lost(reason, lost.worker, lost.started), now, policy)
+        if not isinstance(settlement.action, Requeue):  # the last loss: only then is the message looked into
+            failure = record_failure(self._app, delivery, exception)
+            final = Lost(reason, lost.worker, lost.started, failure, errbacks(self._app, delivery, exception))
+            settlement = decide(delivery, final, now, policy)
         self._settler.put(settlement)
         if isinstance(settlement.action, Requeue):
             count = f"{len(delivery.history) + 1} of {policy.max_deliveries}" if lost.started else "not counted"
-            logger.warning("Task %s was lost (%s) and runs again: %s", delivery.head, count, lost.reason)
+            logger.warning("Task %s was lost (%s) and runs again: %s", delivery.label, count, lost.reason)
         else:
-            logger.error("Task %s was lost: %s", delivery.head, lost.reason)
+            logger.error("Task %s was lost: %s", delivery.label, lost.reason)
             announce_failure(self._app, delivery, exception)

@@ -13,7 +13,8 @@ import pytest
 from celeriac.exceptions import SoftTimeLimitExceeded, TimeLimitExceeded
 from celeriac.message import Message, PackedMessage
 from celeriac.outcome import Failed, Outcome, Succeeded
-from celeriac.worker.executors.runners import CoroutineRunner, MainThreadRunner, Runner, ThreadRunner
+from celeriac.worker.executors.coroutines import CoroutineRunner
+from celeriac.worker.executors.runners import MainThreadRunner, Runner, ThreadRunner
 from celeriac.worker.ipc import Interrupt, PackedJob
 
 DEADLINE = 10.0
@@ -31,6 +32,9 @@ class Call:
     def __init__(self, body: Body | None = None, coroutine: AsyncBody | None = None) -> None:
         self._body = body
         self._coroutine = coroutine
+
+    def prepare(self) -> None:
+        """Nothing to decode."""
 
     @property
     def is_coroutine(self) -> bool:
@@ -63,6 +67,9 @@ class Record:
         with self._changed:
             self.outcomes[job.tag] = outcome
             self._changed.notify_all()
+
+    def broken(self, job: PackedJob, error: BaseException) -> Outcome:
+        return Failed(f"broken by {type(error).__name__}")
 
     def wait_begun(self, tag: int) -> None:
         with self._changed:

@@ -12,6 +12,7 @@ import random
 import signal
 import socket
 import sys
+from contextlib import suppress
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -61,10 +62,23 @@ def run_executor(app: Celeriac, sock: socket.socket, setup: ExecutorSetup, worke
     random.seed()  # forked children would all draw the same numbers, for example for the jitter of retries
     site = Site(hostname=worker.hostname, pid=os.getpid(), logfile=worker.logfile, loglevel=worker.loglevel)
     host = ExecutorHost(app, sock, setup, site, on_orphaned=lambda: os._exit(EXIT_ORPHANED))
+    sock.set_inheritable(False)  # it may come as one, and its last copy must close when this process dies
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=lambda: _leave_executor(host))
     host.listen()  # first: a handler that hangs must not outlive the supervisor
     signals.worker_process_init.send(sender=None)
     host.serve()
     signals.worker_process_shutdown.send(sender=None, pid=os.getpid(), exitcode=0)
+
+
+def _leave_executor(host: ExecutorHost) -> None:
+    """In a process that a task has forked: it is no executor, and signals mean to it what they mean to any other."""
+    host.leave()
+    with suppress(ValueError):  # not forked from the main thread: then it has none of these handlers
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        for name in ("SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1"):
+            if hasattr(signal, name):
+                signal.signal(getattr(signal, name), signal.SIG_DFL)
 
 
 def main() -> None:

@@ -31,7 +31,7 @@ from celeriac.worker.ipc import (
 logger = logging.getLogger("celeriac.worker")
 
 #: Jobs that an executor may hold beyond its slots.
-MAX_AHEAD: Final = 128
+MAX_AHEAD: Final = 256
 #: An executor holds ahead what it can run in this many seconds: enough to bridge a trip to the broker.
 _AHEAD_SECONDS: Final = 0.01
 #: Tasks shorter than this are worth one job ahead; longer ones none, the next free slot takes the job instead.
@@ -95,6 +95,7 @@ class Executor:
         self.ready = False
         self.retiring = False
         self.ended = False
+        self.killed = False
         self._stop_sent = False
         self._events = events
         self._now = now
@@ -113,7 +114,7 @@ class Executor:
     @property
     def capacity(self) -> int:
         """How many more jobs it may be given."""
-        if self.retiring or self.ended or not self.ready:
+        if self.retiring or self.ended or not self.ready or self._channel is None or not self._channel.is_open:
             return 0
         if self._asked_back or self._is_alone():
             return 0
@@ -176,6 +177,16 @@ class Executor:
         """Close the channel: the executor ends itself."""
         if self._channel is not None:
             self._channel.close()
+
+    def abort(self) -> None:
+        """Its process has ended: take what it had still sent, and close."""
+        if self._channel is not None:
+            self._channel.abort()
+
+    def read_rest(self) -> None:
+        """Take what it has sent up to now."""
+        if self._channel is not None:
+            self._channel.read_rest()
 
     def _ahead(self) -> int:
         seconds = self._task_seconds

@@ -5,6 +5,7 @@ The I/O thread runs no task code, so a job that waits behind a slow one can be g
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import sys
@@ -13,8 +14,11 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from celeriac.attempt import Attempt, Site
-from celeriac.outcome import Outcome
-from celeriac.worker.executors.runners import CoroutineRunner, MainThreadRunner, Runner, ThreadRunner
+from celeriac.exceptions import DecodeError
+from celeriac.outcome import Failed, Outcome, Unrunnable
+from celeriac.worker.executors.coroutines import CoroutineRunner
+from celeriac.worker.executors.runners import MainThreadRunner, Runner, ThreadRunner
+from celeriac.worker.failures import bare_failure
 from celeriac.worker.ipc import (
     TO_EXECUTOR,
     BlockingChannel,
@@ -34,6 +38,8 @@ from celeriac.worker.ipc import (
 
 if TYPE_CHECKING:
     from celeriac.app import Celeriac
+
+logger = logging.getLogger("celeriac.worker")
 
 
 def resident_kib() -> int:
@@ -97,19 +103,35 @@ class ExecutorHost:
 
     def done(self, job: PackedJob, outcome: Outcome, seconds: float) -> None:
         # At once, each one: what this process still held would be lost with it, and the task would run again.
-        self._channel.send(Done(job.tag, outcome, seconds))
+        try:
+            heard = self._channel.send(Done(job.tag, outcome, seconds))
+        except Exception as error:
+            logger.exception("The outcome of %s can not be reported", job.packed.label)
+            heard = self._channel.send(Done(job.tag, self.broken(job, error), seconds))
+        if not heard:
+            self._on_orphaned()  # or the task has closed the socket: either way nothing can be settled from here
         if self._setup.max_tasks is not None or self._setup.max_memory is not None:
             self._runs += 1
             self._retire_if_worn()
 
+    def broken(self, job: PackedJob, error: BaseException) -> Outcome:
+        text = repr(error).encode(errors="replace").decode()
+        if isinstance(error, DecodeError):
+            return Unrunnable(text)
+        return Failed(text, bare_failure(self._app, job.packed, error))
+
     # -- orders, in the I/O thread -----------------------------------------------------------------
 
     def _read_orders(self) -> None:
-        while (orders := self._channel.receive()) is not None:
-            for order in orders:
-                self._obey(order)
-            if self._stopped.is_set():
-                return
+        try:
+            while (orders := self._channel.receive()) is not None:
+                for order in orders:
+                    self._obey(order)
+                if self._stopped.is_set():
+                    return
+        except Exception:
+            # A deaf executor would keep its tasks for ever; a dead one is replaced and its tasks run again.
+            logger.critical("An executor can not read its orders and ends", exc_info=True)
         self._on_orphaned()
 
     def _obey(self, order: ToExecutor) -> None:
@@ -144,6 +166,10 @@ class ExecutorHost:
         if self._retiring.acquire(blocking=False):
             self._channel.send(Returned(tuple(self._runner.take_back())))
             self._channel.send(Retiring(reason))
+
+    def leave(self) -> None:
+        """Close the copy that a process forked by a task has: the supervisor must see the executor's death."""
+        self._channel.close()
 
     def _make_runner(self) -> Runner:
         match self._setup.kind:

@@ -14,9 +14,9 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Final, Protocol
 
+from celeriac.worker.backoff import Backoff
 from celeriac.worker.ipc import (
     FROM_TEMPLATE,
     AsyncChannel,
@@ -33,6 +33,8 @@ logger = logging.getLogger("celeriac.worker")
 
 #: Seconds for a process that has hung up to report its exit status.
 _STATUS_SECONDS: Final = 1.0
+_MOST_STATUSES: Final = 256
+_FIRST_RESTART_SECONDS: Final = 0.05
 
 
 class Launcher(Protocol):
@@ -42,6 +44,9 @@ class Launcher(Protocol):
     def is_quick(self) -> bool:
         """The app is imported where executors come from: a new one must be ready in no time."""
         ...
+
+    #: Called with the process id of each executor that has ended, where that is known.
+    on_exit: Callable[[int], None]
 
     async def start(self) -> None:
         """Prepare; cheap, and executors may be launched at once."""
@@ -55,6 +60,14 @@ class Launcher(Protocol):
         """End an executor's process at once (SIGKILL). Where it is this process, do nothing."""
         ...
 
+    def hold(self, pid: int) -> bool:
+        """Stop an executor's process where it is. False where that can not be done."""
+        ...
+
+    def let_go(self, pid: int) -> None:
+        """Let a held process go on."""
+        ...
+
     async def exit_status(self, pid: int) -> int | None:
         """How an executor that hung up has ended: an exit code, minus a signal, or None if that is not known."""
         ...
@@ -62,6 +75,10 @@ class Launcher(Protocol):
     async def stop(self) -> None:
         """End all that was started here and is still alive."""
         ...
+
+
+def _nothing(_pid: int) -> None:
+    """Nobody wants to know."""
 
 
 def describe_status(status: int | None) -> str:
@@ -88,6 +105,8 @@ class _ExitStatuses:
         future = self._waiting.pop(pid, None)
         if future is None:
             self._known[pid] = status
+            while len(self._known) > _MOST_STATUSES:  # of executors that nobody asks about
+                del self._known[next(iter(self._known))]
         elif not future.done():
             future.set_result(status)
 
@@ -112,9 +131,15 @@ class TemplateLauncher:
     Args:
         setup: what the executors of this worker share.
         on_failed: called with the reason when the app can not be imported there.
+
+    Attributes:
+        on_exit: called with the process id of each executor that has ended. Its socket may stay open for longer: a
+            process that a task has started can hold a copy.
     """
 
     def __init__(self, setup: TemplateSetup, on_failed: Callable[[str], None]) -> None:
+        self.on_exit: Callable[[int], None] = _nothing
+        self._backoff = Backoff(first=_FIRST_RESTART_SECONDS)
         self._setup = setup
         self._on_failed = on_failed
         self._process: subprocess.Popen[bytes] | None = None
@@ -150,17 +175,22 @@ class TemplateLauncher:
         try:
             self._socket.setblocking(True)
             socket.send_fds(self._socket, [encode_frame(setup)], [theirs.fileno()])
+            self._socket.setblocking(False)
         except OSError as error:
-            # The template has just died; the caller sees its executor hang up and asks again.
+            # The template has just died; the caller sees its executor hang up and asks again after a while.
             logger.warning("The executor template does not answer: %s", error)
         finally:
-            self._socket.setblocking(False)
             theirs.close()
         return ours
 
     def kill(self, pid: int) -> None:
-        with suppress(ProcessLookupError):  # it has ended by itself
-            os.kill(pid, signal.SIGKILL)
+        _signal(pid, signal.SIGKILL)
+
+    def hold(self, pid: int) -> bool:
+        return _signal(pid, signal.SIGSTOP)
+
+    def let_go(self, pid: int) -> None:
+        _signal(pid, signal.SIGCONT)
 
     async def exit_status(self, pid: int) -> int | None:
         return await self._statuses.take(pid)
@@ -179,11 +209,13 @@ class TemplateLauncher:
             match frame:
                 case TemplateReady():
                     self._imported = True
+                    self._backoff.reset()
                     logger.debug("The executor template is ready")
                 case TemplateFailed(error):
                     self._on_failed(error)
                 case Exited(pid, status):
                     self._statuses.put(pid, status)
+                    self.on_exit(pid)
 
     def _on_lost(self) -> None:
         if self._stopping:
@@ -194,8 +226,21 @@ class TemplateLauncher:
             self._process.poll()
         if self._socket is not None:
             self._socket.close()
-        self.start_process()
-        self._restart = asyncio.ensure_future(self.start())
+        self._restart = asyncio.get_running_loop().create_task(self._start_again())
+
+    async def _start_again(self) -> None:
+        await asyncio.sleep(self._backoff.next())
+        if not self._stopping:
+            self.start_process()
+            await self.start()
+
+
+def _signal(pid: int, number: signal.Signals) -> bool:
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        return False  # it has ended by itself
+    return True
 
 
 def _end_process(process: subprocess.Popen[bytes]) -> None:
@@ -211,6 +256,7 @@ class FreshLauncher:
 
     def __init__(self, setup: TemplateSetup) -> None:
         self._setup = setup
+        self.on_exit: Callable[[int], None] = _nothing
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
 
     @property
@@ -234,6 +280,12 @@ class FreshLauncher:
         process = self._processes.get(pid)
         if process is not None:
             process.kill()
+
+    def hold(self, pid: int) -> bool:
+        return hasattr(signal, "SIGSTOP") and _signal(pid, signal.SIGSTOP)
+
+    def let_go(self, pid: int) -> None:
+        _signal(pid, signal.SIGCONT)
 
     async def exit_status(self, pid: int) -> int | None:
         process = self._processes.pop(pid, None)
@@ -260,6 +312,7 @@ class InlineLauncher:
     """
 
     def __init__(self, hand_over: Callable[[socket.socket, ExecutorSetup], None]) -> None:
+        self.on_exit: Callable[[int], None] = _nothing
         self._hand_over = hand_over
 
     @property
@@ -276,6 +329,12 @@ class InlineLauncher:
 
     def kill(self, pid: int) -> None:
         """The executor is this process: it can not be killed without killing the worker."""
+
+    def hold(self, pid: int) -> bool:  # noqa: ARG002 - the contract
+        return False
+
+    def let_go(self, pid: int) -> None:
+        """It was not held."""
 
     async def exit_status(self, pid: int) -> int | None:  # noqa: ARG002 - the contract
         return None

@@ -107,8 +107,20 @@ class Pool:
         for opening in self._openings:
             opening.cancel()
         for executor in self.executors:
-            if executor.pid is not None:
-                self._launcher.kill(executor.pid)
+            self._kill(executor)
+
+    def on_exit(self, pid: int) -> None:
+        """A process has ended. Its socket may be held open by a process that a task has started."""
+        for executor in self.executors:
+            if executor.pid == pid:
+                executor.abort()
+                return
+
+    def _kill(self, executor: Executor) -> None:
+        """Once: afterwards the process id may be another's."""
+        if executor.pid is not None and not executor.killed:
+            executor.killed = True
+            self._launcher.kill(executor.pid)
 
     def hang_up(self) -> None:
         """Close the channels of executors that are still there (one that is not ready has no known process yet)."""
@@ -121,8 +133,8 @@ class Pool:
         for executor in self.executors:
             if not executor.ready:
                 self._check_start(executor, now)
-            elif executor.retiring and executor.overdue and not executor.assigned and executor.pid is not None:
-                self._launcher.kill(executor.pid)
+            elif executor.retiring and executor.overdue and not executor.assigned:
+                self._kill(executor)
             else:
                 executor.take_back_if_stalled()
 
@@ -146,5 +158,15 @@ class Pool:
         if delay:
             await asyncio.sleep(delay)
         setup = ExecutorSetup(next(_numbers), self.kind, self.slots, self._max_tasks, self._max_memory)
-        sock = self._launcher.launch(setup)
-        self.executors.append(await open_executor(setup, sock, self._events, self._now))
+        opening = asyncio.current_task()
+        assert opening is not None
+        try:
+            executor = await open_executor(setup, self._launcher.launch(setup), self._events, self._now)
+        except OSError as error:  # no descriptors or processes left
+            self._openings.discard(opening)
+            seconds = self._backoff.next()
+            logger.error("Can not start a %s executor, the next try is in %.1f s: %s", self.kind, seconds, error)
+            self._open(seconds)
+        else:
+            self._openings.discard(opening)
+            self.executors.append(executor)

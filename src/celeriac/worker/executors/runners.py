@@ -1,4 +1,4 @@
-"""The three ways to run attempts: one at a time in the main thread, in threads, or as coroutines.
+"""Two of the three ways to run attempts: one at a time in the main thread, or in threads (`coroutines` is the third).
 
 A runner is fed by the executor's I/O thread and reports through `report`. It knows nothing of sockets, supervisors or
 processes. Calls marked "I/O thread" come from there; `run` blocks the thread it is called in.
@@ -9,15 +9,13 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from queue import Empty, SimpleQueue
 from typing import Final, Protocol, Self
 
 from celeriac.exceptions import SoftTimeLimitExceeded, TimeLimitExceeded
-from celeriac.outcome import Failed, Outcome
+from celeriac.outcome import Outcome
 from celeriac.worker.executors.interrupts import (
-    InterruptibleCoroutine,
     clear_raise_in_thread,
     interrupt_main_thread,
     raise_in_thread,
@@ -38,6 +36,10 @@ class Runnable(Protocol):
         """To be run by `arun`."""
         ...
 
+    def prepare(self) -> object:
+        """Decode the message. Done before the task's time begins, so that no limit can hit it."""
+        ...
+
     def run(self) -> Outcome: ...
 
     async def arun(self) -> Outcome: ...
@@ -56,6 +58,14 @@ class Report(Protocol):
 
     def done(self, job: PackedJob, outcome: Outcome, seconds: float) -> None:
         """The attempt has ended."""
+        ...
+
+    def broken(self, job: PackedJob, error: BaseException) -> Outcome:
+        """The outcome of an attempt that came to none of its own.
+
+        It could not be made, or a time limit's exception came between its end and here. Every job that was started
+        is reported in one way or the other.
+        """
         ...
 
 
@@ -84,19 +94,21 @@ class Runner(Protocol):
 
 
 def _drain(jobs: SimpleQueue[PackedJob | None]) -> list[int]:
+    """Withdraw all jobs, and leave the marks of `finish` where they are."""
     tags: list[int] = []
+    marks = 0
     while True:
         try:
             job = jobs.get_nowait()
         except Empty:
-            return tags
-        if job is not None:
+            break
+        if job is None:
+            marks += 1
+        else:
             tags.append(job.tag)
-
-
-def _interrupted_late() -> Outcome:
-    """The limit's exception came after the task had ended and before its outcome was kept: the limit has it."""
-    return Failed(error="SoftTimeLimitExceeded()")
+    for _ in range(marks):
+        jobs.put(None)
+    return tags
 
 
 class MainThreadRunner:
@@ -144,14 +156,15 @@ class MainThreadRunner:
         begun = time.perf_counter()
         outcome: Outcome | None = None
         try:
-            self._current = job.tag  # first: an interrupt may come as soon as the start is known
-            self._report.started(job)
             attempt = self._make_attempt(job)
+            attempt.prepare()
+            self._current = job.tag  # before the start is known, as an interrupt may come at once
+            self._report.started(job)
             outcome = loop.run(attempt.arun()) if attempt.is_coroutine else attempt.run()
             self._current = None
-        except (SoftTimeLimitExceeded, TimeLimitExceeded):
+        except BaseException as error:  # noqa: BLE001 - whatever it is, the job must be reported
             self._current = None
-            outcome = outcome or _interrupted_late()
+            outcome = outcome or self._report.broken(job, error)
         self._report.done(job, outcome, time.perf_counter() - begun)
 
 
@@ -224,14 +237,16 @@ class ThreadRunner:
         begun = time.perf_counter()
         outcome: Outcome | None = None
         try:
+            attempt = self._make_attempt(job)
+            attempt.prepare()
             with self._lock:
                 self._running[job.tag] = ident
             self._report.started(job)
-            outcome = self._make_attempt(job).run()
+            outcome = attempt.run()
             self._stop_interrupts(job, ident)
-        except (SoftTimeLimitExceeded, TimeLimitExceeded):
+        except BaseException as error:  # noqa: BLE001 - whatever it is, the job must be reported
             self._stop_interrupts(job, ident)
-            outcome = outcome or _interrupted_late()
+            outcome = outcome or self._report.broken(job, error)
         self._report.done(job, outcome, time.perf_counter() - begun)
 
     def _stop_interrupts(self, job: PackedJob, ident: int) -> None:
@@ -240,77 +255,3 @@ class ThreadRunner:
             if job.tag in self._interrupted:
                 self._interrupted.discard(job.tag)
                 clear_raise_in_thread(ident)
-
-
-class CoroutineRunner:
-    """Attempts as coroutines of one event loop, at most `slots` at a time."""
-
-    def __init__(self, make_attempt: MakeAttempt, report: Report, slots: int) -> None:
-        self._make_attempt = make_attempt
-        self._report = report
-        self._slots = slots
-        self._waiting: deque[PackedJob] = deque()
-        self._running: dict[int, tuple[asyncio.Task[None], InterruptibleCoroutine[None]]] = {}
-        self._finishing = False
-        self.loop: Final = asyncio.new_event_loop()
-        self._changed = asyncio.Event()
-
-    def submit(self, jobs: Sequence[PackedJob]) -> None:
-        self._waiting.extend(jobs)
-        self.loop.call_soon_threadsafe(self._start_waiting)
-
-    def take_back(self) -> list[int]:
-        tags: list[int] = []
-        while True:
-            try:
-                tags.append(self._waiting.pop().tag)
-            except IndexError:
-                return tags
-
-    def interrupt(self, order: Interrupt) -> None:
-        self.loop.call_soon_threadsafe(self._interrupt, order)
-
-    def finish(self) -> None:
-        self.loop.call_soon_threadsafe(self._finish)
-
-    def run(self) -> None:
-        with asyncio.Runner(loop_factory=lambda: self.loop) as runner:
-            runner.run(self._until_finished())
-
-    async def _until_finished(self) -> None:
-        while not (self._finishing and not self._waiting and not self._running):
-            await self._changed.wait()
-            self._changed.clear()
-
-    def _finish(self) -> None:
-        self._finishing = True
-        self._changed.set()
-
-    def _interrupt(self, order: Interrupt) -> None:
-        running = self._running.get(order.job)
-        if running is not None:
-            task, coroutine = running
-            exception = TimeLimitExceeded(order.limit) if order.hard else SoftTimeLimitExceeded(order.limit)
-            coroutine.interrupt(task, exception)
-
-    def _start_waiting(self) -> None:
-        while len(self._running) < self._slots:
-            try:
-                job = self._waiting.popleft()
-            except IndexError:  # the I/O thread may have taken it back
-                return
-            coroutine = InterruptibleCoroutine(self._run(job))
-            self._running[job.tag] = (self.loop.create_task(coroutine), coroutine)
-
-    async def _run(self, job: PackedJob) -> None:
-        self._report.started(job)
-        begun = time.perf_counter()
-        try:
-            outcome = await self._make_attempt(job).arun()
-        except (SoftTimeLimitExceeded, TimeLimitExceeded):
-            outcome = _interrupted_late()
-        finally:
-            del self._running[job.tag]
-            self._changed.set()
-        self._report.done(job, outcome, time.perf_counter() - begun)
-        self._start_waiting()

@@ -118,7 +118,12 @@ class Template:
     ) -> None:
         while self._requests and self._descriptors:
             setup, descriptor = self._requests.popleft(), self._descriptors.popleft()
-            pid = os.fork()
+            try:
+                pid = os.fork()
+            except OSError as error:
+                print(f"celeriac: can not start an executor: {error}", file=sys.stderr)
+                os.close(descriptor)  # the supervisor sees it hang up, and tries again after a while
+                continue
             if pid == 0:
                 selector.close()
                 for other in own_sockets:
@@ -153,6 +158,7 @@ def _become_executor(app: Celeriac, worker: TemplateSetup, setup: ExecutorSetup,
     try:
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        os.setpgid(0, 0)  # a task that kills its process group shall hit its own processes only
         run_executor(app, socket.socket(fileno=descriptor), setup, worker)
         code = 0
     except BaseException:  # noqa: BLE001 - the child must not go on as a second template, whatever happens
