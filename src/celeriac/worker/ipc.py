@@ -274,7 +274,8 @@ class BlockingChannel(Generic[_Received]):
 class AsyncChannel(asyncio.Protocol, Generic[_Received]):
     """The supervisor's end: frames are handed over as they come, `on_lost` is called once at the end.
 
-    `is_open` turns false before the last frames are handed over. Nothing that the other side sent before it died is lost, also when a write finds out first that it is dead.
+    Nothing that the other side sent before it died is lost, also when a write finds out first that it is dead.
+    `is_open` turns false before these last frames are handed over.
 
     While they come fast they are left in the socket for a millisecond and taken together: a turn of the event loop for
     each would cost more than the tasks themselves.
