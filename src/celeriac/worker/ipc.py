@@ -99,17 +99,26 @@ class Ready(_Frame, frozen=True, array_like=True, tag=5):
 
 
 class Started(_Frame, frozen=True, array_like=True, tag=6):
-    """An attempt has begun (only sent for jobs with `announce`)."""
+    """An attempt has begun: sent for jobs with `announce`, and for the first one after a pause (see `Done.idle`)."""
 
     job: int
 
 
 class Done(_Frame, frozen=True, array_like=True, tag=7):
-    """An attempt has ended; `seconds` is what the executor spent on it in all."""
+    """An attempt has ended.
+
+    Attributes:
+        job: which.
+        outcome: how.
+        seconds: what the executor spent on it in all.
+        idle: nothing else was waiting, so the next attempt will be told by `Started`. If False, the next one begins
+            at once. This tells which attempt ran when a process dies.
+    """
 
     job: int
     outcome: Outcome
     seconds: float
+    idle: bool = False
 
 
 class Returned(_Frame, frozen=True, array_like=True, tag=8):

@@ -152,6 +152,7 @@ class Worker:
             host = ExecutorHost(self.app, sock, setup, site)
             host.listen()
             host.serve()
+            host.close()
         thread.join(timeout=_JOIN_SECONDS)
         if isinstance(result[0], BaseException):
             raise result[0]

@@ -81,6 +81,11 @@ def test_pickle_as_root_is_warned_of() -> None:
     assert "accept_content" in text
 
 
+def test_settings_without_effect_are_told() -> None:
+    text = banner_text(_facts(inactive=("task_routes (takes effect once ...)",)))
+    assert text.endswith("\n\n Set, without effect in this version:\n   task_routes (takes effect once ...)")
+
+
 def test_colours_do_not_change_the_text() -> None:
     plain = banner_text(_facts(loglevel=logging.INFO, risky_pickle=True))
     marked = banner_text(

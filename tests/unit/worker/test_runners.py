@@ -54,17 +54,23 @@ class Record:
 
     def __init__(self) -> None:
         self.begun: list[int] = []
+        self.after_pause: list[int] = []
+        self.idle_after: list[int] = []
         self.outcomes: dict[int, Outcome] = {}
         self._changed = threading.Condition()
 
-    def started(self, job: PackedJob) -> None:
+    def started(self, job: PackedJob, *, after_pause: bool = False) -> None:
         with self._changed:
+            if after_pause:
+                self.after_pause.append(job.tag)
             self.begun.append(job.tag)
             self._changed.notify_all()
 
-    def done(self, job: PackedJob, outcome: Outcome, seconds: float) -> None:
+    def done(self, job: PackedJob, outcome: Outcome, seconds: float, *, idle: bool = False) -> None:
         assert seconds >= 0
         with self._changed:
+            if idle:
+                self.idle_after.append(job.tag)
             self.outcomes[job.tag] = outcome
             self._changed.notify_all()
 
@@ -124,6 +130,27 @@ def test_the_main_thread_runs_jobs_in_order() -> None:
     runner.run()
     assert ran == [1, 2, 3]
     assert list(record.outcomes) == [1, 2, 3]
+
+
+def test_the_main_thread_tells_which_job_begins_unasked() -> None:
+    record = Record()
+    runner = MainThreadRunner(lambda _: Call(Succeeded), record)
+
+    def orders() -> None:
+        runner.submit([job(1)])
+        record.wait_done(1)
+        runner.submit([job(2), job(3)])
+        record.wait_done(3)
+        runner.finish()
+
+    thread = in_background(orders)
+    runner.run()
+    thread.join()
+    # Every job is either told after a pause, or follows an end that was not idle.
+    for tag, before in ((1, None), (2, 1), (3, 2)):
+        assert (tag in record.after_pause) or (before is not None and before not in record.idle_after)
+    assert 1 in record.idle_after
+    assert 1 in record.after_pause
 
 
 def test_the_main_thread_gives_back_what_waits_behind_a_slow_job() -> None:

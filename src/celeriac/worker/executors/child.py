@@ -69,11 +69,12 @@ def run_executor(app: Celeriac, sock: socket.socket, setup: ExecutorSetup, worke
     signals.worker_process_init.send(sender=None)
     host.serve()
     signals.worker_process_shutdown.send(sender=None, pid=os.getpid(), exitcode=0)
+    host.close()  # last: when all have hung up the worker ends, and with it its processes
 
 
 def _leave_executor(host: ExecutorHost) -> None:
     """In a process that a task has forked: it is no executor, and signals mean to it what they mean to any other."""
-    host.leave()
+    host.close()
     with suppress(ValueError):  # not forked from the main thread: then it has none of these handlers
         signal.signal(signal.SIGINT, signal.default_int_handler)
         for name in ("SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1"):

@@ -102,6 +102,7 @@ class Executor:
         self._task_seconds: float | None = None
         self._last_progress = now()
         self._asked_back = False
+        self._idle = True  # nothing begins without a `Started`
         self._channel: AsyncChannel[FromExecutor] | None = None
 
     async def connect(self, sock: socket.socket) -> None:
@@ -128,7 +129,9 @@ class Executor:
 
     @property
     def running(self) -> list[Assignment]:
-        """Those that have begun, as far as can be known from here."""
+        """Those that have begun; with threads and coroutines also those that may have."""
+        if self._idle and self.setup.kind == "process":
+            return []
         return self._first(self.setup.slots - len(self.overdue))
 
     def assign(self, assignments: list[Assignment]) -> None:
@@ -217,10 +220,12 @@ class Executor:
                     self._on_done(frame, ended)
                 case Returned(tags):
                     self._asked_back = False
+                    self._idle = self._idle or len(tags) == len(self.assigned)
                     returned = [self.assigned.pop(tag) for tag in tags if tag in self.assigned]
                     self._events.on_returned(self, returned)
                 case Started(tag):
-                    if tag in self.assigned:
+                    self._idle = False
+                    if tag in self.assigned and self.assigned[tag].job.announce:
                         self._events.on_started(self, self.assigned[tag])
                 case Ready(pid):
                     self.pid = pid
@@ -235,6 +240,7 @@ class Executor:
             self._events.on_done(self, ended)
 
     def _on_done(self, done: Done, ended: list[tuple[Assignment, Outcome]]) -> None:
+        self._idle = done.idle
         seconds, mean = done.seconds, self._task_seconds
         # Slower tasks must shrink what is held at once; faster ones let it grow gently.
         self._task_seconds = seconds if mean is None else mean + (seconds - mean) * (0.5 if seconds > mean else 0.1)

@@ -93,21 +93,20 @@ class ExecutorHost:
         """Run jobs until told to stop, after `listen`. Blocks the calling thread, in which process jobs run."""
         self._channel.send(Ready(os.getpid()))
         self._runner.run()
-        self._channel.close()
 
     # -- what runners report -----------------------------------------------------------------------
 
-    def started(self, job: PackedJob) -> None:
-        if job.announce:
+    def started(self, job: PackedJob, *, after_pause: bool = False) -> None:
+        if job.announce or after_pause:
             self._channel.send(Started(job.tag))
 
-    def done(self, job: PackedJob, outcome: Outcome, seconds: float) -> None:
+    def done(self, job: PackedJob, outcome: Outcome, seconds: float, *, idle: bool = False) -> None:
         # At once, each one: what this process still held would be lost with it, and the task would run again.
         try:
-            heard = self._channel.send(Done(job.tag, outcome, seconds))
+            heard = self._channel.send(Done(job.tag, outcome, seconds, idle))
         except Exception as error:
             logger.exception("The outcome of %s can not be reported", job.packed.label)
-            heard = self._channel.send(Done(job.tag, self.broken(job, error), seconds))
+            heard = self._channel.send(Done(job.tag, self.broken(job, error), seconds, idle))
         if not heard:
             self._on_orphaned()  # or the task has closed the socket: either way nothing can be settled from here
         if self._setup.max_tasks is not None or self._setup.max_memory is not None:
@@ -167,8 +166,12 @@ class ExecutorHost:
             self._channel.send(Returned(tuple(self._runner.take_back())))
             self._channel.send(Retiring(reason))
 
-    def leave(self) -> None:
-        """Close the copy that a process forked by a task has: the supervisor must see the executor's death."""
+    def close(self) -> None:
+        """Hang up: the supervisor takes this executor for gone.
+
+        A process that a task has forked must do so too with its copy, or the supervisor would not see the death of
+        this one.
+        """
         self._channel.close()
 
     def _make_runner(self) -> Runner:

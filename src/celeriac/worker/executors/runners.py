@@ -52,12 +52,12 @@ MakeAttempt = Callable[[PackedJob], Runnable]
 class Report(Protocol):
     """Where runners tell what happens."""
 
-    def started(self, job: PackedJob) -> None:
-        """The attempt begins now."""
+    def started(self, job: PackedJob, *, after_pause: bool = False) -> None:
+        """The attempt begins now; `after_pause`: the runner had nothing to run before."""
         ...
 
-    def done(self, job: PackedJob, outcome: Outcome, seconds: float) -> None:
-        """The attempt has ended."""
+    def done(self, job: PackedJob, outcome: Outcome, seconds: float, *, idle: bool = False) -> None:
+        """The attempt has ended; `idle`: the runner has nothing to run now."""
         ...
 
     def broken(self, job: PackedJob, error: BaseException) -> Outcome:
@@ -118,6 +118,7 @@ class MainThreadRunner:
         self._make_attempt = make_attempt
         self._report = report
         self._jobs: SimpleQueue[PackedJob | None] = SimpleQueue()
+        self._paused = True  # as it was told to the supervisor last
         self._current: int | None = None
         self._interrupted: int | None = None
         self._exception: SoftTimeLimitExceeded | TimeLimitExceeded = SoftTimeLimitExceeded()
@@ -144,28 +145,33 @@ class MainThreadRunner:
 
     def run(self) -> None:
         with signal_handler(self._raise_if_current), _LazyEventLoop() as loop:
-            while (job := self._jobs.get()) is not None:
-                self._run(job, loop)
+            while True:
+                paused = self._jobs.empty()
+                job = self._jobs.get()
+                if job is None:
+                    return
+                self._run(job, loop, after_pause=paused or self._paused)
 
     def _raise_if_current(self) -> None:
         if self._current is not None and self._current == self._interrupted:
             self._interrupted = None
             raise self._exception
 
-    def _run(self, job: PackedJob, loop: _LazyEventLoop) -> None:
+    def _run(self, job: PackedJob, loop: _LazyEventLoop, *, after_pause: bool) -> None:
         begun = time.perf_counter()
         outcome: Outcome | None = None
         try:
             attempt = self._make_attempt(job)
             attempt.prepare()
             self._current = job.tag  # before the start is known, as an interrupt may come at once
-            self._report.started(job)
+            self._report.started(job, after_pause=after_pause)
             outcome = loop.run(attempt.arun()) if attempt.is_coroutine else attempt.run()
             self._current = None
         except BaseException as error:  # noqa: BLE001 - whatever it is, the job must be reported
             self._current = None
             outcome = outcome or self._report.broken(job, error)
-        self._report.done(job, outcome, time.perf_counter() - begun)
+        self._paused = self._jobs.empty()
+        self._report.done(job, outcome, time.perf_counter() - begun, idle=self._paused)
 
 
 class _LazyEventLoop:
