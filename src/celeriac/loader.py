@@ -10,6 +10,8 @@ import importlib
 import importlib.util
 import sys
 import traceback
+import warnings
+from collections.abc import Collection
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
@@ -17,8 +19,9 @@ from typing import Any, Final
 import msgspec
 
 from celeriac.app import Celeriac
-from celeriac.config import load_settings
+from celeriac.config import OldSettingNameWarning, load_settings
 from celeriac.exceptions import CeleriacError, ImproperlyConfigured
+from celeriac.task import Task
 
 __all__ = ["AppImportError", "AppNotFound", "AppSpec", "find_app", "import_task_modules"]
 
@@ -52,12 +55,15 @@ class AppSpec(msgspec.Struct, frozen=True):
         workdir: folder to put first on the path, or None for the current one.
         settings: settings that override the app's own.
         config: name of a module (or `module:object`) with settings, which come before `settings`.
+        told: somebody has read what is to be said of old names of settings; the process that loads it does not repeat
+            that.
     """
 
     name: str
     workdir: str | None = None
     settings: dict[str, Any] = {}  # msgspec copies it for each instance
     config: str | None = None
+    told: bool = False
 
     def load(self) -> Celeriac:
         """Find the app and apply the overrides.
@@ -66,6 +72,8 @@ class AppSpec(msgspec.Struct, frozen=True):
             AppNotFound: there is no such app.
             ImproperlyConfigured: a setting is unknown or has the wrong type.
         """
+        if self.told:
+            warnings.simplefilter("ignore", OldSettingNameWarning)
         put_first_on_path(self.workdir)
         app = find_app(self.name, workdir=self.workdir) if self.name else Celeriac("celeriac")
         if self.config:
@@ -94,8 +102,12 @@ def find_app(name: str, *, workdir: str | None = None) -> Celeriac:
     return _Search(name, folder).run()
 
 
-def import_task_modules(app: Celeriac) -> None:
+def import_task_modules(app: Celeriac, *, included: Collection[str] = ()) -> None:
     """`app.import_modules()`, with an error in the user's modules shown as such.
+
+    Args:
+        app: whose modules.
+        included: those that the option --include has added.
 
     Raises:
         AppImportError: importing one of them failed.
@@ -106,8 +118,26 @@ def import_task_modules(app: Celeriac) -> None:
     except CeleriacError:
         raise
     except (Exception, SystemExit) as error:
-        asked = f"The tasks of the app {app.main or ''!r} can not be loaded: importing a module failed."
-        raise AppImportError(asked, _scene(error), _summary(error)) from error
+        asked = f"The tasks of the app {app.main or ''!r} can not be loaded"
+        missing = _named_in_vain(error, app)
+        if missing is None:
+            raise AppImportError(f"{asked}: importing a module failed.", _scene(error), _summary(error)) from error
+        giver = "the option --include" if missing in included else "the setting include or imports"
+        raise AppImportError(
+            f"{asked}: {giver} names {missing}.",
+            f"There is no such module in {sys.path[0]} or on the Python path.",
+            _summary(error),
+        ) from error
+
+
+def _named_in_vain(error: BaseException, app: Celeriac) -> str | None:
+    """The module in the app's settings that is not there, if that is the error; not one that a module of it misses."""
+    if not isinstance(error, ModuleNotFoundError) or error.name is None:
+        return None
+    name = error.name
+    named = (*app.conf.imports, *app.conf.include)
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not _is_machinery(frame.filename)]
+    return next((each for each in named if f"{each}.".startswith(f"{name}.")), None) if not frames else None
 
 
 def put_first_on_path(workdir: str | None = None) -> str:
@@ -125,6 +155,7 @@ class _Search:
     def __init__(self, name: str, folder: str) -> None:
         self._name = name
         self._folder = folder
+        self._module: ModuleType | None = None  # the last one on the way
 
     def run(self) -> Celeriac:
         module_name, colon, attributes = self._name.partition(":")
@@ -147,6 +178,7 @@ class _Search:
         found: object = self._import(first)
         if found is None:
             raise self._no_module(first)
+        self._note(found)
         for part in rest:
             found = self._member(found, part)
         return found
@@ -156,11 +188,17 @@ class _Search:
         missing = object()
         found = getattr(owner, name, missing)
         if found is not missing:
+            self._note(found)
             return found
         submodule = self._submodule(owner, name) if isinstance(owner, ModuleType) else None
         if submodule is None:
             raise self._no_member(owner, name)
+        self._note(submodule)
         return submodule
+
+    def _note(self, found: object) -> None:
+        if isinstance(found, ModuleType):
+            self._module = found
 
     def _submodule(self, owner: ModuleType, name: str) -> ModuleType | None:
         return self._import(f"{owner.__name__}.{name}") if hasattr(owner, "__path__") else None
@@ -210,6 +248,8 @@ class _Search:
     def _checked(self, found: object) -> Celeriac:
         if isinstance(found, Celeriac):
             return found
+        if isinstance(found, Task):
+            raise self._not_found("What it names is a task, not the app.", self._cure_for_task(found))
         kind = type(found)
         cure = "Name an object made by celeriac.Celeriac(...)."
         if callable(found):
@@ -257,6 +297,14 @@ class _Search:
         if hasattr(module, "__path__"):
             looked += f", and in {' and '.join(f'{name}.{part}' for part in APP_SUBMODULES)}"
         return self._not_found(f"{looked}.", f"Write app = Celeriac({name!r}) there, or name it: -A {name}:NAME.")
+
+    def _cure_for_task(self, task: Task[Any, Any]) -> str:
+        members = vars(self._module) if self._module is not None else {}
+        names = [name for name, value in members.items() if isinstance(value, Celeriac)]
+        names.sort(key=lambda name: (members[name] is not task.app, name))
+        if self._module is None or not names:
+            return "Name the object made by celeriac.Celeriac(...), where it is defined."
+        return f"Name the app: -A {self._module.__name__}:{names[0]}."
 
     def _broken(self, name: str, error: BaseException) -> AppImportError:
         return AppImportError(

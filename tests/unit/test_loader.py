@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,8 +12,9 @@ import msgspec
 import pytest
 
 from celeriac import Celeriac
+from celeriac.config import OldSettingNameWarning
 from celeriac.exceptions import ImproperlyConfigured
-from celeriac.loader import AppImportError, AppNotFound, AppSpec, find_app
+from celeriac.loader import AppImportError, AppNotFound, AppSpec, find_app, import_task_modules
 
 Write = Callable[..., Path]
 
@@ -225,6 +227,19 @@ def test_something_that_is_no_app(write: Write) -> None:
     assert "Call it in the module" in _refusal("proj:make_app")[2]
 
 
+def test_a_task_is_no_app_and_its_app_is_named(write: Write) -> None:
+    write(**{"proj.py": _app("a", "other") + _app("b", "mine") + "@mine.task\ndef add(): ...\n"})
+    for name in ("proj:add", "proj.add"):
+        _, looked, cure = _refusal(name)
+        assert looked.strip() == "What it names is a task, not the app."
+        assert cure.strip() == "Name the app: -A proj:mine."
+
+
+def test_a_task_whose_module_has_no_app(write: Write) -> None:
+    write(**{"proj.py": "import celeriac\n@celeriac.Celeriac('x').task\ndef add(): ...\n"})
+    assert "where it is defined" in _refusal("proj:add")[2]
+
+
 def test_an_app_of_celery(write: Write) -> None:
     write(**{"celery.py": "class Celery: ...\n", "proj.py": "from celery import Celery\napp = Celery()\n"})
     assert "an app of Celery" in _refusal("proj:app")[2]
@@ -332,3 +347,24 @@ def test_a_spec_refuses_an_unknown_setting(write: Write) -> None:
 def test_a_spec_travels() -> None:
     spec = AppSpec("proj:app", "/srv", {"include": ["a", "b"], "task_time_limit": 1.5}, "conf")
     assert msgspec.msgpack.decode(msgspec.msgpack.encode(spec), type=AppSpec) == spec
+
+
+def test_old_names_are_not_told_again_by_executors(write: Write) -> None:
+    write(**{"proj.py": _app("here") + "app.conf.CELERY_ACKS_LATE = True\n"})
+    with warnings.catch_warnings():
+        assert AppSpec("proj", told=True).load().conf.task_acks_late
+    sys.modules.pop("proj")
+    with pytest.warns(OldSettingNameWarning):
+        AppSpec("proj").load()
+
+
+def test_a_module_in_the_settings_that_is_not_there_is_named(write: Write, tmp_path: Path) -> None:
+    write(**{"proj.py": _app("here") + "app.conf.include = ['nowhere.tasks']\n"})
+    app = find_app("proj")
+    with pytest.raises(AppImportError) as caught:
+        import_task_modules(app)
+    assert str(caught.value).splitlines() == [
+        "The tasks of the app 'here' can not be loaded: the setting include or imports names nowhere.tasks.",
+        f"  There is no such module in {tmp_path} or on the Python path.",
+        "  ModuleNotFoundError: No module named 'nowhere'",
+    ]

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 import click
 
 from celeriac.cli.context import CliContext, require_shared_broker
-from celeriac.cli.options import Command, JsonValue, Moment, Option
+from celeriac.cli.options import NAME, Command, JsonValue, Moment, Number, Option
+from celeriac.spelling import near_names
+
+_SECONDS: Final = Number("a number of seconds")
+_PRIORITY: Final = Number("a whole number from 0 to 9", int, at_least=0, at_most=9)
 
 
 @click.command(cls=Command)
@@ -16,11 +21,11 @@ from celeriac.cli.options import Command, JsonValue, Moment, Option
 @click.option("-a", "--args", "positional", cls=Option, type=JsonValue(list), help="Positional arguments, as JSON.")
 @click.option("-k", "--kwargs", "named", cls=Option, type=JsonValue(dict), help="Keyword arguments, as JSON.")
 @click.option("--eta", cls=Option, type=Moment(), help="Not before this time (ISO 8601).")
-@click.option("--countdown", cls=Option, type=float, help="Not before this many seconds from now.")
+@click.option("--countdown", cls=Option, type=_SECONDS, help="Not before this many seconds from now.")
 @click.option("--expires", cls=Option, type=Moment(seconds=True), help="Not after this time, or seconds from now.")
-@click.option("--queue", cls=Option, help="Queue to put it into.")
-@click.option("--serializer", cls=Option, help="json (the default), msgpack, yaml or pickle.")
-@click.option("--priority", cls=Option, type=click.IntRange(0, 9), help="0 is taken first.")
+@click.option("--queue", cls=Option, type=NAME, help="Queue to put it into.")
+@click.option("--serializer", cls=Option, type=NAME, help="json (the default), msgpack, yaml or pickle.")
+@click.option("--priority", cls=Option, type=_PRIORITY, help="0 is taken first.")
 @click.pass_obj
 def command(
     context: CliContext,
@@ -35,7 +40,8 @@ def command(
 ) -> None:
     """Send the task NAME and print the id of its result.
 
-    A task of the app is sent with its own options, after a look at its arguments; any other name is sent as it is.
+    A task of the app is sent with its own options, after a look at its arguments; any other name is sent as it is, with
+    a remark on standard error.
 
     \b
     celeriac -A proj call proj.add -a '[2, 2]'
@@ -50,6 +56,8 @@ def command(
     try:
         task = app.tasks.get(name)
         if task is None:
+            if context.app:
+                context.remark(unknown_task(name, [known.name for known in app.user_tasks()]))
             result = app.send_task(name, positional or [], named or {}, **given)
         else:
             result = task.apply_async(positional or [], named or {}, **given)
@@ -58,3 +66,15 @@ def command(
     finally:
         app.close()
     click.echo(result.id)
+
+
+def unknown_task(name: str, known: Sequence[str]) -> str:
+    """What to tell of a name that is none of the app's tasks.
+
+    Example:
+        >>> unknown_task("tasks.ad", ["tasks.add"])
+        "tasks.ad is none of the app's tasks (did you mean tasks.add?); sent as it is"
+    """
+    near = near_names(name, known, count=2, cutoff=0.6)
+    hint = f" (did you mean {' or '.join(near)}?)" if near else ""
+    return f"{name} is none of the app's tasks{hint}; sent as it is"

@@ -74,6 +74,11 @@ class CliContext(msgspec.Struct, frozen=True, kw_only=True):
         if not self.quiet:
             click.echo(text)
 
+    def remark(self, text: str) -> None:
+        """Tell something on standard error, unless quiet."""
+        if not self.quiet:
+            click.echo(text, err=True)
+
 
 def on_broker(app: Celeriac, call: Callable[[Broker], Awaitable[T]]) -> T:
     """Run `call` with the app's broker and close what it held open.

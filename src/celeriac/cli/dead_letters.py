@@ -10,7 +10,7 @@ import msgspec
 
 from celeriac.cli.context import CliContext, on_broker
 from celeriac.cli.exits import CommandFailed
-from celeriac.cli.options import Command, Option
+from celeriac.cli.options import AT_LEAST_1, NAME, Command, Group, Option
 from celeriac.cli.purge import counted
 from celeriac.cli.tables import show_table
 from celeriac.exceptions import NotSupported
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 _PAGE: Final = 500
 
 
-@click.group()
+@click.group(cls=Group)
 def command() -> None:
     """Look at what could not be run, send it again, or delete it."""
 
 
 @command.command("list", cls=Command)
-@click.option("-Q", "--queue", cls=Option, help="Those of this queue only.")
-@click.option("-n", "--limit", cls=Option, type=click.IntRange(min=1), default=20, show_default=True)
+@click.option("-Q", "--queue", cls=Option, type=NAME, help="Those of this queue only.")
+@click.option("-n", "--limit", cls=Option, type=AT_LEAST_1, default=20, show_default=True)
 @click.option("--json", "as_json", cls=Option, is_flag=True, help="One JSON object a line, with the whole history.")
 @click.pass_obj
 def list_letters(context: CliContext, queue: str | None, limit: int, as_json: bool) -> None:
@@ -50,7 +50,7 @@ def list_letters(context: CliContext, queue: str | None, limit: int, as_json: bo
 @command.command("requeue", cls=Command)
 @click.argument("tags", nargs=-1, metavar="[TAG]...")
 @click.option("--all", "everything", cls=Option, is_flag=True, help="All of them, or all of the queue given with -Q.")
-@click.option("-Q", "--queue", cls=Option, help="With --all: those of this queue only.")
+@click.option("-Q", "--queue", cls=Option, type=NAME, help="With --all: those of this queue only.")
 @click.pass_obj
 def requeue(context: CliContext, tags: tuple[str, ...], everything: bool, queue: str | None) -> None:
     """Put dead letters back into their queues, with an empty history. The tags are those that `list` shows."""
@@ -64,11 +64,13 @@ def requeue(context: CliContext, tags: tuple[str, ...], everything: bool, queue:
         done = on_broker(app, lambda broker: broker.requeue_dead_letters(wanted))
     click.echo(f"Requeued {counted(done, 'message')}.")
     if done < len(tags):
-        raise CommandFailed(f"{len(tags) - done} of the {len(tags)} tags are not among the dead letters")
+        missing = len(tags) - done
+        which = f"{missing} of {counted(len(tags), 'tag')}" if len(tags) > 1 else f"the tag {' '.join(tags)}"
+        raise CommandFailed(f"{which} {'is' if missing == 1 else 'are'} not among the dead letters")
 
 
 @command.command("purge", cls=Command)
-@click.option("-Q", "--queue", cls=Option, help="Those of this queue only.")
+@click.option("-Q", "--queue", cls=Option, type=NAME, help="Those of this queue only.")
 @click.option("-f", "--force", cls=Option, is_flag=True, help="Do not ask.")
 @click.pass_obj
 def purge(context: CliContext, queue: str | None, force: bool) -> None:

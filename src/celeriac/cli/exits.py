@@ -6,7 +6,7 @@ from typing import IO, Any, Final
 
 import click
 
-from celeriac.exceptions import CeleriacError, OperationalError
+from celeriac.exceptions import CeleriacError, ImproperlyConfigured, OperationalError
 
 EX_OK: Final = 0
 EX_FAILURE: Final = 1
@@ -33,7 +33,7 @@ class CommandFailed(click.ClickException):
 
 
 class WronglyUsed(CommandFailed):
-    """What was asked for is not there."""
+    """What was asked for is not there, or a setting is wrong."""
 
     exit_code = EX_USAGE
 
@@ -52,9 +52,7 @@ class CanNotCreate(CommandFailed):
 
 def as_failure(error: CeleriacError) -> CommandFailed:
     """The failure that tells a user about `error`."""
-    from celeriac.loader import AppNotFound  # noqa: PLC0415 - start-up time: it imports the app
-
     text = str(error) or type(error).__name__
-    if isinstance(error, AppNotFound):
+    if isinstance(error, ImproperlyConfigured):  # AppNotFound among them
         return WronglyUsed(text)
     return Unavailable(text) if isinstance(error, OperationalError) else CommandFailed(text)

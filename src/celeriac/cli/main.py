@@ -14,7 +14,7 @@ from typing import Any, Final
 import click
 
 from celeriac.cli.exits import as_failure
-from celeriac.cli.options import ENV_PREFIX, Option
+from celeriac.cli.options import ENV_PREFIX, Group, Option
 from celeriac.exceptions import CeleriacError
 from celeriac.version import __version__
 
@@ -28,8 +28,28 @@ _COMMANDS: Final = {
     "worker": "celeriac.cli.worker",
 }
 
+_REMOTE_CONTROL: Final = "it comes with remote control, in a later version"
+_EVENTS: Final = "it comes with events, in a later version"
 
-class LazyGroup(click.Group):
+#: Celery's other commands, each with when it comes or what to do without it.
+_NOT_YET: Final = {
+    "amqp": "it comes with the RabbitMQ broker, in a later version",
+    "beat": "it comes with the scheduler, in a later version",
+    "control": _REMOTE_CONTROL,
+    "events": _EVENTS,
+    "graph": "it may come with a later version",
+    "inspect": _REMOTE_CONTROL,
+    "list": "it comes with the RabbitMQ broker, in a later version",
+    "logtool": "it may come with a later version; read the log with your own tools",
+    "migrate": "it comes with the Redis and RabbitMQ brokers, in a later version",
+    "multi": "it may come with a later version; let systemd, supervisord or a container keep several workers running",
+    "shell": "it may come with a later version; start python and import your app",
+    "status": _REMOTE_CONTROL,
+    "upgrade": "it may come with a later version; a worker lists the old names of settings when it starts",
+}
+
+
+class LazyGroup(Group):
     """Imports a command when it is asked for, and turns the library's own errors into a line and an exit code."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -45,6 +65,11 @@ class LazyGroup(click.Group):
         if not isinstance(command, click.Command):
             raise TypeError(f"{module}.command is no click command")
         return command
+
+    def describe_missing(self, ctx: click.Context, name: str) -> str:
+        if name in _NOT_YET:
+            return f"{name} is not there yet: {_NOT_YET[name]}"
+        return super().describe_missing(ctx, name)
 
     def invoke(self, ctx: click.Context) -> Any:
         try:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import os
 from datetime import datetime
 from typing import Any, Final
 
 import click
 import msgspec
+
+from celeriac.spelling import near_names
 
 ENV_PREFIX: Final = "CELERIAC"
 _OTHER_ENV_PREFIX: Final = "CELERY"
@@ -42,6 +45,25 @@ class Command(click.Command):
             ) from error
 
 
+class Group(click.Group):
+    """A group of commands that names the near ones when a command is not there."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        if not ctx.resilient_parsing and not name.startswith("-") and self.get_command(ctx, name) is None:
+            raise click.UsageError(self.describe_missing(ctx, name), ctx)
+        return super().resolve_command(ctx, args)
+
+    def describe_missing(self, ctx: click.Context, name: str) -> str:
+        """What to tell somebody who asks for the command `name`, which is not there."""
+        known = self.list_commands(ctx)
+        near = near_names(name, known, count=2, cutoff=0.6)
+        cure = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(known)}"
+        return f"no such command: {name}; {cure}"
+
+
 class OptionType(click.ParamType):  # type: ignore[type-arg, unused-ignore]  # generic in new versions of click only
     """Base of the types of option values."""
 
@@ -52,10 +74,63 @@ class CommaList(OptionType):
     name = "names"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
-        del param, ctx
         if isinstance(value, tuple):
             return value
-        return tuple(part.strip() for part in str(value).split(",") if part.strip())
+        names = tuple(part.strip() for part in str(value).split(",") if part.strip())
+        if not names:
+            self.fail(
+                "an empty text names nothing: give names with commas between, or leave the option out", param, ctx
+            )
+        return names
+
+
+class Name(OptionType):
+    """Text that is not empty."""
+
+    name = "name"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        text = str(value)
+        if not text.strip():
+            self.fail("an empty text names nothing: give a name, or leave the option out", param, ctx)
+        return text
+
+
+class Number(OptionType):
+    """A finite number.
+
+    Args:
+        words: what may be written, for the error: `a number of seconds above 0`.
+        kind: `int` or `float`.
+        at_least: the smallest that is allowed.
+        at_most: the largest that is allowed.
+        above: it must be larger than this.
+    """
+
+    def __init__(
+        self,
+        words: str,
+        kind: type[int | float] = float,
+        *,
+        at_least: float = -math.inf,
+        at_most: float = math.inf,
+        above: float = -math.inf,
+    ) -> None:
+        self.name = "number" if kind is int else "seconds"
+        self._words = words
+        self._kind = kind
+        self._at_least = at_least
+        self._at_most = at_most
+        self._above = above
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | float:
+        try:
+            number = self._kind(value)
+        except ValueError:
+            number = math.nan
+        if not (math.isfinite(number) and self._at_least <= number <= self._at_most and number > self._above):
+            self.fail(f"{str(value)!r} is not {self._words}", param, ctx)
+        return number
 
 
 class JsonValue(OptionType):
@@ -97,9 +172,12 @@ class Moment(OptionType):
             return value
         if self._seconds:
             try:
-                return float(value)
+                number = float(value)
             except ValueError:
                 pass  # then it is a time
+            else:
+                if math.isfinite(number):
+                    return number
         try:
             return datetime.fromisoformat(str(value))
         except ValueError:
@@ -108,3 +186,6 @@ class Moment(OptionType):
 
 
 COMMA_LIST: Final = CommaList()
+NAME: Final = Name()
+SECONDS_ABOVE_0: Final = Number("a number of seconds above 0", above=0)
+AT_LEAST_1: Final = Number("a whole number of at least 1", int, at_least=1)

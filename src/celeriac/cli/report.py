@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from celeriac.cli.options import Command
+from celeriac.cli.options import Command, Option
+from celeriac.config import setting_table
 from celeriac.version import __version__
 
 if TYPE_CHECKING:
@@ -28,10 +29,12 @@ _PACKAGES: Final = (
 
 
 @click.command(cls=Command)
+@click.option("--settings", cls=Option, is_flag=True, help="Print all settings there are instead, with their values.")
 @click.pass_obj
-def command(context: CliContext) -> None:
+def command(context: CliContext, settings: bool) -> None:
     """Print versions, platform and settings for a bug report. Passwords and keys are left out."""
-    click.echo(report_text(context.load_app()))
+    app = context.load_app()
+    click.echo(app.conf.humanize(with_defaults=True) if settings else report_text(app))
 
 
 def report_text(app: Celeriac) -> str:
@@ -49,8 +52,10 @@ def report_text(app: Celeriac) -> str:
     }
     lines = [f"{label:<8} {'->' if label else '  '} {value}" for label, value in head.items()]
     lines += ["", "settings that differ from their defaults:"]
-    changed = app.conf.table(censored=True)
-    lines += [f"{name}: {changed[name]!r}" for name in sorted(changed)] or ["none"]
+    lines.append(app.conf.humanize() or "none")
+    idle = [row for row in setting_table() if not row.is_active and app.conf.value_set_for(row.name)]
+    if idle:
+        lines += ["", "set, without effect in this version:", *(f"{row.name} ({row.availability})" for row in idle)]
     return "\n".join(lines)
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
 import click
 import msgspec
@@ -15,7 +15,7 @@ import msgspec
 from celeriac.app import Celeriac
 from celeriac.cli.context import CliContext, require_shared_broker
 from celeriac.cli.exits import CanNotCreate
-from celeriac.cli.options import COMMA_LIST, Command, Option
+from celeriac.cli.options import AT_LEAST_1, COMMA_LIST, SECONDS_ABOVE_0, Command, Number, Option
 from celeriac.cli.privileges import change_identity
 from celeriac.cli.purge import counted, purge_queues
 from celeriac.cli.queues import chosen_queues
@@ -29,12 +29,15 @@ from celeriac.cli.worker_types import (
     not_yet,
     parse_overrides,
 )
+from celeriac.config import warn_about_inactive
 from celeriac.loader import AppSpec, import_task_modules
 from celeriac.worker import Worker, WorkerOptions
 from celeriac.worker.banner import banner_text
-from celeriac.worker.logs import setup_logging
+from celeriac.worker.logs import LogFileError, setup_logging
 from celeriac.worker.nodenames import default_nodename, node_format
 from celeriac.worker.pidfile import Pidfile, PidfileError
+
+_PREFETCH: Final = Number("a whole number of at least 0", int, at_least=0)
 
 
 class WorkerFlags(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,19 +77,17 @@ class WorkerFlags(msgspec.Struct, frozen=True, kw_only=True):
 @click.option("-X", "--exclude-queues", cls=Option, type=COMMA_LIST, help="Queues to leave alone.")
 @click.option("-I", "--include", cls=Option, type=COMMA_LIST, help="More modules with tasks, with commas between.")
 @click.option("--purge", "--discard", cls=Option, is_flag=True, help="First delete what waits in the queues.")
-@click.option("--time-limit", cls=Option, type=click.FloatRange(min=0, min_open=True), help="Hard limit, in seconds.")
-@click.option("--soft-time-limit", cls=Option, type=click.FloatRange(min=0, min_open=True), help="Likewise, soft.")
-@click.option(
-    "--max-tasks-per-child", cls=Option, type=click.IntRange(min=1), help="Tasks before a process is replaced."
-)
+@click.option("--time-limit", cls=Option, type=SECONDS_ABOVE_0, help="Hard limit, in seconds.")
+@click.option("--soft-time-limit", cls=Option, type=SECONDS_ABOVE_0, help="Likewise, soft.")
+@click.option("--max-tasks-per-child", cls=Option, type=AT_LEAST_1, help="Tasks before a process is replaced.")
 @click.option(
     "--max-memory-per-child",
     cls=Option,
-    type=click.IntRange(min=1),
+    type=AT_LEAST_1,
     metavar="KIB",
     help="Resident memory at which a process is replaced after its task.",
 )
-@click.option("--prefetch-multiplier", cls=Option, type=click.IntRange(min=0), help="Sets worker_prefetch_multiplier.")
+@click.option("--prefetch-multiplier", cls=Option, type=_PREFETCH, help="Sets worker_prefetch_multiplier.")
 @click.option("--disable-prefetch", cls=Option, is_flag=True, help="Sets worker_disable_prefetch.")
 @click.option("-E", "--task-events", "--events", cls=Option, is_flag=True, help="Sets worker_send_task_events.")
 @click.option("--uid", cls=Option, help="User to run as, by name or number.")
@@ -147,7 +148,10 @@ def run_worker(context: CliContext, flags: WorkerFlags) -> int:
         logfile=logfile,
         app_spec=spec,
     )
-    setup_logging(app, flags.loglevel, logfile, hostname=hostname)
+    try:
+        setup_logging(app, flags.loglevel, logfile, hostname=hostname)
+    except LogFileError as error:
+        raise CanNotCreate(str(error)) from error
     with held_pidfile(flags.pidfile or app.conf.worker_pidfile, hostname):
         if flags.purge:
             deleted = purge_queues(app, options.queues)
@@ -155,6 +159,7 @@ def run_worker(context: CliContext, flags: WorkerFlags) -> int:
         facts = banner_facts(app, options)
         if not context.quiet:
             click.echo(f"\n{banner_text(facts, style=_style)}\n")
+        warn_about_inactive(app.conf)
         return Worker(app, options).run()
 
 
@@ -175,11 +180,11 @@ def load_for_work(context: CliContext, flags: WorkerFlags) -> tuple[Celeriac, Ap
         include = [*app.conf.include, *(name for name in flags.include if name not in app.conf.include)]
         app.conf.include = tuple(include)
         spec = msgspec.structs.replace(spec, settings={**spec.settings, "include": include})
-    import_task_modules(app)
+    import_task_modules(app, included=flags.include or ())
     app.finalize()
     if flags.pool != "solo":
         require_shared_broker(app)
-    return app, spec
+    return app, msgspec.structs.replace(spec, told=True)
 
 
 @contextlib.contextmanager

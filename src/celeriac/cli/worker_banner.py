@@ -7,6 +7,8 @@ import platform
 from typing import TYPE_CHECKING, Final
 
 from celeriac.cli.purge import counted
+from celeriac.config import inactive_settings
+from celeriac.config.notices import listed
 from celeriac.version import __version__
 from celeriac.worker.banner import BannerFacts
 from celeriac.worker.nodenames import node_format
@@ -36,6 +38,7 @@ def banner_facts(app: Celeriac, options: WorkerOptions) -> BannerFacts:
         tasks=tuple(task.name for task in app.user_tasks()),
         loglevel=options.loglevel,
         logfile=node_format(options.logfile, options.hostname) if options.logfile else None,
+        inactive=tuple(listed([f"{row.name} ({row.availability})" for row in inactive_settings(app.conf)])),
         risky_pickle=_is_root() and not _PICKLE.isdisjoint(app.conf.accept_content),
     )
 
@@ -47,30 +50,27 @@ def _app_line(app: Celeriac, options: WorkerOptions) -> str:
 
 
 def _executor_lines(app: Celeriac, options: WorkerOptions) -> tuple[str, ...]:
-    lines = [_pool_line(options)]
     main = _KIND_OF_POOL.get(options.pool)
-    kinds = {kind for task in app.user_tasks() if (kind := task.executor_kind(app)) is not None}
-    if options.pool == "solo":
-        return tuple(lines)
+    if main is None:
+        return ("one task at a time, in the worker itself",)
+    tasks = app.user_tasks()
+    lines = [_main_line(main, options.concurrency)]
+    kinds = {kind for task in tasks if (kind := task.executor_kind(app)) is not None}
     if "process" in kinds and main != "process":
         lines.append("processes for tasks with executor='process'")
-    if "thread" in kinds and main != "thread":
-        lines.append(f"{counted(app.conf.worker_thread_concurrency, 'thread')} for tasks with executor='thread'")
+    plain = main == "asyncio" and any(task.executor_kind(app) is None for task in tasks)
+    if ("thread" in kinds and main != "thread") or plain:
+        which = "def tasks" if plain else "tasks with executor='thread'"
+        lines.append(f"{counted(app.conf.worker_thread_concurrency, 'thread')} for {which}")
     if "asyncio" in kinds and main != "asyncio":
         lines.append(f"{counted(app.conf.worker_asyncio_concurrency, 'coroutine')} at a time for async def tasks")
     return tuple(lines)
 
 
-def _pool_line(options: WorkerOptions) -> str:
-    match options.pool:
-        case "prefork":
-            return "1 process" if options.concurrency == 1 else f"{options.concurrency} processes"
-        case "threads":
-            return counted(options.concurrency, "thread")
-        case "asyncio":
-            return f"{counted(options.concurrency, 'coroutine')} at a time"
-        case "solo":
-            return "one task at a time, in the worker itself"
+def _main_line(kind: str, concurrency: int) -> str:
+    if kind == "process":
+        return "1 process" if concurrency == 1 else f"{concurrency} processes"
+    return f"{counted(concurrency, 'coroutine')} at a time" if kind == "asyncio" else counted(concurrency, "thread")
 
 
 def _is_root() -> bool:

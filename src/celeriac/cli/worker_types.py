@@ -7,7 +7,7 @@ from typing import Any, Final, TypeVar
 
 import click
 
-from celeriac.cli.options import Option, OptionType
+from celeriac.cli.options import NAME, Option, OptionType
 from celeriac.exceptions import ImproperlyConfigured
 from celeriac.worker.logs import level_number
 from celeriac.worker.nodenames import default_nodename
@@ -37,7 +37,7 @@ class NodeName(OptionType):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         try:
-            return default_nodename(str(value))
+            return default_nodename(NAME.convert(value, param, ctx))
         except ImproperlyConfigured as error:
             self.fail(str(error), param, ctx)
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import warnings
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from celeriac.config.censor import censor
 from celeriac.config.convert import convert
+from celeriac.config.notices import Source, warn_about_old_names
 from celeriac.config.schema import TABLE, complaint, find
 from celeriac.exceptions import ImproperlyConfigured
 
@@ -15,21 +15,16 @@ if TYPE_CHECKING:
 
     from celeriac.config.table import SettingInfo
 
-
-class OldSettingNameWarning(FutureWarning):
-    """Settings were given by Celery's old upper-case names. They are accepted; the text lists what to write
-    instead.
-
-    A FutureWarning, because Python shows those by default and hides a DeprecationWarning.
-    """
+_NO_SOURCE: Final = Source()
 
 
-def collect(pairs: Iterable[tuple[object, Any]], *, namespace: str = "") -> dict[str, Any]:
+def collect(pairs: Iterable[tuple[object, Any]], *, namespace: str = "", source: Source = _NO_SOURCE) -> dict[str, Any]:
     """The settings that `pairs` name, by their new names, checked and converted.
 
     Args:
         pairs: names as they were written, with values.
         namespace: with `CELERY`, names look like `CELERY_TASK_SERIALIZER` and others are passed over.
+        source: what they were read from, for warnings.
 
     Raises:
         ImproperlyConfigured: for unknown names, wrong values, and two names of one setting that disagree; one
@@ -41,24 +36,8 @@ def collect(pairs: Iterable[tuple[object, Any]], *, namespace: str = "") -> dict
     if found.faults:
         raise ImproperlyConfigured("\n".join(found.faults))
     if found.renames:
-        listing = ", ".join(f"{old} → {new}" for old, new in sorted(found.renames.items()))
-        text = f"old names of settings, please rename: {listing}"
-        warnings.warn(text, OldSettingNameWarning, stacklevel=_levels_to_the_user())
+        warn_about_old_names(found.renames, source)
     return found.values
-
-
-def _levels_to_the_user() -> int:
-    """The `stacklevel` for the caller of `collect` that points to the first line outside of this package."""
-    import inspect  # noqa: PLC0415 - start-up time
-
-    package = __name__.partition(".")[0]
-    levels = 1
-    frame = inspect.currentframe()
-    frame = frame.f_back if frame is not None else None
-    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] == package:
-        frame = frame.f_back
-        levels += 1
-    return levels
 
 
 class _Found:

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from celeriac.config.collect import collect
 from celeriac.config.convert import accepts
+from celeriac.config.notices import source_of
 from celeriac.config.schema import find, resembles_a_setting
 from celeriac.config.settings import Settings
 from celeriac.exceptions import ImproperlyConfigured
@@ -54,7 +55,7 @@ def load_settings(source: object, *, namespace: str | None = None) -> dict[str, 
     """
     found = _imported(source) if isinstance(source, str) else source
     try:
-        return collect(_pairs(found, namespace or ""), namespace=namespace or "")
+        return collect(_pairs(found, namespace or ""), namespace=namespace or "", source=source_of(source, found))
     except ImproperlyConfigured as error:
         where = source if isinstance(source, str) else getattr(source, "__name__", None)
         raise ImproperlyConfigured(f"in {where}: {error}" if where else str(error)) from None
@@ -89,29 +90,6 @@ def environment_settings(environ: Mapping[str, str] | None = None) -> dict[str, 
         for name, variables in ENVIRONMENT.items()
     }
     return collect((name, value) for name, value in found.items() if value is not None)
-
-
-def build_settings(
-    source: object | None = None,
-    *,
-    namespace: str | None = None,
-    environ: Mapping[str, str] | None = None,
-    assigned: Mapping[str, Any] | None = None,
-) -> Settings:
-    """Settings from all sources in their order.
-
-    Args:
-        source: as for `load_settings`; None: no configuration.
-        namespace: as for `load_settings`.
-        environ: instead of `os.environ`.
-        assigned: what the program sets itself; takes precedence over the environment.
-    """
-    settings = Settings()
-    if source is not None:
-        settings.update(load_settings(source, namespace=namespace))
-    settings.update(environment_settings(environ))
-    settings.update(assigned or {})
-    return settings
 
 
 def _pairs(source: object, namespace: str) -> Iterator[tuple[str, Any]]:

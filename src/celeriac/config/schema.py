@@ -99,7 +99,7 @@ def _cure(name: str, prefix: str) -> str:
         guesses = list(dict.fromkeys(guess.removeprefix(_OLD_PREFIX).lower() for guess in guesses))
     else:
         guesses = nearest(name, TABLE)
-    return did_you_mean(guesses) or "docs/reference/settings.md lists all there are"
+    return did_you_mean(guesses) or "`celeriac report --settings` lists all there are"
 
 
 def _with_prefix(name: str) -> str:

@@ -16,7 +16,7 @@ from click.testing import Result
 
 from celeriac.cli import main as main_module
 from celeriac.cli.main import cli
-from celeriac.exceptions import CeleriacError, OperationalError
+from celeriac.exceptions import CeleriacError, ImproperlyConfigured, OperationalError
 from celeriac.version import __version__
 
 Run = Callable[..., Result]
@@ -48,9 +48,22 @@ def test_every_command_has_help(run: Run, command: str) -> None:
 
 
 def test_an_unknown_command(run: Run) -> None:
-    result = run("-A", "shop", "wurker")
+    result = run("-A", "shop", "wrker")
     assert result.exit_code == 2
-    assert "wurker" in result.stderr
+    assert "no such command: wrker; did you mean worker?" in result.stderr
+    assert "no such command: zzz; there are call, dead-letters," in run("zzz").stderr
+    assert "no such command: lst; did you mean list?" in run("dead-letters", "lst").stderr
+
+
+@pytest.mark.parametrize(
+    "command",
+    sorted(main_module._NOT_YET),
+)
+def test_a_command_of_celerys_that_comes_later_is_refused_with_a_sentence(run: Run, command: str) -> None:
+    result = run("-A", "shop", command)
+    assert result.exit_code == 2
+    assert f"{command} is not there yet: it " in result.stderr
+    assert "later version" in result.stderr
 
 
 @pytest.mark.parametrize("option", ["-A", "--app", "-b"])
@@ -93,7 +106,7 @@ def test_a_task_module_that_is_missing(run: Run) -> None:
     assert result.exit_code == 2
     lines = result.stderr.splitlines()
     assert len(lines) == 3
-    assert "The tasks of the app 'shop' can not be loaded" in lines[0]
+    assert lines[0] == "The tasks of the app 'shop' can not be loaded: the option --include names no_such_module."
     assert lines[2] == "  ModuleNotFoundError: No module named 'no_such_module'"
 
 
@@ -107,7 +120,7 @@ def test_a_task_module_with_a_bug(run: Run, project: Path) -> None:
 def test_an_unknown_setting_is_one_line(run: Run, project: Path) -> None:
     (project / "conf.py").write_text("task_time_limits = 5\n")
     result = run("-A", "shop", "--config", "conf", "report")
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert result.stderr.startswith("Error: ")
     assert "task_time_limit" in result.stderr
     assert len(result.stderr.splitlines()) <= 2
@@ -115,8 +128,15 @@ def test_an_unknown_setting_is_one_line(run: Run, project: Path) -> None:
 
 def test_an_unknown_broker_is_one_line(run: Run) -> None:
     result = run("-A", "shop", "-b", "carrier-pigeon://", "purge", "-f")
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert "carrier-pigeon" in result.stderr
+    assert "Traceback" not in result.output
+
+
+@pytest.mark.parametrize("words", [("-b", "redis://"), ("--config", "no_such_module")])
+def test_a_wrong_setting_of_the_command_line_is_exit_code_2(run: Run, words: tuple[str, str]) -> None:
+    result = run("-A", "shop", *words, "purge", "-f")
+    assert result.exit_code == 2
     assert "Traceback" not in result.output
 
 
@@ -131,6 +151,7 @@ def test_a_broker_that_can_not_be_used_is_exit_code_69(run: Run) -> None:
     ("error", "code", "text"),
     [
         (OperationalError("gone"), 69, "Error: gone\n"),
+        (ImproperlyConfigured("wrong"), 2, "Error: wrong\n"),
         (CeleriacError(), 1, "Error: CeleriacError\n"),
         (CeleriacError("one\ntwo"), 1, "one\ntwo\n"),
     ],
@@ -171,7 +192,7 @@ def test_options_of_commands_from_the_environment(run: Run, project: Path) -> No
     for name in ("CELERIAC_DEAD_LETTERS_LIST_LIMIT", "CELERY_DEAD_LETTERS_LIST_LIMIT"):
         result = run("-A", "shop", "dead-letters", "list", env={name: "none"})
         assert result.exit_code == 2
-        assert "'none' is not a valid" in result.stderr
+        assert "'none' is not a whole number of at least 1" in result.stderr
 
 
 def test_the_working_directory_is_changed(run: Run, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:

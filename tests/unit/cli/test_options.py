@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import click
 import pytest
 
-from celeriac.cli.options import CommaList, JsonValue, Moment, OptionType
+from celeriac.cli.options import AT_LEAST_1, NAME, SECONDS_ABOVE_0, CommaList, JsonValue, Moment, OptionType
 from celeriac.cli.worker_types import Concurrency, LogLevel, NodeName, Pool, parse_overrides
 
 
@@ -32,6 +32,15 @@ def test_json_values() -> None:
         (JsonValue(list), "[1", "is no JSON"),
         (JsonValue(list), "{}", "is no json array"),
         (JsonValue(dict), "[]", "is no json object"),
+        (CommaList(), "", "names nothing"),
+        (CommaList(), " , ", "names nothing"),
+        (NAME, "", "names nothing"),
+        (NodeName(), "", "names nothing"),
+        (SECONDS_ABOVE_0, "x", "'x' is not a number of seconds above 0"),
+        (SECONDS_ABOVE_0, "0", "'0' is not a number of seconds above 0"),
+        (SECONDS_ABOVE_0, "inf", "'inf' is not a number of seconds above 0"),
+        (AT_LEAST_1, "1.5", "'1.5' is not a whole number of at least 1"),
+        (Moment(seconds=True), "nan", "or a number of seconds"),
         (Moment(), "soon", "ISO 8601"),
         (Moment(), "5", "ISO 8601"),
         (Moment(seconds=True), "soon", "or a number of seconds"),

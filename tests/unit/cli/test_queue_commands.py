@@ -16,6 +16,7 @@ from celeriac import Celeriac
 from celeriac.brokers.base import Broker
 from celeriac.cli import tables
 from celeriac.cli.context import CliContext
+from celeriac.config import setting_table
 from celeriac.message import Delivery
 from celeriac.outcome import Bury, ResultRecord, Settlement
 from celeriac.result_meta import encode_meta
@@ -94,6 +95,15 @@ def test_call_without_an_app_sends_any_name(run: Run, app: Celeriac) -> None:
     assert _reserve(app)[0].message.headers["task"] == "elsewhere.task"
 
 
+def test_call_of_a_name_that_is_none_of_the_apps_tasks_says_so(run: Run, app: Celeriac) -> None:
+    result = run("-A", "shop", "call", "shop.ad", "-a", "[1, 2]")
+    assert result.exit_code == 0
+    assert result.stderr == "shop.ad is none of the app's tasks (did you mean shop.add?); sent as it is\n"
+    assert _reserve(app)[0].message.headers["id"] == result.stdout.strip()
+    assert run("-A", "shop", "call", "zzz").stderr == "zzz is none of the app's tasks; sent as it is\n"
+    assert run("-A", "shop", "-q", "call", "zzz").stderr == ""
+
+
 def test_call_with_wrong_arguments(run: Run, app: Celeriac) -> None:
     result = run("-A", "shop", "call", "shop.add", "-a", "[1]")
     assert result.exit_code == 2
@@ -107,7 +117,10 @@ def test_call_with_wrong_arguments(run: Run, app: Celeriac) -> None:
         (("-a", "1, 2"), "is no JSON"),
         (("-a", "{}"), "is no json array"),
         (("--eta", "2030-01-01", "--countdown", "1"), "say the same thing"),
-        (("--priority", "10"), "0<=x<=9"),
+        (("--priority", "10"), "'10' is not a whole number from 0 to 9"),
+        (("--countdown", "soon"), "'soon' is not a number of seconds"),
+        (("--queue", ""), "names nothing"),
+        (("--serializer", ""), "names nothing"),
     ],
 )
 def test_call_with_wrong_options(run: Run, words: tuple[str, ...], text: str) -> None:
@@ -179,7 +192,6 @@ def test_result_prints_the_value(run: Run, app: Celeriac) -> None:
     _store(app, "SUCCESS", {"x": [1, "two"]})
     result = run("-A", "shop", "result", "id-1")
     assert (result.exit_code, result.output) == (0, "{'x': [1, 'two']}\n")
-    assert run("-A", "shop", "result", "id-1", "-t", "shop.add").output == result.output
 
 
 def test_result_prints_text_as_it_is(run: Run, app: Celeriac) -> None:
@@ -194,7 +206,20 @@ def test_result_of_a_failure(run: Run, app: Celeriac) -> None:
     assert result.stdout == ""
     assert "FAILURE: ValueError: boom" in result.stderr
     shown = run("-A", "shop", "result", "id-1", "--traceback")
-    assert (shown.exit_code, shown.stdout) == (0, "Traceback: at line 5\n")
+    assert (shown.exit_code, shown.stdout) == (1, "Traceback: at line 5\n")
+
+
+def test_result_of_a_failure_without_a_traceback(run: Run, app: Celeriac) -> None:
+    _store(app, "FAILURE", ValueError("boom"))
+    shown = run("-A", "shop", "result", "id-1", "--traceback")
+    assert (shown.exit_code, shown.stdout) == (1, "")
+    assert "FAILURE: ValueError: boom" in shown.stderr
+
+
+def test_result_of_a_success_has_no_traceback_to_show(run: Run, app: Celeriac) -> None:
+    _store(app, "SUCCESS", 5)
+    shown = run("-A", "shop", "result", "id-1", "--traceback")
+    assert (shown.exit_code, shown.stdout) == (0, "5\n")
 
 
 def test_result_that_does_not_come(run: Run) -> None:
@@ -210,12 +235,6 @@ def test_result_of_a_task_that_runs(run: Run, app: Celeriac) -> None:
     assert "id-1 is STARTED" in result.stderr
 
 
-def test_result_of_an_unknown_task(run: Run) -> None:
-    result = run("-A", "shop", "result", "id-1", "-t", "shop.ad")
-    assert result.exit_code == 2
-    assert "shop.add" in result.stderr
-
-
 # -- report --------------------------------------------------------------------------------------------------------
 
 
@@ -224,6 +243,23 @@ def test_report(run: Run, project: Path) -> None:
     output = run("-A", "shop", "--config", "conf", "report").output
     for text in ("celeriac:", "py:3.", "system:", "msgspec:", "task_time_limit: 77", f"{project}/shop.sqlite3"):
         assert text in output, text
+
+
+def test_report_names_settings_without_effect(run: Run, project: Path) -> None:
+    assert "without effect" not in run("-A", "shop", "report").output
+    (project / "conf.py").write_text("task_routes = {'shop.add': 'sums'}\nworker_timer = 'a:B'\n")
+    lines = run("-A", "shop", "--config", "conf", "report").output.splitlines()
+    assert lines[lines.index("set, without effect in this version:") + 1 :] == [
+        "task_routes (takes effect once exchanges and routing are there)",
+        "worker_timer (no effect: timers are asyncio's)",
+    ]
+
+
+def test_report_can_list_all_settings(run: Run, project: Path) -> None:
+    del project
+    lines = run("-A", "shop", "report", "--settings").output.splitlines()
+    assert len(lines) == len(setting_table())
+    assert "task_acks_late: True" in lines
 
 
 def test_report_hides_passwords(run: Run, project: Path) -> None:
@@ -288,7 +324,8 @@ def test_dead_letters_of_one_queue_are_sent_again(run: Run, app: Celeriac) -> No
 def test_a_tag_that_is_none(run: Run) -> None:
     result = run("-A", "shop", "dead-letters", "requeue", "4711")
     assert result.exit_code == 1
-    assert "1 of the 1 tags" in result.stderr
+    assert "the tag 4711 is not among the dead letters" in result.stderr
+    assert "2 of 2 tags are not" in run("-A", "shop", "dead-letters", "requeue", "4711", "4712").stderr
 
 
 @pytest.mark.parametrize("words", [(), ("1", "--all")])

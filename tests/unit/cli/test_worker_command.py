@@ -18,6 +18,7 @@ from click.testing import Result
 from celeriac import Celeriac
 from celeriac.cli import worker as worker_module
 from celeriac.cli.privileges import change_identity
+from celeriac.config import InactiveSettingWarning
 from celeriac.worker import WorkerOptions
 from celeriac.worker.nodenames import gethostname
 
@@ -85,7 +86,7 @@ def test_without_options_the_settings_hold(start: Start) -> None:
 def test_every_option(start: Start) -> None:
     words = "-n w1@%h -l 15 -f w.log -c 3 -P threads -Q a,b,c -X b --max-tasks-per-child 7 --max-memory-per-child 9000"
     more = "--time-limit 5 --soft-time-limit 2.5 -O fair --without-gossip --without-mingle --without-heartbeat"
-    options = _options(start, *words.split(), *more.split(), "--heartbeat-interval", "5", "--events")
+    options = _options(start, *words.split(), *more.split(), "--heartbeat-interval", "5")
     assert options.hostname == f"w1@{gethostname()}"
     assert (options.loglevel, options.logfile) == (15, "w.log")
     assert (options.pool, options.concurrency) == ("threads", 3)
@@ -119,17 +120,18 @@ def test_options_from_the_environment(start: Start, name: str) -> None:
 
 
 def test_settings_after_two_dashes(start: Start) -> None:
-    result, made = start("-c", "2", "--", "task_default_queue=mail", "worker_prefetch_multiplier=1")
+    result, made = start("-c", "2", "--", "task_default_queue=mail", "task_time_limit=60")
     assert result.exit_code == 0, result.output
     assert made[0].options.queues == ("mail",)
-    assert made[0].app.conf.worker_prefetch_multiplier == 1
+    assert made[0].app.conf.task_time_limit == 60
     spec = made[0].options.app_spec
     assert spec is not None
-    assert spec.settings == {"task_default_queue": "mail", "worker_prefetch_multiplier": "1"}
+    assert spec.settings == {"task_default_queue": "mail", "task_time_limit": "60"}
 
 
 def test_options_that_are_settings(start: Start) -> None:
-    _, made = start("--prefetch-multiplier", "2", "--disable-prefetch", "-E")
+    with pytest.warns(InactiveSettingWarning):
+        _, made = start("--prefetch-multiplier", "2", "--disable-prefetch", "-E")
     conf = made[0].app.conf
     assert (conf.worker_prefetch_multiplier, conf.worker_disable_prefetch, conf.worker_send_task_events) == (
         2,
@@ -176,7 +178,8 @@ def test_what_is_not_there_yet_is_refused_with_a_sentence(start: Start, words: s
         ("-c 0", "at least 1"),
         ("-P gevent", "asyncio and threads"),
         ("-n a@%x", "unknown abbreviation"),
-        ("--time-limit 0", "--time-limit"),
+        ("--time-limit 0", "--time-limit': '0' is not a number of seconds above 0"),
+        ("--prefetch-multiplier -1", "'-1' is not a whole number of at least 0"),
         ("-X celery", "no queue is left"),
         ("-- nonsense", "is no setting"),
         ("-O fast", "fast"),
@@ -190,9 +193,17 @@ def test_wrong_values(start: Start, words: str, text: str) -> None:
     assert made == []
 
 
+@pytest.mark.parametrize("option", ["-Q", "-X", "-I", "-n"])
+def test_an_empty_name_does_not_silently_mean_the_default(start: Start, option: str) -> None:
+    result, made = start(option, "")
+    assert result.exit_code == 2
+    assert "names nothing" in result.stderr
+    assert made == []
+
+
 def test_a_wrong_setting_after_two_dashes(start: Start) -> None:
     result, _ = start("--", "worker_prefetch_multiplyer=1")
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert "did you mean 'worker_prefetch_multiplier'" in result.stderr
 
 
@@ -242,7 +253,7 @@ def test_quiet_shows_none(run: Run, start: Start) -> None:
     [
         ("-c 1", "1 process\n"),
         ("-P threads -c 8", "8 threads\n"),
-        ("-P asyncio", "100 coroutines at a time\n"),
+        ("-P asyncio", "100 coroutines at a time\n            8 threads for def tasks\n"),
         ("-P solo", "one task at a time, in the worker itself\n"),
     ],
 )
@@ -255,6 +266,23 @@ def test_the_banner_tells_of_executors_that_tasks_ask_for(start: Start, project:
         file.write("\n@app.task(executor='thread')\ndef t(): ...\n@app.task(executor='process')\ndef p(): ...\n")
     assert "8 threads for tasks with executor='thread'" in start()[0].output
     assert "processes for tasks with executor='process'" in start("-P", "threads")[0].output
+
+
+def test_settings_without_effect_are_in_the_banner_and_in_one_warning(start: Start) -> None:
+    with pytest.warns(InactiveSettingWarning, match="task_routes, worker_direct") as warned:
+        output = start("--", "task_routes={}", 'task_routes={"shop.add": "sums"}', "worker_direct=true")[0].output
+    assert len(warned) == 1
+    assert (
+        "\n Set, without effect in this version:\n"
+        "   task_routes (takes effect once exchanges and routing are there)\n"
+        "   worker_direct (takes effect once exchanges and routing are there)\n"
+    ) in output
+
+
+def test_executors_do_not_repeat_what_was_told_of_old_names(start: Start) -> None:
+    spec = _options(start).app_spec
+    assert spec is not None
+    assert spec.told
 
 
 def test_pickle_as_root(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -281,6 +309,13 @@ def test_a_pidfile_of_another_process_is_exit_code_73(start: Start, project: Pat
     assert result.exit_code == 73
     assert f"process id {os.getppid()} runs already" in result.stderr
     assert made == []
+
+
+def test_a_log_file_that_can_not_be_opened_is_exit_code_73_like_a_pidfile(run: Run, project: Path) -> None:
+    for option in ("--logfile", "--pidfile"):
+        result = run("-A", "shop", "worker", option, str(project / "none" / "x"))
+        assert result.exit_code == 73
+        assert f"{project}/none/x" in result.stderr
 
 
 def test_the_umask_is_set() -> None:

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
+from celeriac import Celeriac
 from celeriac.config import (
     OldSettingNameWarning,
     Settings,
-    build_settings,
     environment_settings,
     load_settings,
     load_settings_from_envvar,
@@ -216,16 +216,18 @@ def test_other_namespaces() -> None:
 
 def test_old_names_in_a_module_give_one_warning(make_module: MakeModule) -> None:
     name = make_module(
-        "config", "CELERYD_CONCURRENCY = 2\nCELERY_RESULT_EXPIRES = 60\nSECRET_KEY = 'x'\nDEBUG = True\n"
+        "config", "import os\nCELERYD_CONCURRENCY = 2\nCELERY_RESULT_EXPIRES = 60\nSECRET_KEY = 'x'\nDEBUG = True\n"
     )
     with pytest.warns(OldSettingNameWarning) as warned:
         assert load_settings(name) == {"worker_concurrency": 2, "result_expires": 60}
     assert len(warned) == 1
     assert str(warned[0].message) == (
-        "old names of settings, please rename: "
-        "CELERYD_CONCURRENCY → worker_concurrency, CELERY_RESULT_EXPIRES → result_expires"
+        f"old names of settings in {name}, please rename:\n"
+        "  CELERYD_CONCURRENCY → worker_concurrency\n"
+        "  CELERY_RESULT_EXPIRES → result_expires"
     )
-    assert warned[0].filename == __file__
+    assert Path(warned[0].filename).stem == name
+    assert warned[0].lineno == 2
 
 
 def test_a_forgotten_namespace_is_understood() -> None:
@@ -284,22 +286,20 @@ def test_from_an_environment_variable_that_is_not_set(monkeypatch: pytest.Monkey
         load_settings_from_envvar("PROJ_CONFIG")
 
 
-def test_the_warning_about_old_names_points_to_the_users_line() -> None:
+def test_an_old_name_in_a_dictionary_points_to_the_users_line() -> None:
     with pytest.warns(OldSettingNameWarning) as warned:
-        build_settings({"CELERY_ACKS_LATE": True}, environ={})
+        load_settings({"CELERY_ACKS_LATE": True})
     assert warned[0].filename == __file__
 
 
-def test_precedence() -> None:
+def test_precedence(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("BROKER_URL", "RESULT_BACKEND"):
+        monkeypatch.delenv(f"CELERIAC_{name}", raising=False)
+        monkeypatch.setenv(f"CELERY_{name}", "env://")
     source = {"broker_url": "source://", "result_backend": "source://", "task_time_limit": 1, "worker_concurrency": 1}
-    settings = build_settings(
-        source,
-        environ={"CELERY_BROKER_URL": "env://", "CELERY_RESULT_BACKEND": "env://"},
-        assigned={"result_backend": "assigned://", "worker_concurrency": 2},
-    )
-    assert settings.broker_url == "env://"
-    assert settings.result_backend == "assigned://"
-    assert settings.task_time_limit == 1
-    assert settings.worker_concurrency == 2
-    assert settings.task_default_queue == "celery"
-    assert build_settings(environ={}).changed() == {}
+    app = Celeriac("order", config_source=source, backend="assigned://", worker_concurrency=2, set_as_current=False)
+    assert app.conf.broker_url == "env://"
+    assert app.conf.result_backend == "assigned://"
+    assert app.conf.task_time_limit == 1
+    assert app.conf.worker_concurrency == 2
+    assert app.conf.task_default_queue == "celery"

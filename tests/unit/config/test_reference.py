@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from celeriac.config import censor, load, names, reference, setting_table, settings, table
+from celeriac.config import censor, load, names, notices, reference, setting_table, settings, table
 
 PAGE = Path(__file__).parents[3] / "docs" / "reference" / "settings.md"
 
@@ -38,7 +38,7 @@ def test_main_writes_the_page(
     assert capsys.readouterr().out == reference.page()
 
 
-@pytest.mark.parametrize("module", [censor, load, names, settings, table])
+@pytest.mark.parametrize("module", [censor, load, names, notices, settings, table])
 def test_examples_in_docstrings(module: types.ModuleType) -> None:
     outcome = doctest.testmod(module, extraglobs={"Settings": settings.Settings})
     assert outcome.attempted > 0

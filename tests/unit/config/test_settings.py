@@ -87,7 +87,7 @@ def test_deleting_brings_the_default_back() -> None:
         ("task_ack_late", "unknown setting 'task_ack_late': did you mean 'task_acks_late'?"),
         ("time_limit", "did you mean 'task_time_limit'?"),
         ("CELERY_ACK_LATE", "unknown setting 'CELERY_ACK_LATE': did you mean 'task_acks_late'?"),
-        ("zzzzzzzz", "unknown setting 'zzzzzzzz': docs/reference/settings.md lists all there are"),
+        ("zzzzzzzz", "unknown setting 'zzzzzzzz': `celeriac report --settings` lists all there are"),
         ("couchbase_backend_settings", "there is no Couchbase result backend here"),
         ("CELERY_ARANGODB_BACKEND_SETTINGS", "there is no ArangoDB result backend here"),
     ],
@@ -129,8 +129,9 @@ def test_old_names_are_understood_and_reported_once() -> None:
         settings.update({"CELERY_ACKS_LATE": False, "CELERYD_CONCURRENCY": 2, "task_track_started": True})
     assert [str(each.message) for each in warned] == [
         (
-            "old names of settings, please rename: "
-            "CELERYD_CONCURRENCY → worker_concurrency, CELERY_ACKS_LATE → task_acks_late"
+            "old names of settings, please rename:\n"
+            "  CELERYD_CONCURRENCY → worker_concurrency\n"
+            "  CELERY_ACKS_LATE → task_acks_late"
         )
     ]
     assert warned[0].filename == __file__
