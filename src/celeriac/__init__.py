@@ -1,17 +1,23 @@
 """Celeriac: a distributed task queue that speaks Celery's words and wire format."""
 
+from typing import TYPE_CHECKING
+
 from celeriac.app import Celeriac
 from celeriac.call_options import CallOptions
 from celeriac.canvas.signature import Signature, signature
-from celeriac.current import get_current_app
+from celeriac.canvas.signature import signature as subtask
+from celeriac.current import current_app, get_current_app
 from celeriac.declaring import shared_task
 from celeriac.eager_result import EagerResult
 from celeriac.exceptions import Ignore, Reject, Retry
-from celeriac.request import Request, get_current_task
+from celeriac.request import Request, current_task, get_current_task
 from celeriac.result import AsyncResult, allow_join_result, result_from_tuple
 from celeriac.task import CoroutineTask, Task
 from celeriac.task_options import TaskOptions
 from celeriac.version import __version__
+
+if not TYPE_CHECKING:  # type checkers shall go on to say that a name is missing
+    from celeriac.celery_names import missing_from_package as __getattr__  # noqa: F401 - Python calls it
 
 __all__ = [
     "AsyncResult",
@@ -28,9 +34,12 @@ __all__ = [
     "TaskOptions",
     "__version__",
     "allow_join_result",
+    "current_app",
+    "current_task",
     "get_current_app",
     "get_current_task",
     "result_from_tuple",
     "shared_task",
     "signature",
+    "subtask",
 ]

@@ -6,7 +6,6 @@ Owns the connections and makes each when it is first needed. Settings and tasks 
 
 from __future__ import annotations
 
-import importlib
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
@@ -16,10 +15,12 @@ from celeriac.app_tasks import AppTasks
 from celeriac.backends import open_backend
 from celeriac.brokers import open_broker
 from celeriac.canvas.signature import Signature, signature
+from celeriac.celery_names import tell_what_is_missing
 from celeriac.clock import SYSTEM_CLOCK, Clock
 from celeriac.current import forget_app, note_app, set_current_app, set_default_app, set_default_factory
 from celeriac.discovery import import_name
 from celeriac.publications import Call
+from celeriac.request import get_current_task
 from celeriac.result import AsyncResult
 from celeriac.task import Task
 
@@ -35,7 +36,9 @@ R = TypeVar("R")
 
 #: The embedded broker, in the working directory.
 DEFAULT_BROKER_URL: Final = "sqlite:///celeriac.sqlite3"
-_DISABLED: Final = "disabled://"
+#: Settings that a connection is made of.
+_OF_BROKER: Final = ("broker_url", "broker_transport_options")
+_OF_BACKEND: Final = ("result_backend", "result_backend_transport_options")
 
 
 class Celeriac(AppTasks):
@@ -91,9 +94,9 @@ class Celeriac(AppTasks):
             **settings,
             **{name: value for name, value in given.items() if value is not None},
         }
-        super().__init__(main, task_cls, autofinalize, assigned, config_source, namespace, clock)
         self._broker: Broker | None = None
         self._backend: Backend | None = None
+        super().__init__(main, task_cls, autofinalize, assigned, config_source, namespace, clock)
         self._stores_results: bool | None = None
         note_app(self)
         if set_as_current:
@@ -174,6 +177,8 @@ class Celeriac(AppTasks):
         return await calling.asend_many(self, map(self._call_of, signatures), chunk_size)
 
     def _call_of(self, one: Signature[Any]) -> Call:
+        if not isinstance(one, Signature):
+            raise TypeError(f"publish_many takes signatures, such as task.s(...), not {one!r:.100}")
         return Call(one.task, one.args, one.kwargs, one.options, self.tasks.find(one.task))
 
     def _eager_task(self, name: str) -> Task[Any, Any] | None:
@@ -231,14 +236,24 @@ class Celeriac(AppTasks):
     def stores_results(self) -> bool:
         """Results are kept; False with the backend `disabled://`, or where the broker has no store for them."""
         if self._stores_results is None:
-            self._stores_results = self.backend.address != _DISABLED
+            from celeriac.backends.disabled import DisabledBackend  # noqa: PLC0415 - start-up time
+
+            self._stores_results = not isinstance(self.backend, DisabledBackend)
         return self._stores_results
+
+    def _settings_in_use(self) -> tuple[str, ...]:
+        return (_OF_BROKER if self._broker is not None else ()) + (_OF_BACKEND if self._backend is not None else ())
 
     # -- life ----------------------------------------------------------------------------------------------------------
 
     def set_current(self) -> None:
         """Make this the current app of this thread."""
         set_current_app(self)
+
+    @property
+    def current_task(self) -> Task[Any, Any] | None:
+        """The task that runs in this thread or coroutine, or None."""
+        return get_current_task()
 
     def set_default(self) -> None:
         """Make this the app of all threads that chose none."""
@@ -250,9 +265,11 @@ class Celeriac(AppTasks):
         Raises:
             ImproperlyConfigured: the app is no attribute of a module, so that other processes could not find it.
         """
-        # By name, as the command line lies above the app: it is a program that uses apps.
-        command_line = importlib.import_module("celeriac.cli.main").cli
-        command_line.main(["-A", import_name(self), *(sys.argv[1:] if argv is None else argv)], prog_name="celeriac")
+        # Here only: the command line is a program that uses apps, it lies above them and takes long to import. This
+        # method is Celery's way into it from a script; pyproject.toml names it as the one exception from the layers.
+        from celeriac.cli.main import cli  # noqa: PLC0415
+
+        cli.main(["-A", import_name(self), *(sys.argv[1:] if argv is None else argv)], prog_name="celeriac")
 
     def close(self) -> None:
         """Close connections. The app is nobody's current app any more; used again, it connects anew."""
@@ -273,4 +290,5 @@ class Celeriac(AppTasks):
         self.close()
 
 
+tell_what_is_missing(Celeriac)
 set_default_factory(lambda: Celeriac("default", set_as_current=False))

@@ -6,15 +6,51 @@ Owns when settings are read and which source goes before which. Knows nothing of
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, tzinfo
-from typing import Any
+from typing import Any, Final
 
 from celeriac.clock import Clock
 from celeriac.config import Settings, environment_settings, load_settings, load_settings_from_envvar
 from celeriac.discovery import module_exists
+from celeriac.exceptions import ImproperlyConfigured
 from celeriac.signals import Signal
 from celeriac.timezones import timezone_of
+
+#: What `config_from_object` can not read; objects of all other kinds may have settings as attributes.
+_NO_SOURCES: Final = (type(None), int, float, complex, bytes, list, tuple, set, frozenset)
+
+
+class AppConf(Settings):
+    """The settings of an app, which refuse to be changed where that could have no effect any more.
+
+    Args:
+        in_use: gives the names of settings that something was made of already.
+    """
+
+    def __init__(self, in_use: Callable[[], Iterable[str]]) -> None:
+        vars(self)["_in_use"] = in_use
+        super().__init__()
+
+    def _write(self, maps: Iterable[Mapping[str, Any]]) -> None:
+        in_use = tuple(vars(self)["_in_use"]())
+        if in_use:
+            maps = tuple(maps)
+            wanted = Settings(self)
+            wanted.update(*maps)
+            for name in in_use:
+                if wanted[name] != self[name]:
+                    raise ImproperlyConfigured(
+                        f"{name} can not be changed any more: the app is connected by what it was. Set it before the "
+                        "app is used, or call app.close() first"
+                    )
+        super()._write(maps)
+
+    def __copy__(self) -> Settings:
+        return Settings(self)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Settings, (self.changed(),)
 
 
 class AppSettings:
@@ -31,11 +67,12 @@ class AppSettings:
     """
 
     def __init__(self, assigned: Mapping[str, Any], source: object | None, namespace: str | None, clock: Clock) -> None:
-        Settings(assigned)  # a wrong setting is told where it is given, though it is used later
+        # A wrong setting, or an old name, is told where it is given, though it is used later.
+        given = Settings(assigned).changed()
         self.clock = clock
         self.on_configure = Signal("on_configure")
         self.on_after_configure = Signal("on_after_configure")
-        self._assigned = dict(assigned)
+        self._assigned = given
         self._source = source
         self._namespace = namespace
         self._settings: Settings | None = None
@@ -55,7 +92,7 @@ class AppSettings:
             if self._settings is not None:  # another thread was faster
                 return self._settings
             self.on_configure.send(self)
-            settings = Settings()
+            settings = AppConf(self._settings_in_use)
             if self._source is not None:
                 settings.update(load_settings(self._source, namespace=self._namespace))
             settings.update(environment_settings())
@@ -80,6 +117,11 @@ class AppSettings:
         Raises:
             ImproperlyConfigured: it can not be found, or something in it is wrong.
         """
+        if isinstance(obj, _NO_SOURCES):
+            raise ImproperlyConfigured(
+                f"config_from_object can read no settings from {obj!r:.100}: give an object, a module, a dictionary or "
+                "the name of one"
+            )
         if silent or force or self._settings is not None:
             self._take_settings(obj, silent, namespace)
         else:
@@ -105,6 +147,10 @@ class AppSettings:
         found = load_settings(obj, namespace=namespace)
         fixed = {**environment_settings(), **self._assigned}
         self.conf.update({name: value for name, value in found.items() if name not in fixed})
+
+    def _settings_in_use(self) -> Iterable[str]:
+        """Names of settings that can not change any more; those of connections, which are not this part's."""
+        return ()
 
     @property
     def timezone(self) -> tzinfo:

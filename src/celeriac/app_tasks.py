@@ -5,6 +5,7 @@ Owns the registry and when shared tasks come in. Knows nothing of sending and ru
 
 from __future__ import annotations
 
+import functools
 import importlib
 from collections.abc import Callable, Coroutine, Mapping
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, cast, overload
@@ -13,7 +14,7 @@ from celeriac import signals
 from celeriac.app_settings import AppSettings
 from celeriac.clock import Clock
 from celeriac.current import share_task, shared_tasks
-from celeriac.declaring import BoundTaskDecorator, TaskDecorator, declare_task, task_name
+from celeriac.declaring import BoundTaskDecorator, TaskDecorator, check_task_class, declare_task, task_name
 from celeriac.discovery import Discovery, PackageNames
 from celeriac.late_errbacks import LateErrback
 from celeriac.registry import Registry
@@ -55,6 +56,7 @@ class AppTasks(AppSettings):
         clock: Clock,
     ) -> None:
         super().__init__(assigned, source, namespace, clock)
+        check_task_class(task_cls, "task_cls")
         self.main = main
         self.finalized = False
         self.on_after_finalize = Signal("on_after_finalize")
@@ -97,7 +99,7 @@ class AppTasks(AppSettings):
             **options: see `TaskOptions`; described at `Task`.
 
         Raises:
-            TypeError: an unknown option.
+            TypeError: an unknown option, or a base that is no task class.
             ValueError: an executor that can not run it.
 
         Example:
@@ -123,6 +125,9 @@ class AppTasks(AppSettings):
     def register_task(self, task: T | type[T]) -> T:
         """Make a class-based task one of this app. A class is instantiated.
 
+        Raises:
+            TypeError: it is neither a task nor a task class.
+
         Example:
             >>> from celeriac import Celeriac
             >>> app = Celeriac("doc", broker="memory://")
@@ -132,11 +137,27 @@ class AppTasks(AppSettings):
             >>> app.register_task(Shout())("hello")
             'HELLO'
         """
+        if not issubclass(task if isinstance(task, type) else type(task), Task):
+            raise TypeError(
+                f"register_task takes a task or a subclass of celeriac.Task, not {task!r}: make a task of a function "
+                "with @app.task"
+            )
         instance = task() if isinstance(task, type) else task
         if not instance.name:
             instance.name = task_name(type(instance), self.main)
         self._register(instance)
         return instance
+
+    if not TYPE_CHECKING:  # they take no attribute of an object for a base class
+
+        @functools.cached_property
+        def Task(self) -> type:  # noqa: N802 - Celery's name
+            """Base class of task classes, bound to this app: `class DatabaseTask(app.Task)`.
+
+            Typed code inherits from `celeriac.Task`: `base=` and `register_task` bind it to the app all the same.
+            """
+            name = self._task_cls.__name__
+            return type(name, (self._task_cls,), {"_app": self._app, "__module__": self._task_cls.__module__})
 
     def gen_task_name(self, function: Callable[..., Any]) -> str:
         """The name of a function that is given none; for subclasses to override."""
@@ -190,15 +211,23 @@ class AppTasks(AppSettings):
         self.on_after_finalize.send(self)
 
     def autodiscover_tasks(
-        self, packages: PackageNames, related_name: str | None = "tasks", force: bool = False
+        self, packages: PackageNames | None = None, related_name: str | None = "tasks", force: bool = False
     ) -> None:
         """Import the module `tasks` of each of these packages when a worker starts.
 
         Args:
-            packages: names of packages, or a function that returns them when it is time.
+            packages: the name of a package, several, or a function that returns them when it is time.
             related_name: another name of the module; None: the packages themselves.
             force: import them now.
+
+        Raises:
+            TypeError: no packages are named. Celery asks Django for them then; here the program does.
         """
+        if packages is None:
+            raise TypeError(
+                'autodiscover_tasks needs packages: app.autodiscover_tasks(["proj.users", "proj.orders"]), or with '
+                "Django app.autodiscover_tasks(lambda: [config.name for config in django.apps.apps.get_app_configs()])"
+            )
         discovery = Discovery(packages, related_name)
         self._discoveries.append(discovery)
         if force:

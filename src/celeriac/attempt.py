@@ -7,7 +7,8 @@ workers, processes or brokers.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from contextvars import Token
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -88,7 +89,7 @@ class Attempt:
         conclusion: what the run comes to, after `prepare`, if it can be run.
     """
 
-    __slots__ = ("_call", "_invocation", "_prepared", "app", "conclusion", "job", "name", "refusal", "site", "task",
+    __slots__ = ("_prepared", "app", "conclusion", "job", "name", "refusal", "site", "task",
                  "task_id")  # fmt: skip
 
     def __init__(self, app: Celeriac, job: Job, site: Site) -> None:
@@ -101,7 +102,6 @@ class Attempt:
         self.task: Task[Any, Any] | None = None
         self.refusal: unrunnable.Refusal | None = None
         self.conclusion: Conclusion | None = None
-        self._call: Callable[..., Any] | None = None
         self._prepared = False
 
     @property
@@ -141,7 +141,6 @@ class Attempt:
                 return refusal
         self.task = task
         request = make_request(app, task, invocation, job, self.site)
-        self._call = task.entry_point
         self.conclusion = Conclusion(app, task, request, invocation, job.message, self.site.is_eager)
         return None
 
@@ -150,15 +149,10 @@ class Attempt:
         refusal = self.prepare()
         if refusal is not None:
             return refusal
-        task, conclusion, call = self._parts()
-        request = conclusion.request
-        token = current_request.set(request)
+        task, conclusion, token = self._enter()
         try:
             try:
-                conclusion.begin()
-                args, kwargs = self._arguments(task, request)
-                request.entered = call is not task
-                retval = call(*args, **kwargs)
+                retval = self._call(task, conclusion)
                 if task.is_coroutine:
                     retval = run_in_new_loop(retval)
             except BaseException as exc:  # noqa: BLE001 - SystemExit of a task is that task's failure, too
@@ -166,11 +160,10 @@ class Attempt:
             else:
                 outcome = conclusion.after_return(retval)
             if conclusion.errbacks:
-                run_in_new_loop(await_errbacks(request, conclusion.errbacks))
+                run_in_new_loop(await_errbacks(conclusion.request, conclusion.errbacks))
             return outcome
         finally:
-            current_request.reset(token)
-            conclusion.forget_exception()
+            _leave(conclusion, token)
 
     async def arun(self) -> Outcome:
         """Run the task in this event loop.
@@ -181,15 +174,10 @@ class Attempt:
         refusal = self.prepare()
         if refusal is not None:
             return refusal
-        task, conclusion, call = self._parts()
-        request = conclusion.request
-        token = current_request.set(request)
+        task, conclusion, token = self._enter()
         try:
             try:
-                conclusion.begin()
-                args, kwargs = self._arguments(task, request)
-                request.entered = call is not task
-                retval = call(*args, **kwargs)
+                retval = self._call(task, conclusion)
                 if task.is_coroutine:
                     retval = await retval
             except BaseException as exc:
@@ -199,22 +187,32 @@ class Attempt:
             else:
                 outcome = conclusion.after_return(retval)
             if conclusion.errbacks:
-                await await_errbacks(request, conclusion.errbacks)
+                await await_errbacks(conclusion.request, conclusion.errbacks)
             return outcome
         finally:
-            current_request.reset(token)
-            conclusion.forget_exception()
+            _leave(conclusion, token)
 
-    def _parts(self) -> tuple[Task[Any, Any], Conclusion, Callable[..., Any]]:
+    def _enter(self) -> tuple[Task[Any, Any], Conclusion, Token[Request | None]]:
         assert self.task is not None
         assert self.conclusion is not None
-        assert self._call is not None
-        return self.task, self.conclusion, self._call
+        return self.task, self.conclusion, current_request.set(self.conclusion.request)
 
     @staticmethod
-    def _arguments(task: Task[Any, Any], request: Request) -> tuple[Sequence[Any], dict[str, Any]]:
-        args, kwargs = request.args or (), request.kwargs or {}
-        return (args, kwargs) if task.models is None else task.models.load(args, kwargs)
+    def _call(task: Task[Any, Any], conclusion: Conclusion) -> Any:
+        """Begin the run and call the task: gives what it returns, of an `async def` the coroutine."""
+        conclusion.begin()
+        request, call = conclusion.request, task.entry_point
+        args: Sequence[Any] = request.args or ()
+        kwargs: dict[str, Any] = request.kwargs or {}
+        if task.models is not None:
+            args, kwargs = task.models.load(args, kwargs)
+        request.entered = call is not task
+        return call(*args, **kwargs)
+
+
+def _leave(conclusion: Conclusion, token: Token[Request | None]) -> None:
+    current_request.reset(token)
+    conclusion.forget_exception()
 
 
 def errback_publications(app: Celeriac, message: Message, exc: BaseException) -> tuple[Publication, ...]:
@@ -240,9 +238,6 @@ def errback_publications(app: Celeriac, message: Message, exc: BaseException) ->
 def make_request(app: Celeriac, task: Task[Any, Any], invocation: Invocation, job: Job, site: Site) -> Request:
     """What the task is told about this run."""
     headers, properties = invocation.headers, job.message.properties or {}
-    ignore_result = headers["ignore_result"]
-    if ignore_result is None:
-        ignore_result = task.ignore_result
     return Request(
         id=invocation.id,
         task=task.name,
@@ -260,13 +255,7 @@ def make_request(app: Celeriac, task: Task[Any, Any], invocation: Invocation, jo
         expires=headers["expires"],
         callbacks=invocation.callbacks,
         errbacks=invocation.errbacks,
-        delivery_info={
-            "exchange": "",
-            "routing_key": job.queue,
-            "priority": job.priority,
-            "redelivered": job.losses > 0,
-            "is_eager": site.is_eager,
-        },
+        delivery_info=_delivery_info(job, site),
         reply_to=properties.get("reply_to"),
         correlation_id=properties.get("correlation_id"),
         origin=headers["origin"],
@@ -279,9 +268,24 @@ def make_request(app: Celeriac, task: Task[Any, Any], invocation: Invocation, jo
         properties=properties,
         timelimit=headers["timelimit"],
         called_directly=False,
-        ignore_result=bool(ignore_result) or not app.stores_results,
+        ignore_result=_ignores_result(app, task, headers["ignore_result"]),
         replaced_task_nesting=headers["replaced_task_nesting"],
         stamped_headers=headers["stamped_headers"],
         stamps=headers["stamps"],
         running=task,
     )
+
+
+def _delivery_info(job: Job, site: Site) -> dict[str, Any]:
+    return {
+        "exchange": "",
+        "routing_key": job.queue,
+        "priority": job.priority,
+        "redelivered": job.losses > 0,
+        "is_eager": site.is_eager,
+    }
+
+
+def _ignores_result(app: Celeriac, task: Task[Any, Any], said: bool | None) -> bool:
+    """What the message says, else the task; and where no results are kept, all are ignored."""
+    return bool(task.ignore_result if said is None else said) or not app.stores_results

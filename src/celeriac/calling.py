@@ -101,7 +101,10 @@ def _results_of(app: Celeriac, calls: Sequence[Call], publications: Sequence[Pub
 
 
 def _result_of(app: Celeriac, call: Call, publication: Publication) -> AsyncResult[Any]:
-    result: AsyncResult[Any] = AsyncResult(publication.message.headers["id"], None, call.name, app)
+    headers = publication.message.headers
+    result: AsyncResult[Any] = AsyncResult(headers["id"], None, call.name, app)
+    if headers["ignore_result"]:
+        result.ignored = True
     request = current_request.get()
     if request is not None and call.options.get("add_to_parent", True):
         note_child(request, result)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from celeriac import run_log, signals, states
 from celeriac.einfo import ExceptionInfo, begin_traceback_in_task
-from celeriac.exceptions import Ignore, Reject, Retry, TimeLimitExceeded
+from celeriac.exceptions import EncodeError, Ignore, Reject, Retry, TimeLimitExceeded
 from celeriac.follow_ups import Errbacks, call_errbacks, links
 from celeriac.message import Message
 from celeriac.outcome import Failed, Ignored, Outcome, Rejected, ResultRecord, Retried, Succeeded, TimedOut
@@ -81,7 +81,9 @@ class Conclusion:
             if self.request.pending_retry is not None:  # by retry(throw=False)
                 return self._sort(self.request.pending_retry.retry)
             return self._succeed(retval)
-        except Exception as exc:  # noqa: BLE001 - it can not be encoded, or a time limit came just now
+        except EncodeError as exc:  # its text says it all: there is no frame of the task's in its traceback
+            return self.after_exception(exc.with_traceback(None))
+        except Exception as exc:  # noqa: BLE001 - a time limit came just now, or an error of ours
             return self.after_exception(exc)
 
     def after_exception(self, exc: BaseException) -> Outcome:

@@ -1,6 +1,7 @@
 """Which app is the current one, and which tasks are shared by all apps.
 
-Owns this process-wide state and nothing else. It is all there is: no proxies stand in for "whatever is current".
+Owns this process-wide state and nothing else. It is all there is: no proxies stand in for "whatever is current", one
+calls `current_app()`.
 
 The current app of a thread is the one it made or chose last. A thread that chose none has the process's default: the
 first app that was made, unless `set_default` chose another. So a web server's threads see the app of the main thread.
@@ -11,11 +12,14 @@ from __future__ import annotations
 import threading
 import weakref
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 if TYPE_CHECKING:
     from celeriac.app import Celeriac
     from celeriac.task import Task
+
+
+T_co = TypeVar("T_co", covariant=True)
 
 
 class _Choice(threading.local):
@@ -45,6 +49,36 @@ def get_current_app() -> Celeriac:
             app = _process.default or _process.make_default()
             _process.default = app
     return app
+
+
+class Current(Generic[T_co]):
+    """A function whose name Celery gives to a proxy: who uses it as one is told to call it.
+
+    Args:
+        name: of the function.
+        find: what it does.
+    """
+
+    def __init__(self, name: str, find: Callable[[], T_co]) -> None:
+        self.__name__ = name
+        self.__doc__ = find.__doc__
+        self._find = find
+
+    def __call__(self) -> T_co:
+        return self._find()
+
+    def __repr__(self) -> str:
+        return f"<function {self.__name__}>"
+
+    if not TYPE_CHECKING:  # type checkers know that it has no attributes
+
+        def __getattr__(self, name: str) -> object:
+            what = self.__name__
+            raise AttributeError(f"{what} is a function, not a proxy: write {what}().{name} for {what}.{name}")
+
+
+#: The current app of this thread, by Celery's name: `current_app().conf`.
+current_app: Final = Current("current_app", get_current_app)
 
 
 def find_current_app() -> Celeriac | None:
@@ -81,6 +115,17 @@ def note_app(app: Celeriac) -> None:
     """Remember `app` (weakly) as one that shared tasks go to."""
     with _lock:
         _apps.add(app)
+
+
+def find_task(main: str | None, name: str) -> Task[Any, Any] | None:
+    """The task of that name of the app that is called `main`, the current app first; a shared one if `main` is None."""
+    if main is None:
+        return _shared.get(name)
+    with _lock:
+        apps = [app for app in _apps if app.main == main]
+    current = find_current_app()
+    apps.sort(key=lambda app: app is not current)
+    return next((task for app in apps if (task := app.tasks.find(name)) is not None), None)
 
 
 def share_task(task: Task[Any, Any]) -> None:

@@ -6,7 +6,7 @@ Owns what `@app.task` and `@shared_task` have in common. Knows nothing of apps b
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, Protocol, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Concatenate, Final, Literal, ParamSpec, Protocol, TypeVar, overload
 
 from celeriac.current import find_current_app, share_task
 from celeriac.task import CoroutineTask, Task
@@ -47,10 +47,37 @@ def task_name(function: Callable[..., Any], main: str | None) -> str:
     return f"{main if module == '__main__' and main else module}.{name}"
 
 
+#: Properties of tasks that are taken for options, and what to do.
+_NO_OPTIONS: Final = {
+    "backend": "all results of an app go to one store, which its setting result_backend (backend=) names",
+    "app": "a task belongs to the app whose decorator makes it",
+}
+
+
+def check_task_class(cls: object, given_as: str) -> None:
+    """Refuse what is no subclass of `Task`.
+
+    Raises:
+        TypeError: it is not.
+    """
+    if not (isinstance(cls, type) and issubclass(cls, Task)):
+        raise TypeError(f"{given_as}={cls!r}: give a subclass of celeriac.Task")
+
+
 def declare_task(
     function: Callable[..., Any], name: str, base: type[Task[Any, Any]], bind: bool, options: TaskOptions
 ) -> Task[Any, Any]:
-    """Make a task of a function. An `async def` becomes a `CoroutineTask` unless another base is asked for."""
+    """Make a task of a function. An `async def` becomes a `CoroutineTask` unless another base is asked for.
+
+    Raises:
+        TypeError: `base` is no task class, or an option is what a task works out itself.
+    """
+    check_task_class(base, "base")
+    for option in options:
+        known = getattr(base, option, None)
+        if isinstance(known, property) and known.fset is None:
+            cure = _NO_OPTIONS.get(option, "it follows from the others; leave it out")
+            raise TypeError(f"{option}= is not an option of task {name}: {cure}")
     if base is Task and is_coroutine_function(function):
         base = CoroutineTask
     return base.declare(function, name, bind, options)

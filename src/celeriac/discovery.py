@@ -14,7 +14,8 @@ from typing import NamedTuple
 
 from celeriac.exceptions import ImproperlyConfigured
 
-PackageNames = Iterable[str] | Callable[[], Iterable[str]]
+#: One name, several, or a function that gives them when it is time.
+PackageNames = str | Iterable[str] | Callable[[], str | Iterable[str]]
 
 
 class Discovery(NamedTuple):
@@ -31,6 +32,8 @@ class Discovery(NamedTuple):
     def run(self) -> list[ModuleType]:
         """Import what there is. A package without the module is passed over; an error inside one is raised."""
         names = self.packages() if callable(self.packages) else self.packages
+        if isinstance(names, str):
+            names = (names,)
         found = (_import_related(package, self.related_name) for package in names)
         return [module for module in found if module is not None]
 
@@ -67,7 +70,10 @@ def import_name(thing: object) -> str:
             for attribute, value in list(vars(module).items()):
                 if value is thing:
                     return f"{_program_module(module) if name == '__main__' else name}:{attribute}"
-    raise ImproperlyConfigured(f"{thing!r} is not an attribute of any module, so that no other process can import it")
+    raise ImproperlyConfigured(
+        f"{thing!r} is not an attribute of any module, so that no other process can import it: assign it to a variable "
+        "of a module (app = Celeriac(...)), outside all functions"
+    )
 
 
 def _program_module(main: ModuleType) -> str:

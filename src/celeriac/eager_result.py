@@ -51,6 +51,12 @@ class EagerResult(AsyncResult[R_co]):
     def exists(self) -> bool:
         return True
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled with its value, as it is stored nowhere."""
+        eager = self._eager
+        arguments = (eager["result"], eager["status"], eager["traceback"], eager["name"], None, self._children)
+        return type(self), (self.id, *arguments)
+
     def forget(self) -> None:
         """Nothing is stored that would have to be deleted."""
 

@@ -23,6 +23,7 @@ __all__ = [
     "InvalidTaskError",
     "MaxRetriesExceededError",
     "MessageTooLarge",
+    "MissingAttribute",
     "NotRegistered",
     "NotSupported",
     "OperationalError",
@@ -30,6 +31,7 @@ __all__ = [
     "RemoteError",
     "Retry",
     "SoftTimeLimitExceeded",
+    "StoreRefused",
     "TaskError",
     "TaskPredicate",
     "TaskRevokedError",
@@ -51,8 +53,16 @@ class NotSupported(CeleriacError):
     """The broker or backend in use can not do this."""
 
 
+class MissingAttribute(NotSupported, AttributeError):
+    """Celery has an attribute of this name; this version has not."""
+
+
 class OperationalError(CeleriacError):
-    """The broker or the result store can not be reached or refuses to work."""
+    """The broker or the result store can not be reached or does not work at the moment. Later it may."""
+
+
+class StoreRefused(CeleriacError):
+    """The broker or the result store will never take this very thing: it is too large, or not of a form it can keep."""
 
 
 class BackendError(CeleriacError):
@@ -87,7 +97,7 @@ class NotRegistered(TaskError, KeyError):
 
 
 class AlreadyRegistered(TaskError):
-    """Another task has this name."""
+    """The task can not be registered, since it has no name. (One whose name is taken replaces the other.)"""
 
 
 class InvalidTaskError(TaskError):
@@ -150,7 +160,7 @@ class Retry(TaskPredicate):
     Attributes:
         message: what to log.
         exc: the exception that caused the retry.
-        when: seconds from now, or a datetime.
+        when: seconds from now, or a datetime; None: at once.
         is_eager: raised by an eager run.
         sig: the signature to run, in an eager run.
     """
@@ -172,7 +182,9 @@ class Retry(TaskPredicate):
         super().__init__(message, exc, when)
 
     def humanize(self) -> str:
-        """`in 3s` or `at 2026-01-01 00:00:00`."""
+        """`in 3s`, `at 2026-01-01 00:00:00`, or `now`."""
+        if self.when is None:
+            return "now"
         return f"in {self.when}s" if isinstance(self.when, int | float) else f"at {self.when}"
 
     def __str__(self) -> str:

@@ -76,10 +76,15 @@ class ModelArguments:
         bound = self._signature.bind(*args, **kwargs)
         for parameter, adapter in self._adapters.items():
             if parameter in bound.arguments:
-                bound.arguments[parameter] = adapter.validate_python(
-                    bound.arguments[parameter], strict=self._strict, context=self._context
-                )
+                bound.arguments[parameter] = self._validated(parameter, adapter, bound.arguments[parameter])
         return bound.args, bound.kwargs
+
+    def _validated(self, parameter: str, adapter: TypeAdapter[Any], value: Any) -> Any:
+        try:
+            return adapter.validate_python(value, strict=self._strict, context=self._context)
+        except ValueError as exc:  # pydantic's own says which field, not which argument
+            exc.add_note(f"argument {parameter!r} of task {self._name}")
+            raise
 
     def dump(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[Sequence[Any], Mapping[str, Any]]:
         """Make of models what a message can hold.

@@ -49,7 +49,13 @@ def state_record(task: Task[Any, Any], task_id: str | None, state: str | None, m
 
     Raises:
         ValueError: no state, or no task id outside a run.
+        TypeError: the state is no text.
     """
+    if state is not None and not isinstance(state, str):
+        raise TypeError(
+            f"the state that update_state of task {task.name} sets must be a text, not {state!r:.100}. The task id "
+            "comes first, so name the others: update_state(state='PROGRESS', meta=...)"
+        )
     running = current_request.get()
     task_id = task_id or task.request.id
     if task_id is None:

@@ -61,6 +61,9 @@ _OUR_CLASSES: Final[dict[str, type[Exception]]] = {
     if isinstance(cls, type) and issubclass(cls, Exception) and cls.__module__ == _OWN_MODULE
 }
 
+#: Modules that are on the other side, too, and whose exceptions say the same there without being told.
+_SAY_IT_AGAIN: Final = frozenset({_OWN_MODULE, "builtins"})
+
 _MAX_STAND_INS: Final = 512
 _MAX_NAME: Final = 200
 _stand_ins: dict[tuple[str, str], type[RemoteError]] = {}
@@ -83,12 +86,14 @@ def wire_name(cls: type[BaseException]) -> tuple[str, str]:
 def exception_to_meta(exc: BaseException, serializer: str = "json") -> dict[str, Any]:
     """Return an exception in Celery's form. Arguments that `serializer` can not carry become their reprs.
 
+    One without arguments that has a text all the same (pydantic's ValidationError, for one) gets the text as argument.
+
     Example:
         >>> exception_to_meta(ValueError("boom", {1}))
         {'exc_type': 'ValueError', 'exc_message': ['boom', '{1}'], 'exc_module': 'builtins'}
     """
     module, name = wire_name(type(exc))
-    arguments = [_carried(argument, serializer) for argument in exc.args]
+    arguments = [_carried(argument, serializer) for argument in exc.args] or _own_text(exc)
     return {"exc_type": name, "exc_message": arguments, "exc_module": module}
 
 
@@ -121,6 +126,17 @@ def exception_from_meta(meta: object) -> Exception:
     cls = _find_class(module, name)
     rebuilt = _rebuild(cls, args) if cls is not None else None
     return rebuilt if rebuilt is not None else _stand_in(module, name, args)
+
+
+def _own_text(exc: BaseException) -> list[object]:
+    """The text of an exception that has no arguments, as the list of its arguments."""
+    if type(exc).__module__ in _SAY_IT_AGAIN:
+        return []
+    try:
+        text = str(exc)
+    except Exception:  # noqa: BLE001 - user code, as a repr
+        return []
+    return [text] if text else []
 
 
 def _carried(argument: object, serializer: str) -> object:
@@ -182,7 +198,7 @@ def _rebuild(cls: type[Exception], args: tuple[object, ...]) -> Exception | None
             exc.args = args  # its constructor makes a text of them, which it has been already
     except Exception:  # noqa: BLE001 - the constructor is user code; it often wants other arguments than it hands on
         return _rebuild_bare(cls, args)
-    return exc if _is_printable(exc) else None
+    return exc if _speaks(exc) else None
 
 
 def _rebuild_bare(cls: type[Exception], args: tuple[object, ...]) -> Exception | None:
@@ -192,16 +208,17 @@ def _rebuild_bare(cls: type[Exception], args: tuple[object, ...]) -> Exception |
         exc.args = args
     except Exception:  # noqa: BLE001 - the same
         return None
-    return exc if _is_printable(exc) else None
+    return exc if _speaks(exc) else None
 
 
-def _is_printable(exc: Exception) -> bool:
+def _speaks(exc: Exception) -> bool:
+    """It can be printed, and if a text is its only argument, that is not lost."""
     try:
-        str(exc)
+        text = str(exc)
         repr(exc)
     except Exception:  # noqa: BLE001 - a text of attributes that are missing
         return False
-    return True
+    return bool(text) or not (len(exc.args) == 1 and isinstance(exc.args[0], str) and exc.args[0])
 
 
 def _same(left: Sequence[object], right: Sequence[object]) -> bool:

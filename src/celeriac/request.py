@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from celeriac.current import Current
+
 if TYPE_CHECKING:
     from celeriac.result import AsyncResult
     from celeriac.retries import RetryPlan
     from celeriac.task import Task
-
-_MISSING: Final = object()
 
 
 class Request(msgspec.Struct, kw_only=True):
@@ -27,6 +27,8 @@ class Request(msgspec.Struct, kw_only=True):
         task: the task's name.
         args: positional arguments.
         kwargs: keyword arguments.
+        argsrepr: the positional arguments as logs show them.
+        kwargsrepr: the keyword arguments as logs show them.
         root_id: the first task of the tree this one belongs to.
         parent_id: the task that sent this one.
         group: id of its group.
@@ -44,12 +46,24 @@ class Request(msgspec.Struct, kw_only=True):
         correlation_id: the id again.
         origin: process and host that sent it.
         hostname: the worker that runs it.
+        logfile: that worker's log file.
+        loglevel: that worker's log level, a number of `logging`.
+        utc: always true: times are in UTC or say their timezone.
+        lang: the language of the code that sent it, `py`.
+        shadow: the name that logs show instead of the task's.
         timelimit: hard and soft limit in seconds, as they were sent.
         headers: headers that are not Celery's own; each can also be read as an attribute.
         properties: the message's properties.
         called_directly: the task was called as a function.
-        ignore_result: whether the result is dropped; None if the message does not say.
+        ignore_result: whether the result is dropped; None outside a run.
+        replaced_task_nesting: how often a task was replaced by another one to come to this.
+        stamped_headers: names of the headers that stamps are.
+        stamps: those headers.
         children: results of the tasks that it sent.
+        running: the task that runs; None in an empty request.
+        entered: the attempt has called the task, so that a call of the same task from inside is a direct one.
+        pending_retry: the last retry that was asked for.
+        outer: the request that `push_request` covers.
     """
 
     id: str | None = None
@@ -89,13 +103,9 @@ class Request(msgspec.Struct, kw_only=True):
     stamped_headers: list[str] | None = None
     stamps: dict[str, Any] | None = None
     children: list[AsyncResult[Any]] = []  # msgspec makes a new list for each request
-    #: The task that runs; None in an empty request.
     running: Task[Any, Any] | None = None
-    #: The attempt has called the task, so that a call of the same task from inside is a direct one.
     entered: bool = False
-    #: The last `celeriac.retries.RetryPlan` that was asked for.
     pending_retry: RetryPlan | None = None
-    #: The request that `push_request` covers.
     outer: Request | None = None
 
     if not TYPE_CHECKING:  # Celery's context shows custom headers as attributes; typed code reads `headers`
@@ -172,3 +182,7 @@ def get_current_task() -> Task[Any, Any] | None:
     """
     request = current_request.get()
     return request.running if request is not None else None
+
+
+#: The task that runs here, by Celery's name: `current_task().request`.
+current_task: Final = Current("current_task", get_current_task)

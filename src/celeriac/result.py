@@ -10,9 +10,10 @@ import time
 from collections.abc import Callable, Generator, Sequence
 from contextvars import ContextVar
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Final, Generic, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, NoReturn, TypeVar, cast
 
 from celeriac import states
+from celeriac.celery_names import tell_what_is_missing
 from celeriac.current import get_current_app
 from celeriac.exceptions import NotSupported, TimeoutError  # noqa: A004 - Celery's name
 from celeriac.protocol import parse_iso
@@ -74,7 +75,10 @@ class AsyncResult(Generic[R_co]):
         id: the task's id.
         parent: the result of the task before it in a chain.
         app: the app whose backend holds the result.
+        ignored: the call said that its result is not kept (`ignore_result`): `get` returns None at once.
     """
+
+    ignored: bool = False
 
     def __init__(
         self,
@@ -105,7 +109,7 @@ class AsyncResult(Generic[R_co]):
         callback: Callable[[str, Any], object] | None = None,
         disable_sync_subtasks: bool = True,
     ) -> R_co:
-        """Wait for the task and return what it returned.
+        """Wait for the task and return what it returned; None at once if the call's result is not kept (`ignored`).
 
         Args:
             timeout: seconds to wait; None waits for ever.
@@ -122,6 +126,8 @@ class AsyncResult(Generic[R_co]):
             RuntimeError: called inside a task.
         """
         del interval, no_ack
+        if self.ignored:
+            return cast("R_co", None)
         if disable_sync_subtasks:
             assert_will_not_block()
         if follow_parents and propagate:
@@ -139,6 +145,8 @@ class AsyncResult(Generic[R_co]):
         callback: Callable[[str, Any], object] | None = None,
     ) -> R_co:
         """`get` for asyncio. A coroutine task may await other tasks: the executor's loop goes on meanwhile."""
+        if self.ignored:
+            return cast("R_co", None)
         return self._conclude(await self._await(timeout), propagate, callback)
 
     def _conclude(self, meta: dict[str, Any], propagate: bool, callback: Callable[[str, Any], object] | None) -> R_co:
@@ -361,7 +369,20 @@ class AsyncResult(Generic[R_co]):
         return f"<{type(self).__name__}: {self.id}>"
 
     def __copy__(self) -> AsyncResult[R_co]:
-        return type(self)(self.id, self._backend, self._task_name, self.app, self.parent)
+        twin = type(self).__new__(type(self))
+        twin.__dict__.update(self.__dict__)
+        return twin
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> AsyncResult[R_co]:
+        del memo  # the app and the backend are no parts of it
+        return self.__copy__()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled by its id: on the other side it belongs to the current app."""
+        return type(self), (self.id, None, self._task_name, None, self.parent), {"ignored": self.ignored}
+
+
+tell_what_is_missing(AsyncResult)
 
 
 def result_from_tuple(stored: ResultTuple | str, app: Celeriac | None = None) -> AsyncResult[Any]:

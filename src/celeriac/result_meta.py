@@ -96,7 +96,8 @@ def encode_meta(
     try:
         body = encode(meta, serializer).body
     except EncodeError as error:
-        raise EncodeError(find_offender(result, serializer, "the result") or str(error)) from error
+        # The codec's own error would only say the same in other words, with frames that are all ours.
+        raise EncodeError(find_offender(result, serializer, "the result") or str(error)) from None
     if compression is None:
         return body
     compressed, mime = compress(body, compression)

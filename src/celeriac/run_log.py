@@ -34,8 +34,9 @@ def failed(task: Task[Any, Any], request: Request, exc: BaseException) -> None:
     if task.throws and isinstance(exc, tuple(task.throws)):
         logger.info("Task %s[%s] raised expected: %s", _name(task, request), request.id, safe_repr(exc))
     else:
+        traceback = exc if exc.__traceback__ is not None else None  # else it would repeat the line
         logger.error(
-            "Task %s[%s] raised unexpected: %s", _name(task, request), request.id, safe_repr(exc), exc_info=exc
+            "Task %s[%s] raised unexpected: %s", _name(task, request), request.id, safe_repr(exc), exc_info=traceback
         )
 
 
@@ -51,7 +52,8 @@ def ignored(task: Task[Any, Any], request: Request) -> None:
 
 def rejected(task: Task[Any, Any], request: Request, exc: Reject) -> None:
     """The task raised `Reject`."""
-    logger.warning("Task %s[%s] rejected %r", _name(task, request), request.id, exc)
+    reason = exc.reason if exc.reason is not None else "no reason given"
+    logger.warning("Task %s[%s] rejected (requeue=%s): %s", _name(task, request), request.id, exc.requeue, reason)
 
 
 def internal_error(task: Task[Any, Any], request: Request, error: Exception) -> None:

@@ -6,17 +6,20 @@ part, running `celeriac.attempt`'s.
 
 from __future__ import annotations
 
-import copy
 import functools
+import importlib
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from datetime import datetime
 from types import MethodType
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 
-from celeriac.current import get_current_app
+from celeriac.celery_names import tell_what_is_missing
+from celeriac.current import find_task, get_current_app
+from celeriac.exceptions import NotRegistered
 from celeriac.records import state_record
 from celeriac.request import Request, current_request
 from celeriac.retries import retry_task
+from celeriac.task_handlers import TaskHandlers
 from celeriac.task_options import (
     HANDLERS,
     ExecutorKind,
@@ -33,7 +36,6 @@ if TYPE_CHECKING:
 
     from celeriac.app import Celeriac
     from celeriac.backends.base import Backend
-    from celeriac.einfo import ExceptionInfo
     from celeriac.exceptions import Retry
 
 P = ParamSpec("P")
@@ -43,7 +45,7 @@ R = TypeVar("R")
 _BOUND_CACHES = ("_body", "entry_point", "handlers", "_checker", "models")
 
 
-class Task(SendingTask[P, R]):
+class Task(TaskHandlers, SendingTask[P, R]):
     """A function with a name, options, and ways to have it run elsewhere.
 
     `@app.task` makes one of a function. A class with a `run` method is made one by `app.register_task(TheClass())`;
@@ -66,14 +68,14 @@ class Task(SendingTask[P, R]):
         executor: what runs it: `process`, `thread` or `asyncio`. None: coroutines in asyncio, others by the worker.
         max_retries: how often `retry` may be used; None for ever.
         default_retry_delay: seconds before a retry that says nothing else.
-        rate_limit: how many a worker starts in a time, `"100/m"`.
+        rate_limit: how many a worker starts in a time, `"100/m"`. No effect yet.
         time_limit: seconds after which a run is ended by force; None: what the worker says.
         soft_time_limit: seconds after which `SoftTimeLimitExceeded` is raised in the task; None: likewise.
         ignore_result: do not store results.
         store_errors_even_if_ignored: store failures all the same.
         store_eager_result: store results of runs in place.
         trail: note the tasks that it sends as its children.
-        send_events: send events about it.
+        send_events: send events about it. No effect yet.
         serializer: serializer of its messages.
         compression: compression of its messages.
         track_started: store STARTED when a run begins.
@@ -82,11 +84,15 @@ class Task(SendingTask[P, R]):
         acks_on_failure: the same for raising only; None: the above.
         acks_on_timeout: the same for the limit only; None: the above.
         reject_on_worker_lost: run again when its process dies. None means yes here.
+        retry_on_worker_lost: no effect: a lost task runs again in any case.
         throws: exceptions that are expected: logged without a traceback.
         expires: seconds, or a moment, after which it is not run any more.
         priority: 0 (first) to 9.
         resultrepr_maxsize: longest result, in characters, that a log line shows.
         queue: the queue it is sent to.
+        exchange: only `""`, the default exchange.
+        routing_key: the queue's name, in AMQP's words.
+        delivery_mode: 2 to survive a restart of the broker, 1 not to. The brokers that are there keep all.
         autoretry_for: exceptions after which it is retried by itself.
         dont_autoretry_for: except for these.
         retry_kwargs: options for such a retry.
@@ -94,6 +100,9 @@ class Task(SendingTask[P, R]):
         retry_backoff_max: longest such wait in seconds.
         retry_jitter: choose each wait at random between zero and that.
         pydantic: arguments and result that are pydantic models travel as their JSON form.
+        pydantic_strict: validate strictly; None leaves it to the models.
+        pydantic_context: context for validators.
+        pydantic_dump_kwargs: options of `model_dump` for the result.
     """
 
     name: str = ""
@@ -144,6 +153,10 @@ class Task(SendingTask[P, R]):
     def __repr__(self) -> str:
         return f"<Task: {self.name or type(self).__qualname__}>"
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled by its name, as a function is: on the other side the module is imported and the app asked for it."""
+        return _unpickled, (self._app.main if self._app is not None else None, self.name, self.__module__)
+
     # -- being declared ------------------------------------------------------------------------------------------------
 
     @classmethod
@@ -172,7 +185,8 @@ class Task(SendingTask[P, R]):
 
     def copy_for(self, app: Celeriac) -> Self:
         """The same task for another app. `__init__` is not run again."""
-        twin = copy.copy(self)
+        twin = type(self).__new__(type(self))
+        twin.__dict__.update(self.__dict__)
         for handler in HANDLERS:
             given = self.__dict__.get(handler)
             if isinstance(given, MethodType):
@@ -181,17 +195,6 @@ class Task(SendingTask[P, R]):
             twin.__dict__.pop(cached, None)
         twin.bind(app)
         return twin
-
-    @property
-    def _itself(self) -> Self:
-        return self
-
-    def _of_app(self) -> Task[P, R]:
-        if self._app is None:  # shared: the current app has a task of its own
-            return get_current_app().tasks[self.name]
-        if not self._app.finalized:
-            self._app.finalize(auto=True)
-        return self
 
     @property
     def called_function(self) -> tuple[Callable[..., Any], int]:
@@ -304,25 +307,6 @@ class Task(SendingTask[P, R]):
         request = current_request.get()
         current_request.set(request.outer if request is not None else None)
 
-    def before_start(self, task_id: str, args: Any, kwargs: Any, /) -> None:
-        """Called before each run. What it raises counts as raised by the task."""
-
-    def on_success(self, retval: Any, task_id: str, args: Any, kwargs: Any, /) -> None:
-        """Called when the task has returned. The result is stored a moment later."""
-
-    def on_failure(self, exc: BaseException, task_id: str, args: Any, kwargs: Any, einfo: ExceptionInfo, /) -> None:
-        """Called when the task has raised."""
-
-    def on_retry(
-        self, exc: BaseException | None, task_id: str, args: Any, kwargs: Any, einfo: ExceptionInfo, /
-    ) -> None:
-        """Called when the task is to be retried."""
-
-    def after_return(
-        self, status: str, retval: Any, task_id: str, args: Any, kwargs: Any, einfo: ExceptionInfo | None, /
-    ) -> None:
-        """Called after `on_success` or `on_failure`."""
-
     def retry(
         self,
         args: Sequence[Any] | None = None,
@@ -392,3 +376,19 @@ class CoroutineTask(Task[P, R]):
 
         def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:  # type: ignore[override]
             ...
+
+
+tell_what_is_missing(Task)
+
+
+def _unpickled(main: str | None, name: str, module: str) -> Task[Any, Any]:
+    """See `Task.__reduce__`.
+
+    Raises:
+        NotRegistered: no app that is called `main` has a task of this name.
+    """
+    importlib.import_module(module)
+    task = find_task(main, name)
+    if task is None:
+        raise NotRegistered(f"a pickled task is {name!r} of app {main!r}, and module {module} does not declare it here")
+    return task

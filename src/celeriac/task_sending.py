@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast
 
 from celeriac import calling, eager
 from celeriac.arguments import ArgumentChecker
 from celeriac.canvas.signature import Signature
+from celeriac.current import get_current_app
 from celeriac.eager_result import EagerResult
 from celeriac.models import ModelArguments
 from celeriac.publications import Call, task_call
@@ -20,6 +21,7 @@ from celeriac.result import AsyncResult
 if TYPE_CHECKING:
     from typing import Unpack
 
+    from celeriac.app import Celeriac
     from celeriac.call_options import CallOptions
     from celeriac.request import Request
     from celeriac.task import Task
@@ -33,6 +35,9 @@ CallArguments = Sequence[Any] | Mapping[str, Any]
 
 class SendingTask(Generic[P, R]):
     """What `Task` can do for those who call it."""
+
+    name: str
+    _app: Celeriac | None
 
     # -- sending -------------------------------------------------------------------------------------------------------
 
@@ -263,11 +268,16 @@ class SendingTask(Generic[P, R]):
 
     @property
     def _itself(self) -> Task[P, R]:
-        raise NotImplementedError
+        return cast("Task[P, R]", self)  # this class is a part of that one only
 
     def _of_app(self) -> Task[P, R]:
         """Itself, or for a shared task its twin in the current app."""
-        raise NotImplementedError
+        app = self._app
+        if app is None:
+            return get_current_app().tasks[self.name]
+        if not app.finalized:
+            app.finalize(auto=True)
+        return self._itself
 
 
 def _calls_of(task: Task[Any, Any], calls: Iterable[CallArguments], options: CallOptions) -> Iterator[Call]:

@@ -193,7 +193,7 @@ def test_log_lines(app: Celeriac, caplog: pytest.LogCaptureFixture) -> None:
     assert line("expected") == ("Task t[1] raised expected: KeyError('known')", logging.INFO, False)
     assert line("retry") == ("Task t[1] retry: Retry in 3s: ValueError('x')", logging.INFO, False)
     assert line("ignore") == ("Task t[1] ignored", logging.INFO, False)
-    assert line("reject") == ("Task t[1] rejected reject requeue=False: no", logging.WARNING, False)
+    assert line("reject") == ("Task t[1] rejected (requeue=False): no", logging.WARNING, False)
 
 
 def test_an_error_inside_still_has_an_outcome(

@@ -10,7 +10,7 @@ import heapq
 import itertools
 import os
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Final
 
@@ -232,13 +232,6 @@ def memory_store(name: str) -> MemoryStore:
     """The store of this name, the same for all of this process."""
     with _stores_lock:
         return _stores.setdefault(name, MemoryStore())
-
-
-def forget_memory_stores(names: Sequence[str] | None = None) -> None:
-    """Forget stores, all of them when `names` is None: what is opened next starts empty. For tests."""
-    with _stores_lock:
-        for name in list(_stores) if names is None else names:
-            _stores.pop(name, None)
 
 
 def wake_all(wakers: Iterable[Callable[[], None]]) -> None:

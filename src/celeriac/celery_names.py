@@ -1,0 +1,106 @@
+"""Celery's names that are not here, and what to do about each: use another one, or wait for a later version.
+
+Owns the tables and the errors made of them, so that a program that moves over is told more than "no attribute". Knows
+nothing of the classes that lack the names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final, NoReturn
+
+from celeriac.exceptions import MissingAttribute
+
+_CANVAS: Final = "chains, groups and chords come with a later version: send the tasks one by one, or link them by link="
+_CONTROL: Final = "revoking and remote control come with a later version"
+_BEAT: Final = "periodic tasks come with a later version: until then let cron or a systemd timer call `celeriac call`"
+_NESTED: Final = "results of several tasks in one come with a later version: ask each result"
+
+#: What `from celery import ...` gives and `from celeriac import ...` does not.
+_OF_THE_PACKAGE: Final[Mapping[str, str]] = {
+    "Celery": "the class is called Celeriac here: from celeriac import Celeriac",
+    "maybe_signature": "use signature(), which takes a signature or its dictionary",
+    "group": _CANVAS,
+    "chain": _CANVAS,
+    "chord": _CANVAS,
+    "chunks": _CANVAS,
+    "xmap": _CANVAS,
+    "xstarmap": _CANVAS,
+    "bugreport": "use the command `celeriac report`",
+    "uuid": "use str(uuid.uuid4()) of the standard library",
+    "schedules": _BEAT,
+    "beat": _BEAT,
+}
+
+#: By the name of a class: what Celery's class of that name has.
+_OF_CLASSES: Final[Mapping[str, Mapping[str, str]]] = {
+    "Celeriac": {
+        "add_periodic_task": _BEAT,
+        "control": _CONTROL,
+        "events": "events come with a later version",
+        "connection": "use app.broker, which connects by itself",
+        "connection_for_read": "use app.broker, which connects by itself",
+        "connection_for_write": "use app.broker, which connects by itself",
+        "producer_pool": "use app.broker, which connects by itself",
+        "pool": "use app.broker, which connects by itself",
+        "amqp": "queues need no declaring here: name one with queue=",
+        "GroupResult": _NESTED,
+        "ResultSet": _NESTED,
+        "setup_security": "signed messages come with a later version",
+        "add_defaults": "use app.conf.update(...)",
+        "bugreport": "use the command `celeriac report`",
+        "start": 'use app.worker_main(["worker"])',
+    },
+    "Task": {
+        "replace": _CANVAS,
+        "map": "use delay_many(...), which sends one message for each call",
+        "starmap": "use delay_many(...), which sends one message for each call",
+        "chunks": "use delay_many(...), which sends one message for each call",
+        "add_to_chord": _CANVAS,
+        "send_event": "events come with a later version: use update_state(state=..., meta=...)",
+        "add_trail": "tasks that are sent by a task are noted by themselves",
+    },
+    "AsyncResult": {
+        "revoke": f"{_CONTROL}: give the call expires=, a time limit, or look at a flag of your own in the task",
+        "revoke_by_stamped_headers": _CONTROL,
+        "then": "await result.aget(), or link a task by link=",
+        "collect": _NESTED,
+        "iterdeps": _NESTED,
+        "get_leaf": _NESTED,
+        "graph": _NESTED,
+        "build_graph": _NESTED,
+    },
+}
+
+
+def missing_from_package(name: str) -> NoReturn:
+    """Tell why `celeriac` has no such name. What the package's `__getattr__` does.
+
+    Raises:
+        ImportError: Celery has it; the text says what to use. (`from ... import` drops the text of an AttributeError.)
+        AttributeError: nobody has it.
+    """
+    if name in _OF_THE_PACKAGE:
+        raise ImportError(f"celeriac has no {name!r}: {_OF_THE_PACKAGE[name]}", name="celeriac")
+    raise AttributeError(f"module 'celeriac' has no attribute {name!r}")
+
+
+class _Missing:
+    """A class attribute that is not there, and says so. For `hasattr` and `getattr` with a default it is not there."""
+
+    def __init__(self, name: str, cure: str) -> None:
+        self._name = name
+        self._cure = cure
+
+    def __get__(self, instance: object, owner: type) -> NoReturn:
+        raise MissingAttribute(f"{owner.__name__} has no {self._name!r}: {self._cure}")
+
+
+def tell_what_is_missing(cls: type) -> None:
+    """Let `cls` tell what to use instead of what Celery's class has.
+
+    These are descriptors rather than a `__getattr__`, which would also be asked, and hide the true error, when a
+    property of the class raises AttributeError.
+    """
+    for name, cure in _OF_CLASSES[cls.__name__].items():
+        setattr(cls, name, _Missing(name, cure))
