@@ -36,8 +36,10 @@ class Capabilities(msgspec.Struct, frozen=True):
 class Broker(Protocol):
     """Where messages live. `publish` may be called from any thread; all else from one event loop.
 
-    Every method raises `celeriac.exceptions.OperationalError` when the store can not be reached or refuses, after a
-    bounded time.
+    Every method raises `celeriac.exceptions.OperationalError` when the store can not be reached or does not work, after
+    a bounded time: the same call may succeed later. `celeriac.exceptions.StoreRefused` says that what was to be stored
+    never will be; it is too large for this store, for example. Nothing of the call has been written then, and who wrote
+    several things at once finds the culprit by writing them one by one.
     """
 
     capabilities: Capabilities
@@ -67,14 +69,18 @@ class Broker(Protocol):
     async def reserve(self, queues: Sequence[str], limit: int, wait: float) -> list[Delivery]:
         """Take up to `limit` messages that are due, lowest priority number first, then oldest first in each queue.
 
-        Queues take turns at being first. With nothing to take, wait up to `wait` seconds for something to be
-        published or to become due. Messages whose time has come are promoted by this call. When the call is
+        Queues take turns at being first. There may be fewer than could be had: a trip is bounded in bytes as well, but
+        never brings nothing while there is something. With nothing to take, wait up to `wait` seconds for something to
+        be published or to become due. Messages whose time has come are promoted by this call. When the call is
         cancelled, what it had taken is given back.
         """
         ...
 
     async def settle(self, settlements: Sequence[Settlement]) -> list[Settlement]:
         """Write each settlement whole or not at all, all in one trip where the store can.
+
+        A trip that carries very much is written in several steps. Should a later one fail, the call fails; given again,
+        the settlements that were written count as written.
 
         Results are written where `stores_results_of` the backend in use is true.
 
@@ -101,6 +107,8 @@ class Broker(Protocol):
     async def renew(self) -> bool:
         """Prolong the lease of all that this owner holds, in one call.
 
+        It does not wait behind the other calls of this broker: a long `settle` must not cost the lease.
+
         Returns:
             False when the lease had run out; others may have taken over the messages. A new lease is held then.
         """
@@ -111,6 +119,11 @@ class Broker(Protocol):
 
         They come back as deliveries of this owner with `lost_by` set and the history as it was; the caller decides
         (`Lost`) and settles, so that a crash in between merely leaves them to the next caller.
+
+        A worker whose own lease was prolonged late, with less than half of it left or after its end, learns from this
+        that the store was away, for other workers too: they may live, and their leases have run out all the same. So
+        it takes over nothing for one period of its lease from then on, by the monotonic clock; by then whoever lives
+        has renewed. If the own lease has run out when there is something to recover, this call prolongs it.
         """
         ...
 

@@ -38,6 +38,7 @@ class MemoryBroker:
         self._clock = clock
         self._lease: HeldLease | None = None
         self._lapsed = False
+        self._quiet_until = 0.0
         self._turn = 0
         self._wakeups: set[asyncio.Event] = set()
 
@@ -77,7 +78,7 @@ class MemoryBroker:
             ends = self._clock.monotonic() + lease_seconds
             self._lease = HeldLease(memory.draw(), owner, lease_seconds, ends)
             memory.leases[self._lease.number] = self._lease
-        self._lapsed = False
+        self._lapsed, self._quiet_until = False, 0.0
 
     async def reserve(self, queues: Sequence[str], limit: int, wait: float) -> list[Delivery]:
         """See `Broker.reserve`."""
@@ -150,16 +151,19 @@ class MemoryBroker:
         """See `Broker.renew`."""
         lease = self._held_lease()
         with self.memory.lock:
-            alive = self._prolong(lease)
+            self._prolong(lease)
         lapsed, self._lapsed = self._lapsed, False
-        return alive and not lapsed
+        return not lapsed
 
     async def recover(self, limit: int) -> list[Delivery]:
         """See `Broker.recover`."""
         lease, memory = self._held_lease(), self.memory
         taken: list[Delivery] = []
         with memory.lock:
-            self._lapsed |= not self._prolong_if_dead(lease)
+            self._prolong_if_dead(lease)
+            now = self._clock.monotonic()
+            if now < self._quiet_until <= now + lease.seconds:
+                return []
             token = memory.draw()
             for dead in [d for d in memory.leases.values() if not memory.is_alive(d, self._clock)]:
                 held = memory.held_by(dead.number)
@@ -280,7 +284,7 @@ class MemoryBroker:
                 taken.append(_delivery(stored))
             if taken:
                 self._turn += 1
-                self._lapsed |= not self._prolong_if_dead(lease)
+                self._prolong_if_dead(lease)
         return taken
 
     def _write(self, lease: HeldLease, settlement: Settlement) -> bool:
@@ -319,18 +323,22 @@ class MemoryBroker:
             if stored is not None:
                 self.memory.place(stored, None, self._clock.time())
 
-    def _prolong(self, lease: HeldLease) -> bool:
-        memory = self.memory
-        alive = lease.number in memory.leases and memory.is_alive(lease, self._clock)
-        if not alive:
+    def _prolong(self, lease: HeldLease) -> None:
+        now = self._clock.monotonic()
+        if not self._is_alive(lease):
             self._refuse_second_owner(lease.owner, lease.number)
-        lease.ends = self._clock.monotonic() + lease.seconds
-        memory.leases[lease.number] = lease
-        return alive
+            self._lapsed = True
+        if not self._is_alive(lease) or lease.ends - now < lease.seconds / 2:
+            self._quiet_until = now + lease.seconds
+        lease.ends = now + lease.seconds
+        self.memory.leases[lease.number] = lease
 
-    def _prolong_if_dead(self, lease: HeldLease) -> bool:
-        alive = lease.number in self.memory.leases and self.memory.is_alive(lease, self._clock)
-        return alive or self._prolong(lease)
+    def _prolong_if_dead(self, lease: HeldLease) -> None:
+        if not self._is_alive(lease):
+            self._prolong(lease)
+
+    def _is_alive(self, lease: HeldLease) -> bool:
+        return lease.number in self.memory.leases and self.memory.is_alive(lease, self._clock)
 
     def _refuse_second_owner(self, owner: str, number: int) -> None:
         for lease in self.memory.leases.values():

@@ -22,6 +22,7 @@ from celeriac.message import Loss, PackedMessage, Publication
 from celeriac.outcome import ResultRecord
 from celeriac.states import READY_STATES, SUCCESS
 from celeriac.storage.codec import priority_level
+from celeriac.storage.forks import renew_in_children
 
 SWEEP_BATCH: Final = 1000
 
@@ -96,6 +97,11 @@ class MemoryStore:
         self._pid = os.getpid()
         self._work_waiters: set[Callable[[], None]] = set()
         self._result_waiters: dict[str, set[Callable[[], None]]] = {}
+        renew_in_children(self)
+
+    def after_fork_in_child(self) -> None:
+        """Nobody is left to let the lock go; `check_process` says what is wrong with this copy."""
+        self.lock = threading.RLock()
 
     def draw(self) -> int:
         """A number that nobody has had before."""
@@ -225,13 +231,12 @@ class MemoryStore:
 
 
 _stores: dict[str, MemoryStore] = {}
-_stores_lock = threading.Lock()
 
 
 def memory_store(name: str) -> MemoryStore:
     """The store of this name, the same for all of this process."""
-    with _stores_lock:
-        return _stores.setdefault(name, MemoryStore())
+    store = _stores.get(name)
+    return store if store is not None else _stores.setdefault(name, MemoryStore())  # one step: no lock to fork with
 
 
 def wake_all(wakers: Iterable[Callable[[], None]]) -> None:

@@ -7,13 +7,14 @@ what it runs.
 from __future__ import annotations
 
 import asyncio
-import os
 import threading
 import weakref
 from collections.abc import Callable
 from contextlib import suppress
 from queue import SimpleQueue
 from typing import Any, TypeAlias, TypeVar
+
+from celeriac.storage.forks import renew_in_children
 
 T = TypeVar("T")
 
@@ -36,9 +37,9 @@ class ThreadRunner:
     def __init__(self, name: str) -> None:
         self._name = name
         self._lock = threading.Lock()
-        self._pid = 0
         self._jobs: _Jobs | None = None
         self._stop: weakref.finalize[Any, Any] | None = None
+        renew_in_children(self)
 
     def run(self, function: Callable[[], T]) -> asyncio.Future[T]:
         """Have `function()` called in the thread; the future belongs to the running loop.
@@ -58,10 +59,14 @@ class ThreadRunner:
                 self._stop()
             self._jobs = self._stop = None
 
+    def after_fork_in_child(self) -> None:
+        """The thread is the parent's, and so is whoever held the lock."""
+        self._lock = threading.Lock()
+        self._jobs = self._stop = None
+
     def _running(self) -> _Jobs:
-        if self._jobs is None or self._pid != os.getpid():
+        if self._jobs is None:
             self._jobs = SimpleQueue()
-            self._pid = os.getpid()
             threading.Thread(target=_work, args=(self._jobs,), name=self._name, daemon=True).start()
             self._stop = weakref.finalize(self, self._jobs.put, None)
         return self._jobs

@@ -172,6 +172,20 @@ def test_a_deleted_file_is_made_anew_and_the_worker_learns_of_it(path: Path) -> 
     asyncio.run(run())
 
 
+def test_a_connection_to_a_file_that_is_replaced_meanwhile_is_not_kept(path: Path) -> None:
+    broker = SQLiteBroker(str(path))
+    broker.publish([job("lost"), job("lost too")])
+
+    def replace(_connection: sqlite3.Connection) -> None:
+        for file in path.parent.iterdir():
+            file.unlink()
+        broker.publish([job("new")])
+
+    broker.database.read(replace)
+    assert asyncio.run(broker.depth("q")) == 1
+    broker.disconnect()
+
+
 DAMAGE = "UPDATE message SET head = x'ff00' WHERE id = (SELECT MIN(id) FROM message)"
 
 

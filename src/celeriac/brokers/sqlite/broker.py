@@ -1,6 +1,7 @@
 """The SQLite broker's face: `Broker`, in its order. What is written to the file is in the modules beside it.
 
-Owns threads and waiting. `publish` works in the caller's thread; everything else runs in one thread of the broker's.
+Owns threads and waiting. `publish` works in the caller's thread, `renew` in a thread of its own, so that it waits for
+nothing else; all the rest runs in one thread of the broker's.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from celeriac.backends.base import Backend
 from celeriac.backends.sqlite import SQLiteBackend
 from celeriac.brokers.base import Capabilities
 from celeriac.brokers.sqlite import keeping, leasing, reserving, settling
+from celeriac.brokers.sqlite.batches import WrittenParts, split
 from celeriac.brokers.sqlite.leasing import Lease
 from celeriac.brokers.sqlite.publishing import prepare_publications, publish_prepared
 from celeriac.brokers.sqlite.waiting import WorkWaiter
@@ -34,6 +36,8 @@ T = TypeVar("T")
 _LOOK_INTERVAL: Final = 0.1
 #: The same where it can not be rung at all.
 _BLIND_INTERVAL: Final = 0.02
+#: What each queue adds to either: a look costs some microseconds for each.
+_INTERVAL_PER_QUEUE: Final = 0.0001
 #: Seconds for which a bell is good; it is written anew at half of that.
 _BELL_SECONDS: Final = 60.0
 
@@ -64,9 +68,11 @@ class SQLiteBroker:
         self.address = f"sqlite:///{self.database.path}"
         self._clock = clock
         self._runner = ThreadRunner("celeriac-sqlite-broker")
+        #: Renews the lease, whatever the other thread is at.
+        self._keeper = ThreadRunner("celeriac-sqlite-lease")
         self._waiter = WorkWaiter(ListenerPool())
         self._lease: Lease | None = None
-        self._lapsed = False
+        self._written = WrittenParts()
         self._turn = 0
         self._armed: tuple[frozenset[str], float, int] | None = None
 
@@ -91,7 +97,7 @@ class SQLiteBroker:
                 f"this broker is open already, as {self._lease.owner!r}; close it first, or use another one"
             )
         self._lease = await self._write(lambda tx: leasing.take_lease(tx, owner, lease_seconds))
-        self._lapsed = False
+        self._written.clear()
         self._waiter.start()
 
     async def reserve(self, queues: Sequence[str], limit: int, wait: float) -> list[Delivery]:
@@ -107,7 +113,8 @@ class SQLiteBroker:
                 return []  # closed meanwhile: what was taken has been given back
             if attempt.deliveries or remaining <= 0:
                 return attempt.deliveries
-            pause = min(remaining, _BLIND_INTERVAL if self._waiter.port is None else _LOOK_INTERVAL)
+            interval = _BLIND_INTERVAL if self._waiter.port is None else _LOOK_INTERVAL
+            pause = min(remaining, interval + _INTERVAL_PER_QUEUE * len(queues))
             if attempt.next_due is not None:
                 pause = min(pause, max(0.0, attempt.next_due - self._clock.time()))
             await self._waiter.sleep(pause, seen)
@@ -117,7 +124,20 @@ class SQLiteBroker:
         if not settlements:
             return []
         lease = self._held_lease()
-        return await self._write(lambda tx: settling.settle(tx, lease, settlements))
+        refused: list[Settlement] = []
+        accepted: list[Settlement] = []
+        first = True
+        for part in split(self._written.without_written(settlements)):
+            try:
+                lost = await self._settle_part(lease, part, first=first)
+            except BaseException:
+                self._written.keep(accepted)
+                raise
+            refused.extend(lost)
+            gone = {id(settlement) for settlement in lost}
+            accepted.extend(settlement for settlement in part if id(settlement) not in gone)
+            first = False
+        return refused
 
     async def mark_started(self, deliveries: Sequence[Delivery]) -> list[Delivery]:
         """See `Broker.mark_started`."""
@@ -135,11 +155,11 @@ class SQLiteBroker:
 
         def work(transaction: Transaction) -> bool:
             leasing.delete_stale_bells(transaction, _BELL_SECONDS)
-            return leasing.prolong_lease(transaction, lease)
+            leasing.prolong_lease(transaction, lease)
+            lapsed, lease.lapsed = lease.lapsed, False
+            return not lapsed
 
-        alive = await self._write(work)
-        lapsed, self._lapsed = self._lapsed, False
-        return alive and not lapsed
+        return await self._keeper.run(lambda: self.database.write(work))
 
     async def recover(self, limit: int) -> list[Delivery]:
         """See `Broker.recover`."""
@@ -151,6 +171,7 @@ class SQLiteBroker:
         lease, self._lease = self._lease, None
         self._waiter.stop()
         self._armed = None
+        self._keeper.stop()
         if lease is not None:
             await self._write(lambda tx: leasing.give_up_lease(tx, lease))
         self._runner.stop()
@@ -204,6 +225,14 @@ class SQLiteBroker:
             raise OperationalError("this broker is not open; await open(owner, lease_seconds=...) first")
         return self._lease
 
+    async def _settle_part(self, lease: Lease, part: Sequence[Settlement], *, first: bool) -> list[Settlement]:
+        def work(transaction: Transaction) -> list[Settlement]:
+            if not first:  # one long write after another may leave no gap for `renew`
+                leasing.prolong_if_alive(transaction, lease)
+            return settling.settle(transaction, lease, part)
+
+        return await self._write(work)
+
     async def _write(self, work: Callable[[Transaction], T]) -> T:
         return await self._runner.run(lambda: self.database.write(work))
 
@@ -242,17 +271,12 @@ class SQLiteBroker:
             glance = self._arm(queues, seen, glance.next_due)
         if not glance.anything or limit <= 0:
             return _Attempt([], glance.next_due)
-        deliveries, alive = self.database.write(lambda tx: self._take(tx, lease, queues, limit))
-        if not alive:
-            self._lapsed = True
-        return _Attempt(deliveries, None)
+        return _Attempt(self.database.write(lambda tx: self._take(tx, lease, queues, limit)), None)
 
-    def _take(
-        self, transaction: Transaction, lease: Lease, queues: Sequence[str], limit: int
-    ) -> tuple[list[Delivery], bool]:
+    def _take(self, transaction: Transaction, lease: Lease, queues: Sequence[str], limit: int) -> list[Delivery]:
         taken = reserving.take(transaction, lease, queues, limit)
         port = self._waiter.port
-        if taken[0] and self._armed is not None and port is not None:
+        if taken and self._armed is not None and port is not None:
             reserving.disarm_bells(transaction, list(self._armed[0]), port)
             self._armed = None
         return taken
@@ -274,13 +298,9 @@ class SQLiteBroker:
         return self.database.read(lambda c: reserving.peek(c, queues, self._clock.time()))
 
     def _recover(self, lease: Lease, limit: int) -> list[Delivery]:
-        if limit <= 0 or not self.database.read(lambda c: leasing.any_dead(c, lease, self._clock.monotonic())):
+        now = self._clock.monotonic()
+        if limit <= 0 or leasing.is_quiet(lease, now):
             return []
-
-        def work(transaction: Transaction) -> list[Delivery]:
-            if not leasing.lease_is_alive(transaction, lease):
-                leasing.prolong_lease(transaction, lease)
-                self._lapsed = True
-            return leasing.recover(transaction, lease, limit)
-
-        return self.database.write(work)
+        if not self.database.read(lambda c: leasing.any_dead(c, lease, now)):
+            return []
+        return self.database.write(lambda tx: leasing.recover(tx, lease, limit))

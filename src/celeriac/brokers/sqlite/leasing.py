@@ -7,6 +7,7 @@ import sqlite3
 
 import msgspec
 
+from celeriac.brokers.sqlite.batches import TAKEN_BYTES, fetch_bounded
 from celeriac.brokers.sqlite.publishing import ring_for_work
 from celeriac.exceptions import OperationalError
 from celeriac.message import Delivery, PackedMessage
@@ -22,11 +23,17 @@ class Lease(msgspec.Struct):
         id: its row; never used twice, so it fences better than the name alone.
         owner: the name, for histories and errors.
         seconds: how long it lasts from the last renewal.
+        lapsed: it had run out before it was prolonged, and nobody has been told yet.
+        quiet_until: until then, by the monotonic clock, nothing is recovered; see `Broker.recover`.
+
+    The last two change only inside a write transaction, so that threads do not meet.
     """
 
     id: int
     owner: str
     seconds: float
+    lapsed: bool = False
+    quiet_until: float = 0.0
 
 
 def is_alive(now: float, ends: float, seconds: float) -> bool:
@@ -52,17 +59,37 @@ def prolong_lease(transaction: Transaction, lease: Lease) -> bool:
     Raises:
         OperationalError: it had run out, and another worker of this name has started since.
     """
-    alive = lease_is_alive(transaction, lease)
-    if not alive:
+    left = _seconds_left(transaction, lease)
+    if left <= 0:
         _refuse_second_owner(transaction, lease.owner, lease.id)
+        lease.lapsed = True
+    if left < lease.seconds / 2:
+        lease.quiet_until = transaction.monotonic + lease.seconds
     _write(transaction, lease)
-    return alive
+    return left > 0
 
 
-def lease_is_alive(transaction: Transaction, lease: Lease) -> bool:
-    """The row is there and has not run out."""
+def prolong_if_dead(transaction: Transaction, lease: Lease) -> bool:
+    """Have a lease that has run out last from now on; False when it had."""
+    return _seconds_left(transaction, lease) > 0 or prolong_lease(transaction, lease)
+
+
+def prolong_if_alive(transaction: Transaction, lease: Lease) -> None:
+    """Have a lease that has not run out last from now on, in a transaction that takes its time."""
+    if _seconds_left(transaction, lease) > 0:
+        prolong_lease(transaction, lease)
+
+
+def is_quiet(lease: Lease, now: float) -> bool:
+    """Too soon after a late renewal to tell the dead from those whom the same outage has delayed."""
+    return is_alive(now, lease.quiet_until, lease.seconds)
+
+
+def _seconds_left(transaction: Transaction, lease: Lease) -> float:
     row = transaction.execute(load_statements("lease")["read_lease"], (lease.id,)).fetchone()
-    return row is not None and is_alive(transaction.monotonic, row[1], row[0])
+    if row is None or not is_alive(transaction.monotonic, row[1], row[0]):
+        return 0.0
+    return float(row[1]) - transaction.monotonic
 
 
 def delete_stale_bells(transaction: Transaction, longest: float) -> None:
@@ -78,16 +105,23 @@ def any_dead(connection: sqlite3.Connection, lease: Lease, now: float) -> bool:
 
 
 def recover(transaction: Transaction, lease: Lease, limit: int) -> list[Delivery]:
-    """Make `lease` the holder of up to `limit` messages whose own lease has run out."""
+    """Make `lease` the holder of up to `limit` messages whose own lease has run out.
+
+    Fewer when they are large. None when this lease had run out as well: that is mended, and others may do the same.
+    """
+    if not prolong_if_dead(transaction, lease) or is_quiet(lease, transaction.monotonic):
+        return []
     sql = load_statements("lease")
     token = transaction.draw()
     taken: list[Delivery] = []
+    left = TAKEN_BYTES
     for dead, owner, seconds, ends in transaction.execute(sql["all_leases"]).fetchall():
         if dead == lease.id or is_alive(transaction.monotonic, ends, seconds):
             continue
-        if len(taken) < limit:
-            rows = transaction.execute(sql["read_held"], (dead, limit - len(taken))).fetchall()
+        if len(taken) < limit and left > 0:
+            rows = fetch_bounded(transaction.execute(sql["read_held"], (dead, limit - len(taken))), 3, left)
             if rows:
+                left -= sum(len(row[3]) for row in rows)
                 transaction.execute(sql["take_over"], (lease.id, token, dead, rows[-1][1]))
                 taken.extend(_taken_over(row, token, owner) for row in rows)
         if not transaction.execute(sql["holds_anything"], (dead,)).fetchone()[0]:

@@ -8,7 +8,8 @@ from typing import Final
 
 import msgspec
 
-from celeriac.brokers.sqlite.leasing import Lease, lease_is_alive, prolong_lease
+from celeriac.brokers.sqlite.batches import TAKEN_BYTES, fetch_bounded
+from celeriac.brokers.sqlite.leasing import Lease, prolong_if_dead
 from celeriac.message import Delivery, PackedMessage
 from celeriac.storage.codec import decode_history
 from celeriac.storage.sqlite.database import Transaction
@@ -16,6 +17,8 @@ from celeriac.storage.sqlite.statements import load_statements
 
 #: Due messages made ready in one call for each queue: a bound on how long the lock is held.
 PROMOTION_BATCH: Final = 500
+#: From so many queues on, one look at all of them comes before the look at each.
+_MANY_QUEUES: Final = 8
 _BEFORE_FIRST_LEVEL: Final = -1
 
 
@@ -28,6 +31,10 @@ class Glance(msgspec.Struct):
 
 def peek(connection: sqlite3.Connection, queues: Sequence[str], now: float) -> Glance:
     """Look without a lock. A message that comes right after is announced by a bell."""
+    if len(queues) > _MANY_QUEUES:
+        (anything,) = connection.execute(load_statements("reserve")["peek_at_all"]).fetchone()
+        if not anything:
+            return Glance(False, None)
     sql = load_statements("reserve")["peek"]
     next_due: float | None = None
     for queue in queues:
@@ -39,32 +46,31 @@ def peek(connection: sqlite3.Connection, queues: Sequence[str], now: float) -> G
     return Glance(False, next_due)
 
 
-def take(transaction: Transaction, lease: Lease, queues: Sequence[str], limit: int) -> tuple[list[Delivery], bool]:
+def take(transaction: Transaction, lease: Lease, queues: Sequence[str], limit: int) -> list[Delivery]:
     """Take up to `limit` messages: the lowest level first, queues in the given order inside it.
 
-    Returns:
-        The deliveries, and whether the lease was still alive; if not, it was taken anew.
+    Fewer when they are large: the one that reaches `TAKEN_BYTES` is the last. A lease that had run out is taken anew.
     """
-    alive = lease_is_alive(transaction, lease)
-    if not alive:
-        prolong_lease(transaction, lease)
+    prolong_if_dead(transaction, lease)
     for queue in queues:
         _promote_due(transaction, queue)
     token = transaction.draw()
     levels = {queue: _next_level(transaction, queue, _BEFORE_FIRST_LEVEL) for queue in queues}
     taken: list[Delivery] = []
-    while len(taken) < limit:
+    size = 0
+    while len(taken) < limit and size < TAKEN_BYTES:
         found = [level for level in levels.values() if level is not None]
         if not found:
             break
         level = min(found)
         queue = next(queue for queue in queues if levels[queue] == level)
         wanted = limit - len(taken)
-        got = _take_level(transaction, lease, token, queue, level, wanted)
+        got = _take_level(transaction, lease, token, queue, level, wanted, TAKEN_BYTES - size)
         taken.extend(got)
+        size += sum(len(delivery.packed.body) for delivery in got)
         if len(got) < wanted:
             levels[queue] = _next_level(transaction, queue, level)
-    return taken, alive
+    return taken
 
 
 def arm_bells(transaction: Transaction, queues: Sequence[str], port: int, until: float | None, seconds: float) -> None:
@@ -100,10 +106,10 @@ def _next_level(transaction: Transaction, queue: str, after: int) -> int | None:
 
 
 def _take_level(
-    transaction: Transaction, lease: Lease, token: int, queue: str, level: int, limit: int
+    transaction: Transaction, lease: Lease, token: int, queue: str, level: int, limit: int, most_bytes: int
 ) -> list[Delivery]:
     sql = load_statements("reserve")
-    rows = transaction.execute(sql["read_level"], (queue, level, limit)).fetchall()
+    rows = fetch_bounded(transaction.execute(sql["read_level"], (queue, level, limit)), 3, most_bytes)
     last = rows[-1][0]
     transaction.execute(sql["hold_level"], (lease.id, token, queue, level, last))
     transaction.execute(sql["clear_level"], (queue, level, last))

@@ -7,12 +7,13 @@ Datagrams may be lost (a writer killed after its commit, a full buffer): every w
 
 from __future__ import annotations
 
-import os
 import socket
 import threading
 from collections.abc import Iterable
 from contextlib import suppress
 from typing import Final
+
+from celeriac.storage.forks import renew_in_children
 
 _HOST: Final = "127.0.0.1"
 _LARGEST: Final = 65_536
@@ -85,13 +86,11 @@ class ListenerPool:
         self._lock = threading.Lock()
         self._idle: list[Listener] = []
         self._lent = 0
-        self._pid = os.getpid()
+        renew_in_children(self)
 
     def borrow(self) -> Listener | None:
         """A listener with nothing in it, or None when there are too many or there is no network at all."""
         with self._lock:
-            if self._pid != os.getpid():  # the ports are the parent's; closing our copies does not touch it
-                self._idle, self._lent, self._pid = [], 0, os.getpid()
             if self._lent >= _MOST_LISTENERS:
                 return None
             if self._idle:
@@ -120,6 +119,11 @@ class ListenerPool:
             idle, self._idle = self._idle, []
         for listener in idle:
             listener.close()
+
+    def after_fork_in_child(self) -> None:
+        """The ports are the parent's; closing our copies of the sockets does not touch it."""
+        self._lock = threading.Lock()
+        self._idle, self._lent = [], 0
 
 
 def _open_socket(*, listening: bool = False) -> socket.socket | None:

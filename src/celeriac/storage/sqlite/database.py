@@ -17,7 +17,7 @@ from typing import Any, Final, TypeVar
 from celeriac.clock import SYSTEM_CLOCK, Clock
 from celeriac.exceptions import ImproperlyConfigured
 from celeriac.storage.sqlite.bell import Ringer
-from celeriac.storage.sqlite.errors import explain, is_busy
+from celeriac.storage.sqlite.errors import REFUSED_VALUES, explain, is_busy
 from celeriac.storage.sqlite.schema import prepare
 from celeriac.storage.sqlite.statements import with_rows
 
@@ -39,6 +39,10 @@ _LOG_SIZE_LIMIT: Final = 64 * 1024 * 1024
 #: Pauses between tries for the lock. SQLite's own start at 1 ms, which is five transactions of ours.
 _FIRST_PAUSE: Final = 0.0001
 _LONGEST_PAUSE: Final = 0.001
+#: The same while the tables are made. Whoever looks whether they are there keeps out who makes them, so that many who
+#: look often would keep out each other.
+_LONGEST_MAKING_PAUSE: Final = 0.05
+_EXPLAINED: Final = (sqlite3.Error, *REFUSED_VALUES)
 
 
 class Transaction:
@@ -115,33 +119,36 @@ class Database:
         self._free = threading.Condition(threading.Lock())
         self._pid = os.getpid()
         self._identity: tuple[int, int] | None = None
+        #: Counts the files that were seen under this name; connections of an earlier one are not kept.
+        self._generation = 0
         self._ringer = Ringer()
-        _databases.add(self)
+        with _fork_lock:
+            _databases.add(self)
 
     def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Run `work` on a connection without taking the write lock.
 
         Raises:
-            OperationalError: see `celeriac.storage.sqlite.errors`.
+            OperationalError, StoreRefused: see `celeriac.storage.sqlite.errors`.
         """
-        connection = self._check_out()
+        connection, generation = self._check_out()
         try:
             result = self._patiently(lambda: work(connection))
         except BaseException as exc:
             self._discard(connection)
-            if isinstance(exc, sqlite3.Error):
+            if isinstance(exc, _EXPLAINED):
                 raise explain(exc, self.path, self._busy_timeout) from exc
             raise
-        self._check_in(connection)
+        self._check_in(connection, generation)
         return result
 
     def write(self, work: Callable[[Transaction], T]) -> T:
         """Run `work` in a write transaction: all of it is committed, or none. Then ring the bells it collected.
 
         Raises:
-            OperationalError: see `celeriac.storage.sqlite.errors`.
+            OperationalError, StoreRefused: see `celeriac.storage.sqlite.errors`.
         """
-        connection = self._check_out()
+        connection, generation = self._check_out()
         try:
             self._patiently(lambda: connection.execute("BEGIN IMMEDIATE"))
             transaction = Transaction(connection, self.clock)
@@ -149,10 +156,10 @@ class Database:
             connection.execute("COMMIT")
         except BaseException as exc:
             self._discard(connection)  # closing rolls back, whatever state it is in
-            if isinstance(exc, sqlite3.Error):
+            if isinstance(exc, _EXPLAINED):
                 raise explain(exc, self.path, self._busy_timeout) from exc
             raise
-        self._check_in(connection)
+        self._check_in(connection, generation)
         if transaction.rings:
             self._ringer.ring(transaction.rings)
         return result
@@ -168,7 +175,7 @@ class Database:
 
     # -- the pool -------------------------------------------------------------------------------------------------
 
-    def _check_out(self) -> sqlite3.Connection:
+    def _check_out(self) -> tuple[sqlite3.Connection, int]:
         identity = _identity_of(self.path)
         with self._free:
             if self._pid != os.getpid():
@@ -176,17 +183,19 @@ class Database:
             if identity != self._identity:  # the file was deleted or replaced: ours is no longer the one there
                 self._close_idle()
                 self._identity = identity
+                self._generation += 1
+            generation = self._generation
             self._in_use += 1
             if self._idle:
-                return self._idle.pop()
+                return self._idle.pop(), generation
         try:
-            return self._connect()
+            return self._connect(), generation
         except BaseException:
             self._leave(None)
             raise
 
-    def _check_in(self, connection: sqlite3.Connection) -> None:
-        self._leave(connection)
+    def _check_in(self, connection: sqlite3.Connection, generation: int) -> None:
+        self._leave(connection, generation)
 
     def _discard(self, connection: sqlite3.Connection) -> None:
         try:
@@ -194,11 +203,11 @@ class Database:
         finally:
             self._leave(None)
 
-    def _leave(self, connection: sqlite3.Connection | None) -> None:
+    def _leave(self, connection: sqlite3.Connection | None, generation: int = 0) -> None:
         with self._free:
             self._in_use -= 1
             if connection is not None:
-                if len(self._idle) < _IDLE_CONNECTIONS:
+                if generation == self._generation and len(self._idle) < _IDLE_CONNECTIONS:
                     self._idle.append(connection)
                 else:
                     connection.close()
@@ -212,7 +221,7 @@ class Database:
                 self.path, timeout=0, isolation_level=None, check_same_thread=False, cached_statements=128
             )
             opened = connection
-            self._patiently(lambda: prepare(opened, self.path))
+            self._patiently(lambda: prepare(opened, self.path), _LONGEST_MAKING_PAUSE)
             connection.execute("PRAGMA synchronous = NORMAL")  # a killed process loses nothing, a power cut may
             connection.execute(f"PRAGMA cache_size = {-_CACHE_KIB}")
             connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
@@ -231,7 +240,7 @@ class Database:
         while self._idle:
             self._idle.pop().close()
 
-    def _patiently(self, step: Callable[[], T]) -> T:
+    def _patiently(self, step: Callable[[], T], longest_pause: float = _LONGEST_PAUSE) -> T:
         """`step()`, tried again while another connection holds the lock, up to `busy_timeout` seconds."""
         try:
             return step()
@@ -248,7 +257,7 @@ class Database:
             except sqlite3.OperationalError as exc:
                 if not is_busy(exc) or time.monotonic() >= deadline:
                     raise
-            pause = min(pause * 1.3, _LONGEST_PAUSE)
+            pause = min(pause * 1.3, longest_pause)
 
     # -- forks ----------------------------------------------------------------------------------------------------
     #
@@ -285,9 +294,12 @@ _databases: weakref.WeakSet[Database] = weakref.WeakSet()
 #: Kept alive so that they are never closed.
 _inherited: list[sqlite3.Connection] = []
 _forking: list[Database] = []
+#: Held while a thread forks, so that another one waits with its own fork until this one is done.
+_fork_lock = threading.RLock()
 
 
 def _before_fork() -> None:
+    _fork_lock.acquire()
     _forking[:] = list(_databases)
     for database in _forking:
         database.before_fork()
@@ -296,6 +308,7 @@ def _before_fork() -> None:
 def _after_fork() -> None:
     while _forking:
         _forking.pop().after_fork()
+    _fork_lock.release()
 
 
 if hasattr(os, "register_at_fork"):

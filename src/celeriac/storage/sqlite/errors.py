@@ -6,10 +6,16 @@ import os
 import sqlite3
 from pathlib import Path
 
-from celeriac.exceptions import OperationalError
+from celeriac.exceptions import OperationalError, StoreRefused
 
 #: Primary result codes that mean "another connection is at it": worth another try.
 BUSY_CODES = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
+#: Those that say something of the value to be written; it will be refused tomorrow, too.
+_REFUSED_CODES = frozenset(
+    {sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_RANGE}
+)
+#: What Python raises for the same before SQLite sees the value: over 2 GiB, an integer over 64 bits, half a surrogate.
+REFUSED_VALUES = (OverflowError, UnicodeEncodeError)
 
 
 def primary_code(error: sqlite3.Error) -> int:
@@ -23,8 +29,13 @@ def is_busy(error: sqlite3.Error) -> bool:
     return primary_code(error) in BUSY_CODES
 
 
-def explain(error: sqlite3.Error, path: str, busy_timeout: float) -> OperationalError:
-    """The error to raise for `error`."""
+def explain(error: Exception, path: str, busy_timeout: float) -> OperationalError | StoreRefused:
+    """The error to raise for `error`, which is one of SQLite's or of `REFUSED_VALUES`."""
+    if not isinstance(error, sqlite3.Error) or _is_refusal(error):
+        return StoreRefused(
+            f"the database {path} can not store this: {error}; a value may have at most 1,000,000,000 bytes, "
+            "keep larger ones in a file and send its name"
+        )
     code = primary_code(error)
     if code in BUSY_CODES:
         text = (
@@ -50,6 +61,10 @@ def explain(error: sqlite3.Error, path: str, busy_timeout: float) -> Operational
     else:
         text = f"the database {path} refused to work: {error}"
     return OperationalError(text)
+
+
+def _is_refusal(error: sqlite3.Error) -> bool:
+    return isinstance(error, sqlite3.DataError | sqlite3.InterfaceError) or primary_code(error) in _REFUSED_CODES
 
 
 def _not_writable(path: str) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from celeriac.testing.conformance.crowds import CrowdCases
-from celeriac.testing.conformance.leases import FencingCases, LeaseCases, RecoveryCases
+from celeriac.testing.conformance.fencing import FencingCases
+from celeriac.testing.conformance.leases import LeaseCases, RecoveryCases
 from celeriac.testing.conformance.queues import DueCases, OrderCases, WaitingCases
 from celeriac.testing.conformance.settling import (
     DeadLetterCases,

@@ -1,4 +1,4 @@
-"""Leases: who holds what, what a dead worker's messages meet, and why the dead can not write."""
+"""Leases: who holds what, and what a dead worker's messages meet."""
 
 from __future__ import annotations
 
@@ -6,19 +6,17 @@ import pytest
 
 from celeriac.exceptions import OperationalError
 from celeriac.message import Loss
-from celeriac.outcome import Acknowledge, Bury, Keep, Requeue, Settlement
+from celeriac.outcome import Requeue
 from celeriac.testing.clock import VirtualClock
 from celeriac.testing.conformance.support import (
     LEASE,
     Harness,
-    MakeBackend,
     MakeBroker,
     finish,
     in_loop,
     job,
     names,
     opened,
-    success,
     take,
 )
 
@@ -156,10 +154,11 @@ class RecoveryCases(Harness):
             await take(dead, 2)
             mine = await take(alive, 1)
             assert await alive.recover(10) == []
-            clock.advance(LEASE - 0.5)
-            await alive.renew()
-            assert await alive.recover(10) == []
-            clock.advance(0.5)
+            for _ in range(2):
+                clock.advance(LEASE / 2 - 0.5)
+                assert await alive.renew()
+                assert await alive.recover(10) == []
+            clock.advance(1)
             taken = await alive.recover(10)
             assert sorted(names(taken)) == ["0", "1"]
             assert {delivery.lost_by for delivery in taken} == {"a"}
@@ -221,8 +220,9 @@ class RecoveryCases(Harness):
             first.publish([job(1)])
             (held,) = await take(first)
             await first.mark_started([held])
-            clock.advance(LEASE)
-            await second.renew()
+            for _ in range(2):
+                clock.advance(LEASE / 2)
+                assert await second.renew()
             (taken,) = await second.recover(10)
             clock.advance(LEASE)
             async with opened(make_broker(), "c") as third:
@@ -247,6 +247,83 @@ class RecoveryCases(Harness):
             again = await take(alive)
             assert [(d.started, d.history) for d in again] == [(False, (LOSS,))] * 2
 
+    @pytest.mark.parametrize("first_call", ["recover", "renew", "reserve"])
+    def test_after_an_outage_longer_than_the_lease_the_living_keep_what_they_hold(
+        self, make_broker: MakeBroker, clock: VirtualClock, first_call: str
+    ) -> None:
+        """Whoever comes first after it must not take the others' absence for their death."""
+
+        @in_loop
+        async def run() -> None:
+            async with opened(make_broker(), "a") as first, opened(make_broker(), "b") as second:
+                first.publish([job(n) for n in range(3)])
+                held = [await take(first, 1), await take(second, 1)]
+                clock.advance(LEASE * 2)
+                if first_call == "renew":
+                    assert not await first.renew()
+                elif first_call == "reserve":
+                    held[0] += await take(first, 1)
+                assert await first.recover(10) == []
+                clock.advance(LEASE / 4)
+                assert not await second.renew()
+                for _ in range(10):
+                    assert await first.recover(10) == await second.recover(10) == []
+                    clock.advance(LEASE / 4)
+                    await first.renew()
+                    assert await second.renew()
+                assert await finish(first, held[0]) == await finish(second, held[1]) == []
+
+        run()
+
+    @in_loop
+    async def test_after_an_outage_the_dead_are_recovered_from_one_lease_later(
+        self, make_broker: MakeBroker, clock: VirtualClock
+    ) -> None:
+        async with opened(make_broker(), "a") as dead, opened(make_broker(), "b") as alive:
+            dead.publish([job(1)])
+            await take(dead)
+            clock.advance(LEASE * 2)
+            assert await alive.recover(10) == []
+            assert not await alive.renew()
+            for _ in range(4):
+                assert await alive.recover(10) == []
+                clock.advance(LEASE / 4)
+                assert await alive.renew()
+            assert names(await alive.recover(10)) == ["1"]
+
+    @in_loop
+    async def test_a_renewal_that_came_late_is_taken_for_an_outage_too(
+        self, make_broker: MakeBroker, clock: VirtualClock
+    ) -> None:
+        """An outage shorter than the lease makes others lapse whose last renewal was longer ago."""
+        async with opened(make_broker(), "b") as second:
+            second.publish([job(1)])
+            held = await take(second)
+            clock.advance(LEASE / 4)
+            async with opened(make_broker(), "a") as first:
+                clock.advance(LEASE * 0.8)
+                assert await first.renew()
+                assert await first.recover(10) == []
+                assert not await second.renew()
+                clock.advance(LEASE / 4)
+                assert await first.recover(10) == []
+                assert await finish(second, held) == []
+
+    @in_loop
+    async def test_large_messages_come_over_several_calls(self, make_broker: MakeBroker, clock: VirtualClock) -> None:
+        large = b"x" * 9_000_000
+        async with opened(make_broker(), "a") as dead, opened(make_broker(), "b", 1000) as alive:
+            dead.publish([job(n, body=large) for n in range(5)])
+            held: list[str] = []
+            while taken := await take(dead):
+                held += names(taken)
+            assert held == ["0", "1", "2", "3", "4"]
+            clock.advance(LEASE)
+            recovered: list[str] = []
+            while taken := await alive.recover(10):
+                recovered += names(taken)
+            assert sorted(recovered) == held
+
     @in_loop
     async def test_after_a_reboot_every_lease_has_run_out(self, make_broker: MakeBroker, clock: VirtualClock) -> None:
         async with opened(make_broker(), "a") as before:
@@ -255,92 +332,3 @@ class RecoveryCases(Harness):
             clock.reboot()
             async with opened(make_broker(), "b") as after:
                 assert names(await after.recover(10)) == ["1"]
-
-
-class FencingCases(Harness):
-    """A worker whose lease was taken over can not write anything."""
-
-    @pytest.mark.parametrize(
-        "action",
-        [Acknowledge(), Requeue(), Requeue(loss=LOSS), Bury("late"), Keep()],
-        ids=["acknowledge", "requeue", "lose", "bury", "keep"],
-    )
-    def test_the_old_owner_writes_nothing(
-        self, make_broker: MakeBroker, make_backend: MakeBackend, clock: VirtualClock, action: Acknowledge
-    ) -> None:
-        @in_loop
-        async def run() -> None:
-            backend = make_backend()
-            async with opened(make_broker(), "old") as old, opened(make_broker(), "new", 1000) as new:
-                old.publish([job(1)])
-                (held,) = await take(old)
-                clock.advance(LEASE)
-                (taken,) = await new.recover(10)
-                late = Settlement(held, action, success("1"), (job("follow-up", "next"),))
-                assert await old.settle([late]) == [late]
-                assert backend.load("1") is None
-                assert await new.depth("q") == await new.depth("next") == 0
-                assert await new.dead_letters() == []
-                assert await finish(new, [taken]) == []
-
-        run()
-
-    @in_loop
-    async def test_an_earlier_token_of_the_same_owner_is_refused(self, make_broker: MakeBroker) -> None:
-        async with opened(make_broker()) as broker:
-            broker.publish([job(1)])
-            earlier = await take(broker)
-            assert await finish(broker, earlier, Requeue()) == []
-            now = await take(broker)
-            assert len(await finish(broker, earlier)) == 1
-            assert await broker.mark_started(earlier) == earlier
-            await broker.release(earlier)
-            assert await broker.depth("q") == 0
-            assert await finish(broker, now) == []
-
-    @in_loop
-    async def test_a_settled_message_can_not_be_settled_again(self, make_broker: MakeBroker) -> None:
-        async with opened(make_broker()) as broker:
-            broker.publish([job(1)])
-            (held,) = await take(broker)
-            twice = [Settlement(held, Acknowledge()), Settlement(held, Acknowledge())]
-            assert len(await broker.settle(twice)) == 1
-            assert len(await broker.settle(twice)) == 2
-            broker.publish([job(2)])
-            assert len(await broker.settle(twice)) == 2
-            assert names(await take(broker)) == ["2"]
-
-    @in_loop
-    async def test_a_stale_one_does_not_harm_the_others_of_its_batch(
-        self, make_broker: MakeBroker, clock: VirtualClock
-    ) -> None:
-        async with opened(make_broker(), "a") as first, opened(make_broker(), "b", 1000) as second:
-            first.publish([job(n) for n in range(5)])
-            lost = await take(first, 2)
-            clock.advance(LEASE)
-            await second.recover(2)
-            await first.renew()
-            kept = await take(first, 3)
-            batch = [Settlement(delivery, Acknowledge()) for delivery in (kept[0], *lost, *kept[1:])]
-            assert [s.delivery for s in await first.settle(batch)] == lost
-            assert len(await first.settle(batch)) == 5
-
-    @in_loop
-    async def test_release_by_the_old_owner_changes_nothing(self, make_broker: MakeBroker, clock: VirtualClock) -> None:
-        async with opened(make_broker(), "a") as first, opened(make_broker(), "b", 1000) as second:
-            first.publish([job(1)])
-            held = await take(first)
-            clock.advance(LEASE)
-            taken = await second.recover(10)
-            await first.release(held)
-            assert await second.depth("q") == 0
-            assert await finish(second, taken) == []
-
-    @in_loop
-    async def test_made_up_tags_are_refused(self, make_broker: MakeBroker) -> None:
-        async with opened(make_broker()) as broker:
-            broker.publish([job(1)])
-            (held,) = await take(broker)
-            for tag in (held.tag, 10**9, "no such tag", -1):
-                held.tag, held.token = tag, held.token + 1
-                assert len(await finish(broker, [held])) == 1

@@ -4,6 +4,10 @@
 -- 1 queue. Returns whether anything is ready, and the earliest due time or NULL. Takes no lock.
 SELECT EXISTS (SELECT 1 FROM ready WHERE queue = ?1), (SELECT due FROM future WHERE queue = ?1 ORDER BY due LIMIT 1);
 
+-- name: peek_at_all
+-- Whether anything is stored in any queue, due or not. Takes no lock.
+SELECT EXISTS (SELECT 1 FROM ready) OR EXISTS (SELECT 1 FROM future);
+
 -- name: due
 -- 1 queue, 2 Unix time, 3 limit. What is to be promoted, in due order.
 SELECT due, position, priority, message FROM future WHERE queue = ? AND due <= ? ORDER BY due, position LIMIT ?;
