@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import subprocess
 import sys
 import threading
@@ -188,6 +189,30 @@ def test_a_timezone_that_is_not_there() -> None:
         timezone_of("Atlantis/Capital", enable_utc=True)
 
 
+@pytest.mark.parametrize("source", [None, 3, ["task_time_limit"], b"settings"])
+def test_a_config_source_that_has_no_settings_was_taken(source: object) -> None:
+    with pytest.raises(ImproperlyConfigured, match="config_from_object"):
+        Celeriac("x", broker="memory://").config_from_object(source)
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"), [("broker_url", "memory://b"), ("BROKER_URL", "memory://b"), ("result_backend", "memory://b")]
+)
+@pytest.mark.filterwarnings("ignore:old names of settings")
+def test_a_broker_that_is_in_use_was_changed_without_effect(setting: str, value: str) -> None:
+    app = Celeriac("x", broker="memory://a")
+    app.send_task("t")
+    assert app.stores_results
+    with pytest.raises(ImproperlyConfigured, match=r"app\.close\(\)"):
+        app.conf.update({"task_time_limit": 3, setting: value})
+    assert app.conf.task_time_limit is None, "all or nothing"
+    app.conf.update(broker_url="memory://a", task_time_limit=3)
+    app.close()
+    app.conf[setting] = value
+    assert (app.backend if "result" in setting else app.broker).address == "memory://b"
+    assert copy.copy(app.conf).changed() == copy.deepcopy(app.conf).changed() == app.conf.changed()
+
+
 # -- the current app ---------------------------------------------------------------------------------------------------
 
 
@@ -259,6 +284,33 @@ def test_autodiscovery_now_and_its_errors(on_path: Path) -> None:
         app.autodiscover_tasks(["no_package"], force=True)
 
 
+def test_autodiscovery_takes_one_name(on_path: Path) -> None:
+    (on_path / "shop1").mkdir()
+    (on_path / "shop1" / "__init__.py").write_text("")
+    (on_path / "shop1" / "tasks.py").write_text("")
+    app = Celeriac("x", broker="memory://")
+    app.autodiscover_tasks("shop1", force=True)
+    assert "shop1.tasks" in sys.modules
+    app.autodiscover_tasks(lambda: "shop1", force=True)
+    with pytest.raises(TypeError, match="get_app_configs"):
+        app.autodiscover_tasks()
+
+
+def test_what_is_no_task_is_refused_where_it_is_given() -> None:
+    app = Celeriac("x", broker="memory://")
+    with pytest.raises(TypeError, match="subclass of celeriac"):
+        app.task(base=int)(print)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="subclass of celeriac"):
+        Celeriac("x", task_cls=int)  # type: ignore[arg-type]
+    for wrong in (print, int, 5):
+        with pytest.raises(TypeError, match="register_task takes a task"):
+            app.register_task(wrong)  # type: ignore[type-var]
+    with pytest.raises(TypeError, match="result_backend"):
+        app.task(backend="memory://")(print)  # type: ignore[call-overload]
+    with pytest.raises(TypeError, match="origin= is not an option"):
+        app.task(origin="here")(print)  # type: ignore[call-overload]
+
+
 def test_import_modules_takes_imports_and_include(on_path: Path) -> None:
     for name in ("mod_a", "mod_b"):
         (on_path / f"{name}.py").write_text("")
@@ -287,7 +339,7 @@ def test_worker_main_runs_the_command_line_for_this_app(on_path: Path) -> None:
     command = [sys.executable, "prog.py"]
     done = subprocess.run(command, cwd=on_path, capture_output=True, text=True, timeout=60, check=True)
     assert "--concurrency" in done.stdout
-    with pytest.raises(ImproperlyConfigured, match="attribute"):
+    with pytest.raises(ImproperlyConfigured, match="assign it to a variable of a module"):
         Celeriac("hidden", broker="memory://").worker_main(["worker"])
 
 

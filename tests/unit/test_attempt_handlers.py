@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from celeriac import Celeriac, Ignore, Reject, Task, signals
+from celeriac.exceptions import EncodeError
 from celeriac.outcome import (
     Failed,
 )
@@ -234,3 +235,28 @@ def test_an_outcome_even_when_nothing_can_be_stored(app: Celeriac, monkeypatch: 
     outcome = run(app, task)
     assert isinstance(outcome, Failed)
     assert outcome.result is None
+
+
+def test_a_result_that_can_not_be_encoded_was_four_tracebacks_of_ours(
+    app: Celeriac, caplog: pytest.LogCaptureFixture
+) -> None:
+    @app.task(name="t")
+    def task() -> Any:
+        return {"open": {1}}
+
+    outcome = run(app, task, task_id="1")
+    (record,) = caplog.records
+    assert "result['open'] is a set" in record.getMessage()
+    assert record.exc_info is None
+    error = stored(outcome)["result"]
+    assert type(error) is EncodeError
+    assert stored(outcome)["traceback"].count("EncodeError") == 1
+
+
+def test_a_rejection_without_a_reason(app: Celeriac, caplog: pytest.LogCaptureFixture) -> None:
+    @app.task(name="t")
+    def task() -> None:
+        raise Reject(requeue=True)
+
+    run(app, task, task_id="1")
+    assert caplog.messages == ["Task t[1] rejected (requeue=True): no reason given"]

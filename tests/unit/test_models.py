@@ -123,3 +123,16 @@ def test_annotations_that_can_not_be_resolved(app: Celeriac) -> None:
     task = app.task(pydantic=True)(function)
     with pytest.raises(ImproperlyConfigured, match="NoSuchName"):
         task.delay(Item(name="a"))
+
+
+def test_a_validation_error_arrived_without_its_text(app: Celeriac, worker: HandWorker) -> None:
+    @app.task(pydantic=True)
+    def order(count: int, item: Item) -> None: ...
+
+    result = app.send_task(order.name, (1, {"nonsense": 1}))
+    worker.run()
+    error = result.get(timeout=0, propagate=False)
+    assert type(error).__name__ == "ValidationError"
+    assert "validation error" in str(error)
+    assert result.traceback is not None
+    assert f"argument 'item' of task {order.name}" in result.traceback

@@ -259,3 +259,37 @@ def test_odd_names(name: str) -> None:
     again = exception_from_meta(meta(name, "nowhere"))
     assert isinstance(again, RemoteError)
     assert len(type(again).__qualname__) <= 200
+
+
+class Textual(Exception):
+    """Has a text and no arguments, as pydantic's ValidationError."""
+
+    def __init__(self, *, field: str) -> None:
+        super().__init__()
+        self.field = field
+
+    def __str__(self) -> str:
+        return f"field {self.field} is wrong"
+
+
+class Hiding(Exception):
+    detail = ""
+
+    def __str__(self) -> str:
+        return self.detail
+
+
+def test_the_text_of_an_exception_without_arguments_was_lost() -> None:
+    meta = exception_to_meta(Textual(field="name"))
+    assert meta["exc_message"] == ["field name is wrong"]
+    assert str(exception_from_meta(meta)) == "field name is wrong"
+
+
+def test_a_class_that_would_not_say_the_text_has_a_stand_in() -> None:
+    exc = exception_from_meta({"exc_type": "Hiding", "exc_message": ["the text"], "exc_module": __name__})
+    assert isinstance(exc, RemoteError)
+    assert (type(exc).__name__, str(exc)) == ("Hiding", "the text")
+
+
+def test_an_exception_whose_text_can_not_be_had_is_stored_without() -> None:
+    assert exception_to_meta(Textual.__new__(Textual))["exc_message"] == []

@@ -155,6 +155,14 @@ def test_custom_states(app: Celeriac, worker: HandWorker) -> None:
         task.update_state("id")
 
 
+def test_update_state_with_the_state_first_was_an_unhashable_dict(app: Celeriac) -> None:
+    @app.task
+    def task() -> None: ...
+
+    with pytest.raises(TypeError, match="update_state\\(state='PROGRESS'"):
+        task.update_state("PROGRESS", {"done": 1})  # type: ignore[arg-type]
+
+
 def test_result_extended(app: Celeriac, divide: Task[[int, int], float], worker: HandWorker) -> None:
     app.conf.result_extended = True
     result = divide.apply_async((6,), {"y": 3}, queue="q")
@@ -277,3 +285,31 @@ def test_success_is_final(app: Celeriac, divide: Task[[int, int], float], worker
     app.conf.task_track_started = True
     Attempt(app, Job(1, delivery.message, "celery"), worker.site).run()
     assert app.AsyncResult(result.id).state == "SUCCESS"
+
+
+@pytest.mark.parametrize("by", ["task", "call", "setting"])
+def test_get_of_an_ignored_result_waited_for_ever(app: Celeriac, worker: HandWorker, by: str) -> None:
+    @app.task
+    def five() -> int:
+        return 5
+
+    if by == "setting":
+        app.conf.task_ignore_result = True
+    if by == "task":
+        five.ignore_result = True
+    result = five.apply_async(ignore_result=True) if by == "call" else five.delay()
+    assert result.ignored
+    assert result.get(timeout=0) is None
+    assert asyncio.run(result.aget(timeout=0)) is None
+    worker.run()
+    assert result.get(timeout=0) is None
+
+
+def test_a_call_can_want_the_result_that_its_task_ignores(app: Celeriac, worker: HandWorker) -> None:
+    @app.task(ignore_result=True)
+    def five() -> int:
+        return 5
+
+    result = five.apply_async(ignore_result=False)
+    worker.run()
+    assert (result.ignored, result.get(timeout=0)) == (False, 5)
