@@ -98,8 +98,14 @@ class Ready(_Frame, frozen=True, array_like=True, tag=5):
     pid: int
 
 
+class Begins(_Frame, frozen=True, array_like=True, tag=15):
+    """An attempt is about to begin, the first one after a pause (see `Done.idle`). Its message is not decoded yet."""
+
+    job: int
+
+
 class Started(_Frame, frozen=True, array_like=True, tag=6):
-    """An attempt has begun: sent for jobs with `announce`, and for the first one after a pause (see `Done.idle`)."""
+    """An attempt has begun, and with it the task's time (only sent for jobs with `announce`)."""
 
     job: int
 
@@ -111,7 +117,7 @@ class Done(_Frame, frozen=True, array_like=True, tag=7):
         job: which.
         outcome: how.
         seconds: what the executor spent on it in all.
-        idle: nothing else was waiting, so the next attempt will be told by `Started`. If False, the next one begins
+        idle: nothing else was waiting, so the next attempt will be told by `Begins`. If False, the next one begins
             at once. This tells which attempt ran when a process dies.
     """
 
@@ -181,7 +187,7 @@ class Exited(_Frame, frozen=True, array_like=True, tag=14):
 
 
 ToExecutor = Run | TakeBack | Interrupt | Stop
-FromExecutor = Ready | Started | Done | Returned | Retiring
+FromExecutor = Ready | Begins | Started | Done | Returned | Retiring
 ToTemplate = TemplateSetup | ExecutorSetup
 FromTemplate = TemplateReady | TemplateFailed | Exited
 

@@ -56,7 +56,7 @@ def test_messages_that_can_not_be_run_are_kept_with_the_reason(bench: Bench) -> 
     for (name, (_message, words)), letter in zip(BAD.items(), letters, strict=True):
         assert letter.reason, name
         assert words in letter.reason, (name, letter.reason)
-    assert worker.log.count("is now a dead letter") == len(BAD)
+    wait_until(lambda: worker.log.count("is now a dead letter") == len(BAD), "a line for each")
     assert "Traceback" not in worker.log
 
 

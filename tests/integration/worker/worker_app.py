@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import multiprocessing
 import os
 import signal
 import threading
@@ -203,6 +204,86 @@ def holds_the_interpreter(seconds: int) -> str:
     ctypes.PyDLL(None).sleep(seconds)
     note("end-holding")
     return "done"
+
+
+@app.task
+def forks_and_dies(name: str) -> str:
+    """Leaves a process behind that holds copies of all that was open, and is killed the first time."""
+    if not (FOLDER / f"forked-{name}").exists():
+        (FOLDER / f"forked-{name}").touch()
+        if os.fork() == 0:
+            time.sleep(30)
+            os._exit(0)
+        os.kill(os.getpid(), signal.SIGKILL)
+    return name
+
+
+def _double(number: int) -> int:
+    return 2 * number
+
+
+@app.task
+def uses_a_pool() -> list[int]:
+    with multiprocessing.get_context("fork").Pool(2) as pool:  # leaving it terminates its processes
+        return pool.map(_double, [1, 2, 3])
+
+
+@app.task
+def kills_its_group() -> None:
+    os.killpg(0, signal.SIGKILL)
+
+
+@app.task
+def closes_everything() -> None:
+    os.closerange(3, 256)
+
+
+@app.task
+def rejects_oddly() -> None:
+    raise Reject("not text: \udcff")
+
+
+@app.task
+async def cancels_itself() -> None:
+    task = asyncio.current_task()
+    assert task is not None
+    task.cancel()
+    await asyncio.sleep(0)
+
+
+@app.task
+async def cancels_all() -> None:
+    for task in asyncio.all_tasks():
+        if task is not asyncio.current_task():
+            task.cancel()
+
+
+@app.task(executor="thread")
+def exits_from_thread(name: str) -> str:
+    if not (FOLDER / f"exited-{name}").exists():
+        (FOLDER / f"exited-{name}").touch()
+        wait_for_file(f"open-{name}")
+        os._exit(3)
+    return name
+
+
+@app.task(acks_late=False)
+def early(name: str) -> str:
+    note(f"ran-{name}")
+    return name
+
+
+@app.task
+def takes(seconds: float) -> None:
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        pass
+
+
+@signals.worker_process_shutdown.connect
+def on_process_shutdown(**_: object) -> None:
+    time.sleep(0.2)
+    note("process-shutdown")
 
 
 @app.task

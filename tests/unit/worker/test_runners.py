@@ -59,10 +59,11 @@ class Record:
         self.outcomes: dict[int, Outcome] = {}
         self._changed = threading.Condition()
 
-    def started(self, job: PackedJob, *, after_pause: bool = False) -> None:
+    def begins(self, job: PackedJob) -> None:
+        self.after_pause.append(job.tag)
+
+    def started(self, job: PackedJob) -> None:
         with self._changed:
-            if after_pause:
-                self.after_pause.append(job.tag)
             self.begun.append(job.tag)
             self._changed.notify_all()
 

@@ -14,6 +14,7 @@ from celeriac.outcome import AckPolicy, Outcome
 from celeriac.worker.ipc import (
     FROM_EXECUTOR,
     AsyncChannel,
+    Begins,
     Done,
     ExecutorSetup,
     FromExecutor,
@@ -102,7 +103,7 @@ class Executor:
         self._task_seconds: float | None = None
         self._last_progress = now()
         self._asked_back = False
-        self._idle = True  # nothing begins without a `Started`
+        self._idle = True  # nothing begins without a `Begins`
         self._channel: AsyncChannel[FromExecutor] | None = None
 
     async def connect(self, sock: socket.socket) -> None:
@@ -223,9 +224,10 @@ class Executor:
                     self._idle = self._idle or len(tags) == len(self.assigned)
                     returned = [self.assigned.pop(tag) for tag in tags if tag in self.assigned]
                     self._events.on_returned(self, returned)
-                case Started(tag):
+                case Begins():
                     self._idle = False
-                    if tag in self.assigned and self.assigned[tag].job.announce:
+                case Started(tag):
+                    if tag in self.assigned:
                         self._events.on_started(self, self.assigned[tag])
                 case Ready(pid):
                     self.pid = pid

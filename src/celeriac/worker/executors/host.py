@@ -21,6 +21,7 @@ from celeriac.worker.executors.runners import MainThreadRunner, Runner, ThreadRu
 from celeriac.worker.failures import bare_failure
 from celeriac.worker.ipc import (
     TO_EXECUTOR,
+    Begins,
     BlockingChannel,
     Done,
     ExecutorSetup,
@@ -96,8 +97,11 @@ class ExecutorHost:
 
     # -- what runners report -----------------------------------------------------------------------
 
-    def started(self, job: PackedJob, *, after_pause: bool = False) -> None:
-        if job.announce or after_pause:
+    def begins(self, job: PackedJob) -> None:
+        self._channel.send(Begins(job.tag))
+
+    def started(self, job: PackedJob) -> None:
+        if job.announce:
             self._channel.send(Started(job.tag))
 
     def done(self, job: PackedJob, outcome: Outcome, seconds: float, *, idle: bool = False) -> None:
@@ -157,7 +161,8 @@ class ExecutorHost:
     def _retire_if_worn(self) -> None:
         setup = self._setup
         if setup.max_tasks is not None and self._runs >= setup.max_tasks:
-            reason = f"it has run {self._runs} tasks (worker_max_tasks_per_child)"
+            ran = "1 task" if self._runs == 1 else f"{self._runs} tasks"
+            reason = f"it has run {ran} (worker_max_tasks_per_child)"
         elif setup.max_memory is not None and resident_kib() > setup.max_memory:
             reason = f"it uses more than {setup.max_memory} KiB (worker_max_memory_per_child)"
         else:

@@ -52,8 +52,12 @@ MakeAttempt = Callable[[PackedJob], Runnable]
 class Report(Protocol):
     """Where runners tell what happens."""
 
-    def started(self, job: PackedJob, *, after_pause: bool = False) -> None:
-        """The attempt begins now; `after_pause`: the runner had nothing to run before."""
+    def begins(self, job: PackedJob) -> None:
+        """The attempt is about to be made, and the runner had nothing to run before. Only told by `MainThreadRunner`."""
+        ...
+
+    def started(self, job: PackedJob) -> None:
+        """The task's time begins now."""
         ...
 
     def done(self, job: PackedJob, outcome: Outcome, seconds: float, *, idle: bool = False) -> None:
@@ -160,11 +164,13 @@ class MainThreadRunner:
     def _run(self, job: PackedJob, loop: _LazyEventLoop, *, after_pause: bool) -> None:
         begun = time.perf_counter()
         outcome: Outcome | None = None
+        if after_pause:
+            self._report.begins(job)
         try:
             attempt = self._make_attempt(job)
             attempt.prepare()
             self._current = job.tag  # before the start is known, as an interrupt may come at once
-            self._report.started(job, after_pause=after_pause)
+            self._report.started(job)
             outcome = loop.run(attempt.arun()) if attempt.is_coroutine else attempt.run()
             self._current = None
         except BaseException as error:  # noqa: BLE001 - whatever it is, the job must be reported
