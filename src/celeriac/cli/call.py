@@ -61,7 +61,7 @@ def command(
             result = app.send_task(name, positional or [], named or {}, **given)
         else:
             result = task.apply_async(positional or [], named or {}, **given)
-    except TypeError as error:  # what a Python call with these arguments would raise
+    except (TypeError, ValueError) as error:  # what a Python call with these arguments and options would raise
         raise click.UsageError(str(error)) from error
     finally:
         app.close()
