@@ -41,6 +41,10 @@ class ArgumentChecker:
         except TypeError as exc:
             raise TypeError(f"task {self._name}{self._signature} can not be called like this: {exc}") from None
 
+    def takes(self, name: str) -> bool:
+        """Whether the function has a parameter that is called so."""
+        return name in self._signature.parameters
+
     @property
     def most_positional(self) -> float:
         """How many positional arguments the function takes at most; infinity for `*args`."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Coroutine, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from celeriac import run_log, signals, states
@@ -18,11 +18,11 @@ from celeriac.follow_ups import Errbacks, call_errbacks, links
 from celeriac.message import Message
 from celeriac.outcome import Failed, Ignored, Outcome, Rejected, ResultRecord, Retried, Succeeded, TimedOut
 from celeriac.protocol import Invocation, retry_message, safe_repr
-from celeriac.publications import expiry
+from celeriac.publications import due_moment, expiry
 from celeriac.records import result_record, result_ttl
 from celeriac.request import Request
 from celeriac.result_meta import failure_record
-from celeriac.retries import RetryPlan, check_retries_left, exception_after_autoretry
+from celeriac.retries import RetryPlan, check_retries_left, exception_after_autoretry, plan_of_raised
 
 if TYPE_CHECKING:
     from celeriac.app import Celeriac
@@ -164,9 +164,8 @@ class Conclusion:
         plan: RetryPlan | None = request.pending_retry
         if plan is None or plan.retry is not retry:  # raised by hand: as if by retry() with the same arguments
             check_retries_left(task, request, retry.exc)
-            when = retry.when
-            plan = RetryPlan(retry, eta=when) if isinstance(when, datetime) else RetryPlan(retry, countdown=when)
-        eta = self._due(plan)
+            plan = plan_of_raised(task, retry)
+        eta = due_moment(self._app, plan.countdown, plan.eta)
         message = self._retry_message(plan, eta)
         einfo = self._note_exception(states.RETRY, retry)
         record = None
@@ -190,13 +189,6 @@ class Conclusion:
         """What the retry wants, if it is not what the message has: else the stored record can stay where it is."""
         wanted = plan.options.get(option)
         return wanted if wanted != (self.request.delivery_info or {}).get(known_as) else None
-
-    def _due(self, plan: RetryPlan) -> datetime | None:
-        if plan.eta is not None:
-            return plan.eta if plan.eta.tzinfo is not None else plan.eta.replace(tzinfo=self._app.timezone)
-        if plan.countdown is not None and plan.countdown > 0:
-            return self._app.now() + timedelta(seconds=plan.countdown)
-        return None
 
     def _retry_message(self, plan: RetryPlan, eta: datetime | None) -> Message:
         conf, options = self._app.conf, plan.options

@@ -1,7 +1,8 @@
 """From a call with its options to a publication.
 
-Owns defaults (call option, else task, else setting), times, and the link to the running task. The message's form is
-`celeriac.protocol`'s; what a task checks about arguments is the task's.
+Owns defaults (call option, else task, else setting), times, and the link to the running task. Sees to it that
+options and arguments are checked, once for each call: what is right about them is said by `celeriac.call_options`,
+`celeriac.protocol` and the task.
 """
 
 from __future__ import annotations
@@ -11,11 +12,11 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from celeriac.call_options import CALL_OPTION_NAMES, CallOptions, extra_properties
+from celeriac.call_options import PROPERTY_NAMES, CallOptions, checked_options
 from celeriac.canvas.signature import as_list
 from celeriac.exceptions import NotSupported
 from celeriac.message import MAX_PRIORITY, MIN_PRIORITY, Publication
-from celeriac.protocol import MessageTemplate, parse_iso
+from celeriac.protocol import RESERVED_HEADERS, MessageTemplate, checked_args, checked_kwargs, parse_iso
 from celeriac.request import current_request
 
 if TYPE_CHECKING:
@@ -32,9 +33,9 @@ class Call(NamedTuple):
         name: the task's name.
         args: positional arguments.
         kwargs: keyword arguments.
-        options: as `CallOptions`, maybe with others that become properties.
+        options: as `CallOptions`.
         task: the task, if this process knows it: its attributes are the defaults then.
-        checked: the arguments were looked at before, or shall not be.
+        checked: arguments and options were looked at before, or shall not be.
     """
 
     name: str
@@ -46,19 +47,13 @@ class Call(NamedTuple):
 
 
 def task_call(task: Task[Any, Any], args: Any, kwargs: Any, options: CallOptions) -> Call:
-    """A call of `task` with checked types of arguments.
+    """A call of `task`, by what `apply_async` and its like are given.
 
     Raises:
         TypeError: `args` is no list or tuple, or `kwargs` no mapping.
     """
-    if args is None:
-        args = ()
-    elif not isinstance(args, list | tuple):
-        raise TypeError(f"the args of task {task.name} must be a list or tuple, not {args!r}")
-    if kwargs is None:
-        kwargs = {}
-    elif not isinstance(kwargs, Mapping):
-        raise TypeError(f"the kwargs of task {task.name} must be a mapping, not {kwargs!r}")
+    args = () if args is None else checked_args(args, task.name)
+    kwargs = {} if kwargs is None else checked_kwargs(kwargs, task.name)
     return Call(task.name, args, kwargs, options, task)
 
 
@@ -66,6 +61,7 @@ class _Plan(NamedTuple):
     """What many calls with the same task and options have in common, worked out once."""
 
     template: MessageTemplate
+    options: Mapping[str, Any]
     queue: str
     priority: int
     not_before: float | None
@@ -98,6 +94,8 @@ def _alike(call: Call, other: Call) -> bool:
 
 def _plan(app: Celeriac, call: Call) -> _Plan:
     name, options, task = call.name, call.options, call.task
+    if options:
+        options = _without_reserved_headers(options) if call.checked else checked_options(options, name)
     not_before, eta, expires = _moments(app, options, task)
     priority = _priority(app, options, task)
     chosen = _message_options(app, task)
@@ -107,6 +105,7 @@ def _plan(app: Celeriac, call: Call) -> _Plan:
         chosen["parent_id"] = request.id
     if options:
         _override(chosen, options)
+        _check_properties(options, task)
     conf = app.conf
     template = MessageTemplate(
         task=name,
@@ -117,11 +116,32 @@ def _plan(app: Celeriac, call: Call) -> _Plan:
         priority=priority,
         **chosen,
     )
-    return _Plan(template, _queue(app, options, task), priority, not_before)
+    return _Plan(template, options, _queue(app, options, task), priority, not_before)
+
+
+def _check_properties(options: Mapping[str, Any], task: Task[Any, Any] | None) -> None:
+    """What the task's function takes by the name of a property must have been meant for the function."""
+    if task is None or options.keys().isdisjoint(PROPERTY_NAMES):
+        return
+    for name in PROPERTY_NAMES:
+        if name in options and task.takes_argument(name):
+            raise TypeError(
+                f"{name}={options[name]!r} of task {task.name} is a message property as a call option: arguments of "
+                f"the task go into args= or kwargs=, properties of this name into properties={{{name!r}: ...}}"
+            )
+
+
+def _without_reserved_headers(options: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A link came with a message: nobody is there to be told what is wrong with its headers."""
+    headers = options.get("headers")
+    if not headers or RESERVED_HEADERS.isdisjoint(headers):
+        return options
+    return {**options, "headers": {name: headers[name] for name in headers if name not in RESERVED_HEADERS}}
 
 
 def _fill(plan: _Plan, call: Call) -> Publication:
-    _, args, kwargs, options, task, checked = call
+    _, args, kwargs, _, task, checked = call
+    options = plan.options
     if task is not None and not checked:
         args, kwargs = task.prepare_arguments(args, kwargs)
     if options:
@@ -192,18 +212,16 @@ def _override(chosen: dict[str, Any], options: Mapping[str, Any]) -> None:
         if options[option] is not None:
             chosen[option] = options[option]
     chosen["group"] = options.get("group_id")
-    chosen["callbacks"] = _links(options.get("link"), "link")
-    chosen["errbacks"] = _links(options.get("link_error"), "link_error")
-    if "properties" in options or not options.keys() <= CALL_OPTION_NAMES:
-        chosen["properties"] = extra_properties(options)
+    chosen["callbacks"] = _links(options.get("link"))
+    chosen["errbacks"] = _links(options.get("link_error"))
+    properties = dict(options.get("properties") or {})
+    properties |= {name: options[name] for name in PROPERTY_NAMES if options.get(name) is not None}
+    if properties:
+        chosen["properties"] = properties
 
 
-def _links(given: Any, option: str) -> list[dict[str, Any]] | None:
-    signatures: list[Any] = list(as_list(given))
-    for signature in signatures:
-        if not isinstance(signature, Mapping) or "task" not in signature:
-            raise TypeError(f"{option} takes a signature or a list of them, not {signature!r}: use task.s(...)")
-    return [dict(signature) for signature in signatures] or None
+def _links(given: Any) -> list[dict[str, Any]] | None:
+    return [dict(signature) for signature in as_list(given)] or None
 
 
 def _queue(app: Celeriac, options: Mapping[str, Any], task: Task[Any, Any] | None) -> str:
@@ -247,16 +265,17 @@ def _moments(
     countdown, eta = options.get("countdown"), options.get("eta")
     if expires is None and countdown is None and eta is None:
         return None, None, None
-    if countdown is not None and eta is not None:
-        raise TypeError(f"countdown={countdown!r} and eta={eta!r} say the same thing: give one of them")
-    due: datetime | None = None
-    if countdown is not None:
-        due = app.now() + timedelta(seconds=countdown) if countdown > 0 else None
-    elif eta is not None:
-        if not isinstance(eta, datetime):
-            raise TypeError(f"eta={eta!r}: give a datetime, or seconds with countdown=")
-        due = _aware(app, eta)
+    due = due_moment(app, countdown, eta)
     return (due.timestamp() if due is not None else None), due, expiry(app, expires)
+
+
+def due_moment(app: Celeriac, countdown: float | None, eta: datetime | None) -> datetime | None:
+    """The moment that a countdown or an `eta` means; None for at once. A naive `eta` is in the app's timezone."""
+    if eta is not None:
+        return _aware(app, eta)
+    if countdown is not None and countdown > 0:
+        return app.now() + timedelta(seconds=countdown)
+    return None
 
 
 def expiry(app: Celeriac, expires: float | datetime | timedelta | str | None) -> datetime | None:

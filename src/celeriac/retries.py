@@ -10,28 +10,15 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from celeriac.call_options import MAX_RETRIES, checked_options, checked_retry_options
 from celeriac.exceptions import Ignore, MaxRetriesExceededError, Reject, Retry
+from celeriac.option_rules import checked_value
 from celeriac.protocol import safe_repr
 
 if TYPE_CHECKING:
     from celeriac.request import Request
     from celeriac.task import Task
 
-#: What a retry may change about the call.
-RETRY_OPTIONS: Final = frozenset(
-    {
-        "compression",
-        "expires",
-        "headers",
-        "priority",
-        "queue",
-        "serializer",
-        "soft_time_limit",
-        "time_limit",
-    }
-)
-#: Options that Celery's users pass and that change nothing for a stored message.
-_MOOT_OPTIONS: Final = frozenset({"retry", "retry_policy", "add_to_parent", "ignore_result"})
 _STEERING: Final = (Ignore, Reject, Retry)
 
 
@@ -44,7 +31,7 @@ class RetryPlan(NamedTuple):
         kwargs: other keyword arguments, if any.
         eta: when, if a moment was named.
         countdown: else the seconds from now.
-        options: see `RETRY_OPTIONS`.
+        options: see `celeriac.call_options.RETRY_OPTIONS`.
     """
 
     retry: Retry
@@ -70,17 +57,33 @@ def retry_task(
     request = task.request
     if request.called_directly:
         raise exc or Retry(f"task {task.name} was called as a function: it can only be retried by a worker")
+    due = checked_options({"eta": eta, "countdown": countdown}, task.name)
+    eta, countdown = due["eta"], due["countdown"]
+    max_retries = checked_value(MAX_RETRIES, max_retries, f"max_retries of retry() of task {task.name}")
+    options = checked_retry_options(options, task.name)
     if eta is None and countdown is None:
         countdown = task.default_retry_delay
     check_retries_left(task, request, exc, max_retries)
-    retry = Retry(exc=exc, when=eta or countdown, is_eager=request.is_eager)
-    request.pending_retry = RetryPlan(retry, args, kwargs, eta, countdown, _allowed(task, options))
+    retry = Retry(exc=exc, when=countdown if eta is None else eta, is_eager=request.is_eager)
+    request.pending_retry = RetryPlan(retry, args, kwargs, eta, countdown, options)
     if not throw:
         return retry
     try:
         raise retry
     finally:
         del retry  # its traceback leads to this frame, which must not lead back to it
+
+
+def plan_of_raised(task: Task[Any, Any], retry: Retry) -> RetryPlan:
+    """What a `Retry` asks for that the task has raised itself: the same arguments, `when` it says, or at once.
+
+    Raises:
+        TypeError, ValueError: `when` is neither seconds nor a datetime.
+    """
+    when = retry.when
+    if isinstance(when, datetime):
+        return RetryPlan(retry, eta=when)
+    return RetryPlan(retry, countdown=checked_options({"countdown": when}, task.name)["countdown"])
 
 
 def check_retries_left(
@@ -100,21 +103,6 @@ def check_retries_left(
     )
 
 
-def _allowed(task: Task[Any, Any], options: Mapping[str, Any]) -> dict[str, Any]:
-    allowed: dict[str, Any] = {}
-    for name, value in options.items():
-        if name == "routing_key":
-            allowed["queue"] = value
-        elif name in RETRY_OPTIONS:
-            allowed[name] = value
-        elif name not in _MOOT_OPTIONS:
-            raise TypeError(
-                f"retry() of task {task.name} can not change {name!r}, only {', '.join(sorted(RETRY_OPTIONS))}, the "
-                "arguments and the time"
-            )
-    return allowed
-
-
 def exception_after_autoretry(task: Task[Any, Any], exc: BaseException) -> BaseException:
     """What an exception of the task's comes to: a `Retry` if `autoretry_for` covers it and there are retries left."""
     if not task.autoretry_for or not isinstance(exc, tuple(task.autoretry_for)):
@@ -122,7 +110,7 @@ def exception_after_autoretry(task: Task[Any, Any], exc: BaseException) -> BaseE
     if isinstance(exc, (*_STEERING, *task.dont_autoretry_for)):
         return exc
     options = dict(task.retry_kwargs)
-    if task.retry_backoff:
+    if task.retry_backoff and options.get("eta") is None:
         options["countdown"] = backoff(
             float(task.retry_backoff), task.request.retries, task.retry_backoff_max, task.retry_jitter
         )

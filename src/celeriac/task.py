@@ -25,6 +25,7 @@ from celeriac.task_options import (
     ExecutorKind,
     TaskOptions,
     annotations_for,
+    check_attributes,
     from_setting,
     is_coroutine_function,
     set_options,
@@ -128,7 +129,7 @@ class Task(TaskHandlers, SendingTask[P, R]):
     reject_on_worker_lost: bool | None = from_setting(lambda conf: conf.task_reject_on_worker_lost)
     retry_on_worker_lost: bool = from_setting(lambda conf: conf.task_retry_on_worker_lost)
     throws: tuple[type[BaseException], ...] = ()
-    expires: float | datetime | None = None
+    expires: float | datetime | str | None = None
     priority: int | None = None
     resultrepr_maxsize: int = 1024
     queue: str | None = None
@@ -174,6 +175,7 @@ class Task(TaskHandlers, SendingTask[P, R]):
     def bind(self, app: Celeriac) -> None:
         """Make this the task of `app`, with what `task_annotations` says. Called when it is registered."""
         self._app = app
+        check_attributes(self)
         self.on_bound(app)
 
     def annotate(self, annotations: Any) -> None:

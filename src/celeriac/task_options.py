@@ -1,21 +1,38 @@
 """What one can say when a task is declared: names, types, defaults from settings, and what can not be.
 
-Owns the declaration's options. Knows nothing of how tasks are sent or run.
+Owns the declaration's options, be they given to the decorator, as attributes of a class, or by `task_annotations`.
+Knows nothing of how tasks are sent or run.
 """
 
 from __future__ import annotations
 
+import functools
 import inspect
-from collections.abc import Callable, Mapping
-from datetime import datetime
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
 from types import MethodType
 from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict
 
+from celeriac.call_options import check_retry_kwargs
+from celeriac.config.checks import rate
+from celeriac.option_rules import (
+    COUNT,
+    DURATION,
+    EXCEPTIONS,
+    MAPPING,
+    NAME,
+    SHARED_RULES,
+    Rule,
+    checked_value,
+    rules_of,
+)
 from celeriac.spelling import near_names
 
 if TYPE_CHECKING:
     from celeriac.task import Task
 
+#: One exception class, or several. Tasks keep them as a tuple.
+ExceptionClasses = type[BaseException] | Sequence[type[BaseException]]
 ExecutorKind = Literal["process", "thread", "asyncio"]
 EXECUTOR_KINDS: Final = ("process", "thread", "asyncio")
 
@@ -33,10 +50,10 @@ class TaskOptions(TypedDict, total=False):
     shared: bool
     executor: ExecutorKind | None
     max_retries: int | None
-    default_retry_delay: float
+    default_retry_delay: float | timedelta
     rate_limit: str | float | None
-    time_limit: float | None
-    soft_time_limit: float | None
+    time_limit: float | timedelta | None
+    soft_time_limit: float | timedelta | None
     ignore_result: bool
     store_errors_even_if_ignored: bool
     store_eager_result: bool
@@ -51,19 +68,19 @@ class TaskOptions(TypedDict, total=False):
     acks_on_timeout: bool | None
     reject_on_worker_lost: bool | None
     retry_on_worker_lost: bool
-    throws: tuple[type[BaseException], ...]
-    expires: float | datetime | None
+    throws: ExceptionClasses
+    expires: float | datetime | timedelta | str | None
     priority: int | None
     resultrepr_maxsize: int
     queue: str | None
     exchange: str | None
     routing_key: str | None
     delivery_mode: int | None
-    autoretry_for: tuple[type[BaseException], ...]
-    dont_autoretry_for: tuple[type[BaseException], ...]
+    autoretry_for: ExceptionClasses
+    dont_autoretry_for: ExceptionClasses
     retry_kwargs: Mapping[str, Any]
     retry_backoff: bool | float
-    retry_backoff_max: float
+    retry_backoff_max: float | timedelta
     retry_jitter: bool
     pydantic: bool
     pydantic_strict: bool | None
@@ -104,30 +121,94 @@ def set_options(task: Task[Any, Any], options: Mapping[str, Any]) -> None:
     """Make `options` attributes of `task`.
 
     Raises:
-        TypeError: an unknown option that looks like a misspelt one.
+        TypeError: an unknown option, or a value of another type than it has.
         ValueError: a value that can not be.
     """
     for name, value in options.items():
-        if name in _DECLARATION_ONLY:
-            continue
-        if name in HANDLERS:
-            setattr(task, name, MethodType(value, task))
-        elif name in TASK_OPTION_NAMES or hasattr(type(task), name):
+        if name not in TASK_OPTION_NAMES:
+            _check_own_attribute(task, name)
             setattr(task, name, value)
-        else:
-            _set_unknown(task, name, value)
+            continue
+        kept = _checked(task, name, value)
+        if name in HANDLERS:
+            setattr(task, name, MethodType(kept, task))
+        elif name not in _DECLARATION_ONLY:
+            setattr(task, name, kept)
     _check_executor(task)
 
 
-def _set_unknown(task: Task[Any, Any], name: str, value: object) -> None:
-    """Celery makes any other word an attribute for the task's own use; a slip of the pen should not become one."""
-    near = near_names(name, TASK_OPTION_NAMES)
-    if near:
-        raise TypeError(
-            f"unknown option {name!r} of task {task.name}: did you mean {near[0]!r}? An attribute of that name can be "
-            "declared in a Task class and given with base="
-        )
-    setattr(task, name, value)
+def check_attributes(task: Task[Any, Any]) -> None:
+    """Check the options that a class of task has as attributes, as if they had been given to the decorator.
+
+    Raises:
+        TypeError, ValueError: as `set_options`.
+    """
+    for name, value in _class_attributes(task).items():
+        kept = _checked(task, name, value)
+        if kept is not value:
+            setattr(task, name, kept)
+    _check_executor(task)
+
+
+def _class_attributes(task: Task[Any, Any]) -> dict[str, Any]:
+    """The options among the attributes of a task and of its classes. What computes them is left alone."""
+    found: dict[str, Any] = {}
+    for owner in (*reversed(list(_own_classes(task))), task):
+        found |= {name: vars(owner)[name] for name in TASK_OPTION_NAMES & vars(owner).keys()}
+    return {
+        name: value for name, value in found.items() if name not in HANDLERS and not hasattr(type(value), "__get__")
+    }
+
+
+def _own_classes(task: Task[Any, Any]) -> Iterator[type]:
+    """The classes of a task that are the user's."""
+    return (each for each in type(task).__mro__ if each.__module__ not in _OUR_MODULES)
+
+
+#: Of `Task` and what it is made of. They lie above this one, so they are known by name.
+_OUR_MODULES: Final = frozenset(
+    {"celeriac.task", "celeriac.task_handlers", "celeriac.task_sending", "typing", "builtins"}
+)
+
+
+def _check_own_attribute(task: Task[Any, Any], name: str) -> None:
+    """Celery makes any other word an attribute. Here its class must have it: a slip of the pen shall not become one."""
+    if any(name in vars(each) or name in vars(each).get("__annotations__", ()) for each in _own_classes(task)):
+        return
+    near = near_names(name, TASK_OPTION_NAMES, cutoff=0.7)
+    guess = f"did you mean {near[0]!r}? " if near else ""
+    raise TypeError(
+        f"unknown option {name!r} of task {task.name}: {guess}An attribute of your own is declared in a Task class "
+        "that is given with base="
+    )
+
+
+def _checked(task: Task[Any, Any], name: str, value: Any) -> Any:
+    return checked_value(_rules()[name], value, f"option {name!r} of task {task.name or type(task).__qualname__}")
+
+
+@functools.cache
+def _rules() -> dict[str, Rule]:
+    return rules_of(TaskOptions, _DETAILS)
+
+
+_DETAILS: Final[Mapping[str, Rule]] = {
+    **SHARED_RULES,
+    "name": NAME,
+    "executor": Rule(type=object),  # `_check_executor` knows what fits the task
+    "max_retries": COUNT,
+    "default_retry_delay": DURATION,
+    "rate_limit": Rule(at_least=0, check=rate, expects="a rate such as '10/s', or a number a second"),
+    "throws": EXCEPTIONS,
+    "resultrepr_maxsize": Rule(at_least=1),
+    "autoretry_for": EXCEPTIONS,
+    "dont_autoretry_for": EXCEPTIONS,
+    "retry_kwargs": MAPPING._replace(type=Mapping[str, Any], check=check_retry_kwargs),
+    "retry_backoff": Rule(at_least=0, expects="True, False, or a number of seconds"),
+    "retry_backoff_max": DURATION,
+    "pydantic_context": MAPPING,
+    "pydantic_dump_kwargs": MAPPING,
+}
 
 
 def _check_executor(task: Task[Any, Any]) -> None:

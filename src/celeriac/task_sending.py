@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
     from celeriac.app import Celeriac
     from celeriac.call_options import CallOptions
-    from celeriac.request import Request
     from celeriac.task import Task
 
 P = ParamSpec("P")
@@ -75,11 +74,11 @@ class SendingTask(Generic[P, R]):
         Args:
             args: positional arguments, as a list or tuple.
             kwargs: keyword arguments.
-            **options: see `CallOptions`. Other names become message properties, unless they look like misspelt ones.
+            **options: see `CallOptions`.
 
         Raises:
             TypeError: arguments or options do not fit.
-            ValueError: the priority is not one.
+            ValueError: the value of an option can not be.
             NotSupported: a named exchange.
             EncodeError, MessageTooLarge, OperationalError: as `delay`.
 
@@ -221,22 +220,6 @@ class SendingTask(Generic[P, R]):
         """The result of the call with this id."""
         return AsyncResult(task_id, task_name=self._itself.name, app=self._itself.app)
 
-    def signature_from_request(
-        self,
-        request: Request | None = None,
-        args: Sequence[Any] | None = None,
-        kwargs: Mapping[str, Any] | None = None,
-        **options: Any,
-    ) -> Signature[R]:
-        """A signature of the call that runs, with what is given instead of what was."""
-        request = request or self._itself.request
-        return Signature(
-            self._itself,
-            request.args if args is None else args,
-            request.kwargs if kwargs is None else kwargs,
-            {**request.as_execution_options(), **options},
-        )
-
     # -- the checks ----------------------------------------------------------------------------------------------------
 
     def prepare_arguments(
@@ -250,6 +233,10 @@ class SendingTask(Generic[P, R]):
         if self._itself.typing is not False:
             self._checker.check(args, kwargs)
         return (args, kwargs) if self.models is None else self.models.dump(args, kwargs)
+
+    def takes_argument(self, name: str) -> bool:
+        """Whether the function has a parameter that is called so."""
+        return self._checker.takes(name)
 
     @functools.cached_property
     def _checker(self) -> ArgumentChecker:
@@ -280,8 +267,10 @@ class SendingTask(Generic[P, R]):
         return self._itself
 
 
-def _calls_of(task: Task[Any, Any], calls: Iterable[CallArguments], options: CallOptions) -> Iterator[Call]:
+def _calls_of(task: Task[Any, Any], calls: object, options: CallOptions) -> Iterator[Call]:
     name = task.name
+    if not isinstance(calls, Iterable) or isinstance(calls, str | bytes | Mapping):
+        raise TypeError(f"delay_many of task {name} takes many calls, as a list of tuples, not {calls!r:.100}")
     task_id = options.get("task_id")
     if task_id is not None:
         raise TypeError(f"delay_many of task {name} sends many: they can not all have task_id={task_id!r}")

@@ -59,7 +59,7 @@ def test_results() -> None:
 def test_options() -> None:
     with pytest.raises(TypeError):
         add.apply_async((1,), coutndown=3)  # type: ignore[call-arg]
-    with pytest.raises(ValueError, match="priority"):
+    with pytest.raises(TypeError, match="priority"):
         add.apply_async((1,), priority="high")  # type: ignore[arg-type]
     with pytest.raises(TypeError):
         app.task(max_retry=3)(lambda: None)  # type: ignore[call-overload]

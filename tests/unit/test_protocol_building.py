@@ -65,14 +65,14 @@ def test_messages_of_one_template_share_nothing() -> None:
 
 @pytest.mark.parametrize("args", ["text", b"bytes", 5, None, {1, 2}, {"a": 1}])
 def test_args_must_be_a_sequence(args: Any) -> None:
-    with pytest.raises(TypeError, match="task args must be a list or tuple"):
+    with pytest.raises(TypeError, match="the args of task add must be a list or tuple"):
         task_message(task="add", task_id="1", args=args, kwargs={}, size_limit=LIMIT)
 
 
 def test_other_sequences_and_mappings_are_taken() -> None:
     message = task_message(task="add", task_id="1", args=deque([1]), kwargs=UserDict(a=1), size_limit=LIMIT)
     assert message.body.startswith(b'[[1], {"a": 1}, ')
-    with pytest.raises(TypeError, match="task kwargs must be a mapping"):
+    with pytest.raises(TypeError, match="the kwargs of task add must be a mapping"):
         task_message(task="add", task_id="1", args=(), kwargs=[("a", 1)], size_limit=LIMIT)  # type: ignore[arg-type]
 
 

@@ -98,5 +98,5 @@ def test_changes_that_can_not_be_sent() -> None:
         retry(received(), kwargs={"k": {1}})
     with pytest.raises(MessageTooLarge, match="task 'add'"):
         retry(received(), args=("x" * LIMIT,))
-    with pytest.raises(TypeError, match="task args"):
+    with pytest.raises(TypeError, match="the args of task add"):
         retry(received(), args="text")

@@ -219,6 +219,85 @@ def test_retry_raised_by_hand(app: Celeriac, worker: HandWorker, clock: VirtualC
     assert "MaxRetriesExceededError" in outcome.error
 
 
+def test_retry_raised_by_hand_without_a_time_is_due_now(app: Celeriac, worker: HandWorker) -> None:
+    @app.task
+    def task() -> None:
+        raise Retry
+
+    task.delay()
+    (outcome,) = worker.run()
+    assert isinstance(outcome, Retried)
+    assert (outcome.error, outcome.not_before) == ("Retry now", None)
+
+
+def test_retry_raised_by_hand_with_a_time_that_is_none_fails(app: Celeriac, worker: HandWorker) -> None:
+    @app.task
+    def task() -> None:
+        raise Retry(when="soon")  # type: ignore[arg-type]
+
+    result = task.delay()
+    worker.run()
+    assert "call option 'countdown'" in str(result.result)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "text"),
+    [
+        ({"countdown": "3"}, TypeError, "'countdown' of task t is '3'"),
+        ({"countdown": float("nan")}, TypeError, "seconds"),
+        ({"countdown": 1e12}, ValueError, "100 years"),
+        ({"eta": 3}, TypeError, "countdown="),
+        ({"eta": datetime(2030, 1, 1, tzinfo=UTC), "countdown": 3}, TypeError, "one of them"),
+        ({"max_retries": "3"}, TypeError, "max_retries"),
+        ({"time_limit": "x"}, TypeError, "'time_limit'"),
+        ({"priority": 33}, ValueError, "from 0 to 9"),
+        ({"queue": 3}, TypeError, "'queue'"),
+        ({"headers": 3}, TypeError, "'headers'"),
+        ({"max_retrie": 3}, TypeError, "did you mean 'max_retries'"),
+        ({"ignore_result": True}, TypeError, "can not change 'ignore_result'"),
+        ({"retry_policy": 3}, TypeError, "'retry_policy'"),
+    ],
+)
+def test_arguments_of_retry_are_checked_like_call_options(
+    app: Celeriac, worker: HandWorker, arguments: dict[str, Any], error: type[Exception], text: str
+) -> None:
+    @app.task(name="t", bind=True)
+    def task(self: Task[..., Any]) -> None:
+        self.retry(**arguments)
+
+    result = task.delay()
+    (outcome,) = worker.run()
+    assert isinstance(outcome, Failed)
+    assert type(result.result) is error
+    assert text in str(result.result)
+
+
+def test_a_timedelta_is_a_countdown_of_a_retry(app: Celeriac, worker: HandWorker, clock: VirtualClock) -> None:
+    @app.task(bind=True)
+    def task(self: Task[..., Any]) -> None:
+        raise self.retry(countdown=timedelta(minutes=1), time_limit=timedelta(minutes=2))  # type: ignore[arg-type]
+
+    task.delay()
+    (outcome,) = worker.run()
+    assert isinstance(outcome, Retried)
+    assert (outcome.not_before, outcome.error) == (clock.time() + 60, "Retry in 60.0s")
+    clock.advance(60)
+    assert last(worker).headers["timelimit"] == [120, None]
+
+
+def test_an_eta_in_retry_kwargs_goes_before_backoff(app: Celeriac, worker: HandWorker) -> None:
+    moment = datetime(2030, 1, 1, tzinfo=UTC)
+
+    @app.task(autoretry_for=ValueError, retry_backoff=True, retry_kwargs={"eta": moment})
+    def task() -> None:
+        raise ValueError
+
+    task.delay()
+    (outcome,) = worker.run()
+    assert isinstance(outcome, Retried)
+    assert outcome.not_before == moment.timestamp()
+
+
 def test_called_as_a_function_the_error_comes_out(app: Celeriac) -> None:
     @app.task(bind=True, autoretry_for=(KeyError,))
     def task(self: Task[..., Any], exc: Exception | None) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import copy
 import json
 import pickle
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -124,3 +125,70 @@ def test_the_type_is_the_task(add: Task[[int, int], int]) -> None:
     made: Signature[Any] = add.s()
     assert made.type is add
     assert made.reprcall(1, y=2) == "add(1, y=2)"
+
+
+def test_a_pipe_does_not_drop_the_first_task(add: Task[[int, int], int]) -> None:
+    first: Any = add.s(1, 2)
+    with pytest.raises(NotSupported, match="link="):
+        _ = first | add.s(3)
+    with pytest.raises(NotSupported, match="link="):
+        _ = {"task": "add"} | first
+    with pytest.raises(NotSupported, match="link="):
+        first |= add.s(3)
+    assert first.args == (1, 2)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "text"),
+    [
+        ({"coutndown": 3}, TypeError, "did you mean 'countdown'"),
+        ({"countdown": "3"}, TypeError, "'countdown' of task add"),
+        ({"priority": 33}, ValueError, "from 0 to 9"),
+        ({"link": "add"}, TypeError, r"task\.s"),
+    ],
+)
+def test_options_of_signatures_are_checked_where_they_are_given(
+    add: Task[[int, int], int], options: dict[str, Any], error: type[Exception], text: str
+) -> None:
+    for give in (
+        lambda: add.signature((1, 2), **options),
+        lambda: signature("add", options=options),
+        lambda: signature("add", **options),
+        lambda: add.s(1, 2).set(**options),
+        lambda: add.s(1, 2).clone(**options),
+        lambda: add.s(1, 2).replace(options=options),
+        lambda: add.s(1, 2).apply_async(**options),
+    ):
+        with pytest.raises(error, match=text):
+            give()
+
+
+def test_a_timedelta_in_a_signature_becomes_a_number_so_that_it_can_be_sent(
+    add: Task[[int, int], int], worker: HandWorker
+) -> None:
+    made = add.s(1).set(countdown=timedelta(minutes=1))
+    assert made.options == {"countdown": 60}
+    add.apply_async((1, 2), link=made)
+    assert b'"countdown": 60' in worker.waiting("of the task")[0].message.body
+
+
+@pytest.mark.parametrize("link", ["add", 3, {"args": ()}])
+def test_only_signatures_are_linked(add: Task[[int, int], int], link: Any) -> None:
+    with pytest.raises(TypeError, match=r"task\.s"):
+        add.s(1, 2).link(link)
+    with pytest.raises(TypeError, match=r"task\.s"):
+        add.s(1, 2).on_error(link)
+
+
+def test_what_is_no_signature(app: Celeriac, add: Task[[int, int], int]) -> None:
+    wrong: Any = 3
+    with pytest.raises(TypeError, match="not of 3"):
+        signature(wrong)
+    with pytest.raises(TypeError, match="the args of task add must be a list or tuple, not 'ab'"):
+        add.signature("ab")
+    with pytest.raises(TypeError, match="the kwargs of task add must be a mapping"):
+        add.signature((), wrong)
+    with pytest.raises(TypeError, match=r"publish_many takes signatures, such as task\.s"):
+        app.publish_many([wrong])
+    with pytest.raises(TypeError, match=r"publish_many takes signatures, such as task\.s"):
+        app.publish_many([add])  # type: ignore[arg-type]

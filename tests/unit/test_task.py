@@ -9,7 +9,6 @@ import pytest
 
 from celeriac import Celeriac, CoroutineTask, Task, shared_task
 from celeriac.current import set_current_app
-from celeriac.task_options import TASK_OPTION_NAMES
 from hand_worker import HandWorker
 
 
@@ -66,15 +65,6 @@ def test_bind_gives_the_task_first(app: Celeriac) -> None:
         name_of.delay()  # type: ignore[call-arg]
 
 
-def test_every_attribute_of_celerys_can_be_an_option(app: Celeriac) -> None:
-    skipped = {"name", "filter", "lazy", "shared", "executor", "pydantic", "before_start", "on_success", "on_failure",
-               "on_retry", "after_return"}  # fmt: skip
-    for option in TASK_OPTION_NAMES - skipped:
-        task = app.task(name=f"with {option}", **{option: "this value"})(plain)  # type: ignore[call-overload]
-        assert getattr(task, option) == "this value", option
-        assert hasattr(Task, option), option
-
-
 def test_defaults_come_from_settings(app: Celeriac) -> None:
     task = app.task(plain)
     assert (task.serializer, task.ignore_result, task.acks_late) == ("json", False, True)
@@ -96,13 +86,6 @@ def test_a_class_attribute_goes_before_the_setting_and_an_option_before_both(app
     task = app.task(base=Base, max_retries=8, connection="db")(plain)  # type: ignore[call-overload]
     assert isinstance(task, Base)
     assert (task.serializer, task.max_retries, task.connection, task.made) == ("yaml", 8, "db", True)
-
-
-def test_other_words_become_attributes_unless_they_look_misspelt(app: Celeriac) -> None:
-    task: Any = app.task(tenant="acme")(plain)  # type: ignore[call-overload]
-    assert task.tenant == "acme"
-    with pytest.raises(TypeError, match="did you mean 'max_retries'"):
-        app.task(max_retry=3)(plain)  # type: ignore[call-overload]
 
 
 def test_task_cls_of_the_app(app: Celeriac) -> None:

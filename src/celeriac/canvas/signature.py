@@ -8,10 +8,12 @@ from __future__ import annotations
 import copy
 import uuid
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Final, Generic, NoReturn, TypeVar, overload
 
+from celeriac.call_options import checked_options
 from celeriac.current import get_current_app
 from celeriac.exceptions import NotSupported
+from celeriac.protocol import checked_args, checked_kwargs
 from celeriac.result import AsyncResult
 
 if TYPE_CHECKING:
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
     from celeriac.task import Task
 
 R = TypeVar("R")
+
+_NO_CHAINS: Final = "chains come with a later version: use link= (`first.apply_async(args, link=second.s())`)"
 
 
 class Signature(dict[str, Any], Generic[R]):
@@ -52,7 +56,7 @@ class Signature(dict[str, Any], Generic[R]):
         app: Celeriac | None = None,
     ) -> None:
         self._app = app
-        if isinstance(task, Mapping):
+        if isinstance(task, Mapping):  # from a message, perhaps: its options are checked when it is sent
             super().__init__(task)
             self.setdefault("options", {})
             return
@@ -60,9 +64,9 @@ class Signature(dict[str, Any], Generic[R]):
         self._app = app or bound_app
         super().__init__(
             task=name,
-            args=tuple(args or ()),
-            kwargs=dict(kwargs or {}),
-            options=dict(options or {}),
+            args=tuple(checked_args(args, name)) if args is not None else (),
+            kwargs=dict(checked_kwargs(kwargs, name)) if kwargs is not None else {},
+            options=dict(checked_options(options, name)) if options else {},
             subtask_type=subtask_type,
             immutable=immutable,
         )
@@ -193,6 +197,7 @@ class Signature(dict[str, Any], Generic[R]):
 
     def clone(self, args: Sequence[Any] | None = None, kwargs: Mapping[str, Any] | None = None, **options: Any) -> Self:
         """A copy with more arguments (in front) and options."""
+        options = dict(checked_options(options, self.task))
         twin = copy.deepcopy(self)
         merged_args, merged_kwargs, merged_options = self._merge(args, kwargs, options, force=True)
         twin["args"], twin["kwargs"], twin["options"] = merged_args, merged_kwargs, merged_options
@@ -209,18 +214,18 @@ class Signature(dict[str, Any], Generic[R]):
         """A copy in which what is given stands instead of what was."""
         twin = self.clone()
         if args is not None:
-            twin["args"] = tuple(args)
+            twin["args"] = tuple(checked_args(args, self.task))
         if kwargs is not None:
-            twin["kwargs"] = dict(kwargs)
+            twin["kwargs"] = dict(checked_kwargs(kwargs, self.task))
         if options is not None:
-            twin["options"] = dict(options)
+            twin["options"] = dict(checked_options(options, self.task))
         return twin
 
     def set(self, immutable: bool | None = None, **options: Any) -> Self:
         """Set call options, in place. Returns itself."""
         if immutable is not None:
             self.set_immutable(immutable)
-        self.options.update(options)
+        self.options.update(checked_options(options, self.task))
         return self
 
     def set_immutable(self, immutable: bool) -> None:
@@ -241,6 +246,7 @@ class Signature(dict[str, Any], Generic[R]):
         return self
 
     def _append(self, key: str, signature: Mapping[str, Any]) -> Mapping[str, Any]:
+        checked_options({key: signature}, self.task)
         linked = as_list(self.options.get(key))
         if signature not in linked:
             linked.append(signature)
@@ -259,6 +265,17 @@ class Signature(dict[str, Any], Generic[R]):
         if self.immutable and not force:
             return self.args, self.kwargs, merged_options
         return (*(args or ()), *self.args), {**self.kwargs, **(kwargs or {})}, merged_options
+
+    # -- operators of Celery's canvas, which would otherwise merge dictionaries --------------------------------------
+
+    def __or__(self, other: object) -> NoReturn:
+        raise NotSupported(_NO_CHAINS)
+
+    def __ror__(self, other: object) -> NoReturn:
+        raise NotSupported(_NO_CHAINS)
+
+    def __ior__(self, other: object) -> NoReturn:
+        raise NotSupported(_NO_CHAINS)
 
     # -- the rest ------------------------------------------------------------------------------------------------------
 
@@ -328,4 +345,6 @@ def signature(
         return varies.clone()
     if isinstance(varies, Mapping):
         return Signature.from_dict(varies, app)
+    if not isinstance(varies, str):
+        raise TypeError(f"a signature is made of a task's name or of its dictionary form, not of {varies!r:.100}")
     return Signature(varies, args, kwargs, {**(options or {}), **more_options}, immutable=immutable, app=app)

@@ -189,10 +189,8 @@ class MessageTemplate:
 
         Args and errors are those of `task_message`.
         """
-        if type(args) is not tuple and type(args) is not list:
-            args = checked_args(args)
-        if type(kwargs) is not dict:
-            kwargs = checked_kwargs(kwargs)
+        args = checked_args(args, self._task)
+        kwargs = checked_kwargs(kwargs, self._task)
         if argsrepr is None:
             argsrepr = safe_repr(args, DEFAULT_MAX_LENGTH, self._levels)
         if kwargsrepr is None:

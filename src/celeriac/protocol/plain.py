@@ -8,30 +8,55 @@ from typing import Any, Final
 from celeriac.exceptions import EncodeError
 
 _SCALARS: Final = frozenset({str, int, float, bool, type(None)})
-#: Headers that say how a message is read; as a custom header they would make it another message.
-_RESERVED: Final = frozenset({"id", "task", "lang", "compression"})
+#: Headers of the protocol, each with the call option that sets it, if there is one. As a custom header they would make
+#: it another message.
+_OPTION_OF: Final[dict[str, str]] = {
+    "lang": "",
+    "task": "",
+    "id": "task_id",
+    "shadow": "shadow",
+    "eta": "eta",
+    "expires": "expires",
+    "group": "group_id",
+    "group_index": "group_index",
+    "retries": "retries",
+    "timelimit": "time_limit",
+    "root_id": "root_id",
+    "parent_id": "parent_id",
+    "argsrepr": "argsrepr",
+    "kwargsrepr": "kwargsrepr",
+    "origin": "",
+    "ignore_result": "ignore_result",
+    "replaced_task_nesting": "",
+    "stamped_headers": "",
+    "stamps": "",
+    "compression": "compression",
+}
+RESERVED_HEADERS: Final = frozenset(_OPTION_OF)
 
 
-def checked_args(args: Sequence[Any]) -> tuple[Any, ...]:
-    """Return positional arguments as a tuple.
+def checked_args(args: Sequence[Any], task: str) -> Sequence[Any]:
+    """Return the positional arguments of a task as a list or tuple.
 
     Raises:
         TypeError: they are no sequence, or a text.
     """
-    if isinstance(args, str | bytes) or not isinstance(args, Sequence):
-        raise TypeError(f"task args must be a list or tuple, not {type(args).__name__}: {args!r:.100}")
+    if type(args) is tuple or type(args) is list:
+        return args
+    if isinstance(args, str | bytes | bytearray) or not isinstance(args, Sequence):
+        raise TypeError(f"the args of task {task} must be a list or tuple, not {args!r:.100} ({type(args).__name__})")
     return tuple(args)
 
 
-def checked_kwargs(kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    """Return keyword arguments as a dict.
+def checked_kwargs(kwargs: Mapping[str, Any], task: str) -> dict[str, Any]:
+    """Return the keyword arguments of a task as a dict.
 
     Raises:
         TypeError: they are no mapping.
     """
     if not isinstance(kwargs, Mapping):
-        raise TypeError(f"task kwargs must be a mapping, not {type(kwargs).__name__}: {kwargs!r:.100}")
-    return dict(kwargs)
+        raise TypeError(f"the kwargs of task {task} must be a mapping, not {kwargs!r:.100} ({type(kwargs).__name__})")
+    return kwargs if type(kwargs) is dict else dict(kwargs)
 
 
 def checked_headers(headers: Mapping[str, Any]) -> dict[str, Any]:
@@ -40,9 +65,11 @@ def checked_headers(headers: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         EncodeError: a value that is not JSON, or a name that the protocol needs for itself.
     """
-    taken = _RESERVED.intersection(headers)
+    taken = RESERVED_HEADERS.intersection(headers)
     if taken:
-        raise EncodeError(f"header {min(taken)!r} belongs to the protocol; give your header another name")
+        name = min(taken)
+        instead = f"use the call option {_OPTION_OF[name]}=, or " if _OPTION_OF[name] else ""
+        raise EncodeError(f"header {name!r} belongs to the protocol: {instead}give your header another name")
     return checked_json(headers, "headers")
 
 

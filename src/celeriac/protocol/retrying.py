@@ -118,9 +118,9 @@ def _update_reprs(
 ) -> None:
     """Show changed arguments, unless the sender chose what is shown (perhaps to keep a secret out of logs)."""
     if args is not None and fields["argsrepr"] == safe_repr(tuple(invocation.args), maxlevels=levels):
-        fields["argsrepr"] = safe_repr(checked_args(args), maxlevels=levels)
+        fields["argsrepr"] = safe_repr(tuple(checked_args(args, invocation.task)), maxlevels=levels)
     if kwargs is not None and fields["kwargsrepr"] == safe_repr(invocation.kwargs, maxlevels=levels):
-        fields["kwargsrepr"] = safe_repr(checked_kwargs(kwargs), maxlevels=levels)
+        fields["kwargsrepr"] = safe_repr(checked_kwargs(kwargs, invocation.task), maxlevels=levels)
 
 
 def _carried(headers: Mapping[str, Any], invocation: Invocation) -> dict[str, Any]:
@@ -152,8 +152,8 @@ def _properties(
 def _encode(
     invocation: Invocation, args: Sequence[Any] | None, kwargs: Mapping[str, Any] | None, serializer: str
 ) -> Encoded:
-    new_args = checked_args(args) if args is not None else tuple(invocation.args)
-    new_kwargs = checked_kwargs(kwargs) if kwargs is not None else invocation.kwargs
+    new_args = checked_args(args, invocation.task) if args is not None else tuple(invocation.args)
+    new_kwargs = checked_kwargs(kwargs, invocation.task) if kwargs is not None else invocation.kwargs
     embed = {
         "callbacks": invocation.callbacks,
         "errbacks": invocation.errbacks,

@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 from celeriac.exceptions import CeleriacError, DecodeError, EncodeError, MessageTooLarge
+from celeriac.spelling import near_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,7 +57,9 @@ def compress(body: bytes, method: str) -> tuple[bytes, str]:
     """
     known = _BY_NAME.get(method)
     if known is None:
-        raise EncodeError(f"no compression {method!r}; there are: {', '.join(compression_names())}")
+        near = near_names(method, compression_names(), cutoff=0.5)
+        guess = f"did you mean {near[0]!r}? There" if near else "there"
+        raise EncodeError(f"no compression {method!r}: {guess} are {', '.join(compression_names())}")
     return known.compress(body), known.mime
 
 

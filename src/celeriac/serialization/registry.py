@@ -10,6 +10,7 @@ from celeriac.serialization.json import decode_json, encode_json
 from celeriac.serialization.msgpack import decode_msgpack, encode_msgpack
 from celeriac.serialization.pickle import decode_pickle, encode_pickle
 from celeriac.serialization.yaml import decode_yaml, encode_yaml
+from celeriac.spelling import near_names
 
 Encoder = Callable[[object], bytes]
 Decoder = Callable[[bytes], Any]
@@ -63,7 +64,9 @@ def codec_of(serializer: str) -> Codec:
     """
     codec = _BY_NAME.get(serializer) or _BY_CONTENT_TYPE.get(serializer)
     if codec is None:
-        raise EncodeError(f"no serializer {serializer!r}; there are: {', '.join(_BY_NAME)}")
+        near = near_names(serializer, _BY_NAME, cutoff=0.5)
+        guess = f"did you mean {near[0]!r}? There" if near else "there"
+        raise EncodeError(f"no serializer {serializer!r}: {guess} are {', '.join(_BY_NAME)}")
     return codec
 
 
