@@ -119,7 +119,7 @@ def test_nothing_is_read_that_is_not_accepted() -> None:
 
 
 def test_an_unknown_serializer_is_named_with_those_there_are() -> None:
-    with pytest.raises(EncodeError, match="no serializer 'xml'; there are: json, msgpack, yaml, pickle"):
+    with pytest.raises(EncodeError, match="no serializer 'xml': there are json, msgpack, yaml, pickle"):
         encode(1, "xml")
 
 
