@@ -53,7 +53,7 @@ class Report(Protocol):
     """Where runners tell what happens."""
 
     def begins(self, job: PackedJob) -> None:
-        """The attempt is about to be made, and the runner had nothing to run before. Only told by `MainThreadRunner`."""
+        """The attempt is about to be made, and the runner had nothing to run before. Told by `MainThreadRunner`."""
         ...
 
     def started(self, job: PackedJob) -> None:
