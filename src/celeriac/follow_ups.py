@@ -1,7 +1,8 @@
 """What a finished run causes: links on success, errbacks on failure.
 
 Owns how they are called. Those that are sent become publications of the run's outcome, so that they are stored in one
-step with its result and its acknowledgement.
+step with its result and its acknowledgement. The signals of publishing are sent here, where the program's receivers
+are; so `after_task_publish` comes before anything is written, and again with other ids if the worker dies before that.
 """
 
 from __future__ import annotations

@@ -302,9 +302,10 @@ def test_what_is_no_task_is_refused_where_it_is_given() -> None:
         app.task(base=int)(print)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="subclass of celeriac"):
         Celeriac("x", task_cls=int)  # type: ignore[arg-type]
-    for wrong in (print, int, 5):
+    wrongs: list[Any] = [print, int, 5]
+    for wrong in wrongs:
         with pytest.raises(TypeError, match="register_task takes a task"):
-            app.register_task(wrong)  # type: ignore[type-var]
+            app.register_task(wrong)
     with pytest.raises(TypeError, match="result_backend"):
         app.task(backend="memory://")(print)  # type: ignore[call-overload]
     with pytest.raises(TypeError, match="origin= is not an option"):
