@@ -213,19 +213,13 @@ class Delivery(msgspec.Struct):
             try:
                 self._head = self.packed.peek()
             except DecodeError:
-                self._head = Head()
+                self._head = _DAMAGED_HEAD
         return self._head
 
     @property
     def is_damaged(self) -> bool:
         """The stored head can not be read."""
-        if self.head != _EMPTY_HEAD:
-            return False
-        try:
-            self.packed.peek()
-        except DecodeError:
-            return True
-        return False  # protocol 1 has no headers
+        return self.head is _DAMAGED_HEAD
 
     @property
     def label(self) -> str:
@@ -269,5 +263,5 @@ class DeadLetter(msgspec.Struct, frozen=True):
     priority: int = MIN_PRIORITY
 
 
-_EMPTY_HEAD: Final = Head()
+_DAMAGED_HEAD: Final = Head()
 _peeker: Final = msgspec.json.Decoder(tuple[Head, msgspec.Raw])

@@ -207,6 +207,8 @@ def _is_passing(settlement: Settlement) -> bool:
 
 def _without_superseded(batch: list[Settlement]) -> list[Settlement]:
     """Leave out STARTED of tasks that have ended by now: acknowledged first, they would look taken over."""
+    if not any(type(one.action) is Keep for one in batch):
+        return batch  # nearly always
     ended = {one.delivery.tag for one in batch if not isinstance(one.action, Keep)}
     return [one for one in batch if not (isinstance(one.action, Keep) and one.fenced and one.delivery.tag in ended)]
 
