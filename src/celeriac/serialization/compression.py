@@ -57,7 +57,7 @@ def compress(body: bytes, method: str) -> tuple[bytes, str]:
     """
     known = _BY_NAME.get(method)
     if known is None:
-        near = near_names(method, compression_names(), cutoff=0.5)
+        near = near_names(method, compression_names())
         guess = f"did you mean {near[0]!r}? There" if near else "there"
         raise EncodeError(f"no compression {method!r}: {guess} are {', '.join(compression_names())}")
     return known.compress(body), known.mime

@@ -64,7 +64,7 @@ def codec_of(serializer: str) -> Codec:
     """
     codec = _BY_NAME.get(serializer) or _BY_CONTENT_TYPE.get(serializer)
     if codec is None:
-        near = near_names(serializer, _BY_NAME, cutoff=0.5)
+        near = near_names(serializer, _BY_NAME)
         guess = f"did you mean {near[0]!r}? There" if near else "there"
         raise EncodeError(f"no serializer {serializer!r}: {guess} are {', '.join(_BY_NAME)}")
     return codec
