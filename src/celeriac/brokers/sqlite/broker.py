@@ -28,6 +28,7 @@ from celeriac.message import DeadLetter, Delivery, Publication
 from celeriac.outcome import Settlement
 from celeriac.storage.runner import ThreadRunner
 from celeriac.storage.sqlite.bell import ListenerPool
+from celeriac.storage.sqlite.checkpoints import Checkpointer
 from celeriac.storage.sqlite.database import Database, Transaction
 
 T = TypeVar("T")
@@ -70,6 +71,7 @@ class SQLiteBroker:
         self._runner = ThreadRunner("celeriac-sqlite-broker")
         #: Renews the lease, whatever the other thread is at.
         self._keeper = ThreadRunner("celeriac-sqlite-lease")
+        self._checkpointer = Checkpointer(self.database)
         self._waiter = WorkWaiter(ListenerPool())
         self._lease: Lease | None = None
         self._written = WrittenParts()
@@ -99,6 +101,7 @@ class SQLiteBroker:
         self._lease = await self._write(lambda tx: leasing.take_lease(tx, owner, lease_seconds))
         self._written.clear()
         self._waiter.start()
+        self._checkpointer.start()
 
     async def reserve(self, queues: Sequence[str], limit: int, wait: float) -> list[Delivery]:
         """See `Broker.reserve`."""
@@ -172,6 +175,7 @@ class SQLiteBroker:
         self._waiter.stop()
         self._armed = None
         self._keeper.stop()
+        self._checkpointer.stop()
         if lease is not None:
             await self._write(lambda tx: leasing.give_up_lease(tx, lease))
         self._runner.stop()
