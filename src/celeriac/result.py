@@ -373,7 +373,7 @@ class AsyncResult(Generic[R_co]):
         twin.__dict__.update(self.__dict__)
         return twin
 
-    def __deepcopy__(self, memo: object) -> AsyncResult[R_co]:  # noqa: ARG002 - app and backend are no parts of it
+    def __deepcopy__(self, memo: object) -> AsyncResult[R_co]:  # not the app and the backend
         return self.__copy__()
 
     def __reduce__(self) -> tuple[Any, ...]:
