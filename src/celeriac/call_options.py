@@ -10,10 +10,10 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final, TypedDict
 
+from celeriac.config.convert import fit
 from celeriac.option_rules import (
     COUNT,
     COUNTDOWN,
-    DURATION,
     LONGEST_SECONDS,
     MAPPING,
     NAME,
@@ -217,19 +217,26 @@ def check_retry_kwargs(given: Mapping[str, Any]) -> Mapping[str, Any]:
     """Check the arguments that `retry()` gets when it is called for `autoretry_for`.
 
     Raises:
-        TypeError, ValueError: the text goes on after "expected".
+        TypeError, ValueError: the text is what is expected.
     """
     kept = dict(given)
     for name, value in given.items():
-        if name in {"eta", "countdown"}:
-            kept[name] = checked_option(name, value, "to be retried")
-        elif name == "max_retries":
-            kept[name] = checked_value(MAX_RETRIES, value, "'max_retries'")
-        elif name not in _OF_RETRY:
-            if name not in CALL_OPTION_NAMES:
-                raise TypeError(f"arguments of retry(): {_not_of_retry(name)}")
-            checked_retry_options({name: value}, "to be retried")
+        if name == "max_retries":
+            kept[name] = _part(MAX_RETRIES, name, value)
+        elif name in RETRY_OPTIONS or name in {"eta", "countdown"}:
+            kept[name] = None if value is None else _part(_rules()[name], name, value)
+        elif name not in _OF_RETRY and name not in _MOOT_IN_RETRIES:
+            raise TypeError(f"arguments of retry(): {_not_of_retry(name)}")
     return kept
+
+
+def _part(rule: Rule, name: str, value: Any) -> Any:
+    """The value to keep for one name of an option that is a dictionary."""
+    try:
+        return fit(rule, value)
+    except (TypeError, ValueError) as error:
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"for {name!r} {error}") from None
 
 
 MAX_RETRIES: Final = Rule("max_retries", int | None, at_least=0)
@@ -244,9 +251,9 @@ def _unknown(name: str, value: object, task: str) -> str:
     if name in _NOT_YET:
         return f"the call option {name!r} is not available: {_NOT_YET[name]}"
     near = near_names(name, CALL_OPTION_NAMES)
-    guess = f"did you mean {near[0]!r}? " if near else ""
+    guess = f"did you mean {near[0]!r}? Arguments" if near else "arguments"
     return (
-        f"{name!r} is no call option: {guess}Arguments of the task go into args= or "
+        f"{name!r} is no call option: {guess} of the task go into args= or "
         f"kwargs={{{name!r}: {value!r:.50}}} of task {task}"
     )
 
@@ -298,6 +305,9 @@ def _checked_links(given: Any) -> Any:
     return given
 
 
+_PAUSE: Final = Rule(type=float, at_least=0, expects="a number of seconds")
+
+
 def _checked_policy(given: Mapping[str, Any]) -> Mapping[str, Any]:
     names = RetryPolicy.__annotations__
     for name, value in given.items():
@@ -306,11 +316,11 @@ def _checked_policy(given: Mapping[str, Any]) -> Mapping[str, Any]:
             guess = f", did you mean {near[0]!r}?" if near else ""
             raise TypeError(f"{', '.join(names)}: {name!r} is none of them{guess}")
         if name != "max_retries":
-            checked_value(DURATION._replace(type=float), value, repr(name))
+            _part(_PAUSE, name, value)
         elif value is None:
             raise ValueError("a number for 'max_retries'; None would wait for ever")
         else:
-            checked_value(MAX_RETRIES, value, repr(name))
+            _part(MAX_RETRIES, name, value)
     return given
 
 

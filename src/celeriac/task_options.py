@@ -176,9 +176,9 @@ def _check_own_attribute(task: Task[Any, Any], name: str) -> None:
     if any(name in vars(each) or name in vars(each).get("__annotations__", ()) for each in _own_classes(task)):
         return
     near = near_names(name, TASK_OPTION_NAMES, cutoff=0.7)
-    guess = f"did you mean {near[0]!r}? " if near else ""
+    guess = f"did you mean {near[0]!r}? An" if near else "an"
     raise TypeError(
-        f"unknown option {name!r} of task {task.name}: {guess}An attribute of your own is declared in a Task class "
+        f"unknown option {name!r} of task {task.name}: {guess} attribute of your own is declared in a Task class "
         "that is given with base="
     )
 

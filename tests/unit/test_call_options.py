@@ -70,7 +70,7 @@ BAD: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"retry_policy": {"max_retrie": 1}}, TypeError, "did you mean 'max_retries'"),
     ({"retry_policy": {"max_retries": "1"}}, TypeError, "whole number"),
     ({"retry_policy": {"max_retries": None}}, ValueError, "for ever"),
-    ({"retry_policy": {"interval_start": -1}}, ValueError, "at least 0"),
+    ({"retry_policy": {"interval_start": -1}}, ValueError, "expected for 'interval_start' a number"),
     ({"delivery_mode": 3}, TypeError, "one of 1, 2"),
     ({"user_id": 3}, TypeError, "text"),
     ({"timestamp": "now"}, TypeError, "whole number"),
