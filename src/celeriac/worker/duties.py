@@ -18,8 +18,10 @@ from celeriac.message import Delivery
 
 logger = logging.getLogger("celeriac.worker")
 
-#: A lease is renewed so many times before it would run out, and others are looked after as often.
+#: A lease is renewed so many times before it would run out.
 RENEWALS_PER_LEASE: Final = 4
+#: Seconds between looks after leases that have run out; a look costs a read.
+RECOVER_SECONDS: Final = 1.0
 #: Messages taken over in one trip.
 _RECOVER_BATCH: Final = 256
 #: Seconds between sweeps of expired results.
