@@ -18,6 +18,7 @@ from celeriac.worker.admission import Admission
 from celeriac.worker.consumer import Consumer
 from celeriac.worker.dispatcher import TICK_SECONDS, Dispatcher
 from celeriac.worker.duties import (
+    RECOVER_SECONDS,
     RENEWALS_PER_LEASE,
     SWEEP_SECONDS,
     RecoverLost,
@@ -39,6 +40,8 @@ logger = logging.getLogger("celeriac.worker")
 
 #: Seconds for the last settlements after all tasks have ended.
 _DRAIN_SECONDS: Final = 10.0
+#: Seconds between looks after executors that have nothing to run.
+_IDLE_TICK_SECONDS: Final = 0.25
 #: Seconds for which a worker that has given back tasks leaves them to others.
 _YIELD_SECONDS: Final = 0.1
 #: Seconds for executors that have nothing left to run to leave: handlers of `worker_process_shutdown` run then.
@@ -91,7 +94,7 @@ class Supervisor:
         seconds = app.conf.worker_lease_seconds / RENEWALS_PER_LEASE
         self._duties = [
             Ticker(RenewLease(app.broker), seconds),
-            Ticker(RecoverLost(app.broker, self._verdicts.on_recovered), seconds),
+            Ticker(RecoverLost(app.broker, self._verdicts.on_recovered), min(seconds, RECOVER_SECONDS)),
             Ticker(SweepResults(app.backend), SWEEP_SECONDS),
         ]
         self._shutdown = Shutdown.NONE
@@ -138,7 +141,7 @@ class Supervisor:
             if self._dispatcher.tick(asyncio.get_running_loop().time()):
                 self._consumer.pause(_YIELD_SECONDS)
             try:
-                async with asyncio.timeout(TICK_SECONDS):
+                async with asyncio.timeout(TICK_SECONDS if self._dispatcher.in_flight else _IDLE_TICK_SECONDS):
                     await self._shutdown_changed.wait()
             except TimeoutError:
                 pass
