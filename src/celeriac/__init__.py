@@ -3,17 +3,16 @@
 from typing import TYPE_CHECKING
 
 from celeriac.app import Celeriac
-from celeriac.call_options import CallOptions
 from celeriac.canvas.signature import Signature, signature
 from celeriac.canvas.signature import signature as subtask
 from celeriac.current import current_app, get_current_app
 from celeriac.declaring import shared_task
 from celeriac.eager_result import EagerResult
 from celeriac.exceptions import Ignore, Reject, Retry
+from celeriac.option_types import CallOptions, TaskOptions
 from celeriac.request import Request, current_task, get_current_task
 from celeriac.result import AsyncResult, allow_join_result, result_from_tuple
 from celeriac.task import CoroutineTask, Task
-from celeriac.task_options import TaskOptions
 from celeriac.version import __version__
 
 if not TYPE_CHECKING:  # type checkers shall go on to say that a name is missing

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from celeriac.backends.base import Backend
     from celeriac.brokers.base import Broker
-    from celeriac.call_options import CallOptions
+    from celeriac.option_types import CallOptions
 
 R = TypeVar("R")
 

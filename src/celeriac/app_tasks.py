@@ -17,10 +17,10 @@ from celeriac.current import share_task, shared_tasks
 from celeriac.declaring import BoundTaskDecorator, TaskDecorator, check_task_class, declare_task, task_name
 from celeriac.discovery import Discovery, PackageNames
 from celeriac.late_errbacks import LateErrback
+from celeriac.option_types import TaskOptions
 from celeriac.registry import Registry
 from celeriac.signals import Signal
 from celeriac.task import CoroutineTask, Task
-from celeriac.task_options import TaskOptions
 
 if TYPE_CHECKING:
     from typing import Unpack

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime, timedelta
-from typing import Any, Final, TypedDict
+from datetime import datetime
+from typing import Any, Final
 
 from celeriac.config.convert import fit
 from celeriac.option_rules import (
@@ -22,106 +22,8 @@ from celeriac.option_rules import (
     checked_value,
     rules_of,
 )
+from celeriac.option_types import CallOptions, RetryPolicy
 from celeriac.spelling import near_names
-
-SignatureLike = Mapping[str, Any]
-
-
-class RetryPolicy(TypedDict, total=False):
-    """How publishing is tried again when the broker can not be reached.
-
-    Attributes:
-        max_retries: how often; 3 by default.
-        interval_start: seconds before the first further try; 0 by default.
-        interval_step: seconds by which each wait is longer than the one before; 0.2 by default.
-        interval_max: seconds that no wait exceeds; 1 by default.
-    """
-
-    max_retries: int | None
-    interval_start: float
-    interval_step: float
-    interval_max: float
-
-
-class CallOptions(TypedDict, total=False):
-    """The options of one call, by Celery's names.
-
-    Attributes:
-        task_id: an id of the caller's choice; must be new.
-        countdown: seconds (or a timedelta) from now before which no worker takes it.
-        eta: the same as a moment; without a timezone it is in the app's.
-        expires: seconds from now, or a moment, after which it is not run any more.
-        priority: 0 to 9; 0 is taken first.
-        queue: the queue's name.
-        exchange: only `""`, the default exchange.
-        routing_key: the queue's name, in AMQP's words.
-        headers: more headers for the message, of JSON types; not those of the protocol.
-        link: signature (or several) to send with the result on success.
-        link_error: signature (or several) to call on failure.
-        serializer: name of a serializer.
-        compression: name of a compression.
-        shadow: name to show in logs instead of the task's.
-        ignore_result: do not store the result.
-        time_limit: seconds after which the attempt is ended by force.
-        soft_time_limit: seconds after which `SoftTimeLimitExceeded` is raised in the task.
-        retry: try again when the broker can not be reached.
-        retry_policy: how.
-        reply_to: where an `rpc://` result goes.
-        root_id: the first task of the tree; that of the running task by default.
-        parent_id: the task that sends it; the running one by default.
-        group_id: id of its group.
-        group_index: its place in the group.
-        retries: how often it was retried.
-        add_to_parent: note the result among the running task's children.
-        delivery_mode: 2 to survive a restart of the broker, 1 not to.
-        argsrepr: the arguments as logs shall show them.
-        kwargsrepr: the keyword arguments as logs shall show them.
-        properties: more properties for the message.
-        message_id: as AMQP has it; the next ones likewise. Nothing here reads them.
-        user_id: likewise.
-        app_id: likewise.
-        type: likewise.
-        timestamp: Unix time.
-        cluster_id: likewise.
-    """
-
-    task_id: str | None
-    countdown: float | timedelta | None
-    eta: datetime | None
-    expires: float | datetime | timedelta | str | None
-    priority: int | None
-    queue: str | None
-    exchange: str | None
-    routing_key: str | None
-    headers: Mapping[str, Any] | None
-    link: SignatureLike | Sequence[SignatureLike] | None
-    link_error: SignatureLike | Sequence[SignatureLike] | None
-    serializer: str | None
-    compression: str | None
-    shadow: str | None
-    ignore_result: bool | None
-    time_limit: float | timedelta | None
-    soft_time_limit: float | timedelta | None
-    retry: bool | None
-    retry_policy: RetryPolicy | None
-    reply_to: str | None
-    root_id: str | None
-    parent_id: str | None
-    group_id: str | None
-    group_index: int | None
-    retries: int
-    add_to_parent: bool
-    delivery_mode: int | None
-    argsrepr: str | None
-    kwargsrepr: str | None
-    properties: Mapping[str, Any] | None
-    message_id: str | None
-    user_id: str | None
-    app_id: str | None
-    type: str | None
-    timestamp: int | None
-    cluster_id: str | None
-
 
 #: Options that travel as message properties of the same name.
 PROPERTY_NAMES: Final = ("message_id", "user_id", "app_id", "type", "timestamp", "cluster_id")

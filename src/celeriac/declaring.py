@@ -9,8 +9,9 @@ from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Concatenate, Final, Literal, ParamSpec, Protocol, TypeVar, overload
 
 from celeriac.current import find_current_app, share_task
+from celeriac.option_types import TaskOptions
 from celeriac.task import CoroutineTask, Task
-from celeriac.task_options import TaskOptions, is_coroutine_function
+from celeriac.task_options import is_coroutine_function
 
 if TYPE_CHECKING:
     from typing import Unpack

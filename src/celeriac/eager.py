@@ -6,7 +6,6 @@ Owns what a worker and a broker would do around it: retries at once, links, the 
 from __future__ import annotations
 
 import os
-import socket
 from collections.abc import Generator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +15,7 @@ from celeriac.eager_result import EagerResult
 from celeriac.loops import call_in_new_thread, loop_is_running
 from celeriac.message import Publication
 from celeriac.outcome import Failed, Outcome, ResultRecord, Retried, Succeeded, TimedOut
+from celeriac.protocol.origin import host_name
 from celeriac.publications import Call, make_publication
 from celeriac.result_meta import decode_meta
 
@@ -74,7 +74,7 @@ def _run_call(task: Task[Any, Any], args: Sequence[Any], kwargs: Mapping[str, An
 
 
 def _run_publication(app: Celeriac, publication: Publication, *, store: bool) -> _Run:
-    site = Site(hostname=socket.gethostname(), pid=os.getpid(), is_eager=True)
+    site = Site(hostname=host_name(), pid=os.getpid(), is_eager=True)
     message = publication.message
     while True:
         attempt = Attempt(app, Job(0, message, publication.queue, priority=publication.priority), site)

@@ -12,10 +12,11 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from celeriac.call_options import PROPERTY_NAMES, CallOptions, checked_options
+from celeriac.call_options import PROPERTY_NAMES, checked_options
 from celeriac.canvas.signature import as_list
 from celeriac.exceptions import NotSupported
 from celeriac.message import MAX_PRIORITY, MIN_PRIORITY, Publication
+from celeriac.option_types import CallOptions
 from celeriac.protocol import RESERVED_HEADERS, MessageTemplate, checked_args, checked_kwargs, parse_iso
 from celeriac.request import current_request
 

@@ -16,14 +16,13 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 from celeriac.celery_names import tell_what_is_missing
 from celeriac.current import find_task, get_current_app
 from celeriac.exceptions import NotRegistered
+from celeriac.option_types import ExecutorKind, TaskOptions
 from celeriac.records import state_record
 from celeriac.request import Request, current_request
 from celeriac.retries import retry_task
 from celeriac.task_handlers import TaskHandlers
 from celeriac.task_options import (
     HANDLERS,
-    ExecutorKind,
-    TaskOptions,
     annotations_for,
     check_attributes,
     from_setting,

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Callable, Iterator, Mapping
 from types import MethodType
-from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict
+from typing import TYPE_CHECKING, Any, Final
 
 from celeriac.call_options import check_retry_kwargs
 from celeriac.config.checks import rate
@@ -26,71 +25,16 @@ from celeriac.option_rules import (
     checked_value,
     rules_of,
 )
+from celeriac.option_types import TaskOptions
 from celeriac.spelling import near_names
 
 if TYPE_CHECKING:
     from celeriac.task import Task
 
-#: One exception class, or several. Tasks keep them as a tuple.
-ExceptionClasses = type[BaseException] | Sequence[type[BaseException]]
-ExecutorKind = Literal["process", "thread", "asyncio"]
 EXECUTOR_KINDS: Final = ("process", "thread", "asyncio")
 
 #: Methods that a declaration may give as functions, which then get the task first.
 HANDLERS: Final = ("before_start", "on_success", "on_failure", "on_retry", "after_return")
-
-
-class TaskOptions(TypedDict, total=False):
-    """The options of `@app.task` beside `bind` and `base`. They are described at the attributes of `Task`."""
-
-    name: str | None
-    typing: bool | None
-    filter: Callable[[Callable[..., Any]], Callable[..., Any]] | None
-    lazy: bool
-    shared: bool
-    executor: ExecutorKind | None
-    max_retries: int | None
-    default_retry_delay: float | timedelta
-    rate_limit: str | float | None
-    time_limit: float | timedelta | None
-    soft_time_limit: float | timedelta | None
-    ignore_result: bool
-    store_errors_even_if_ignored: bool
-    store_eager_result: bool
-    trail: bool
-    send_events: bool
-    serializer: str
-    compression: str | None
-    track_started: bool
-    acks_late: bool
-    acks_on_failure_or_timeout: bool
-    acks_on_failure: bool | None
-    acks_on_timeout: bool | None
-    reject_on_worker_lost: bool | None
-    retry_on_worker_lost: bool
-    throws: ExceptionClasses
-    expires: float | datetime | timedelta | str | None
-    priority: int | None
-    resultrepr_maxsize: int
-    queue: str | None
-    exchange: str | None
-    routing_key: str | None
-    delivery_mode: int | None
-    autoretry_for: ExceptionClasses
-    dont_autoretry_for: ExceptionClasses
-    retry_kwargs: Mapping[str, Any]
-    retry_backoff: bool | float
-    retry_backoff_max: float | timedelta
-    retry_jitter: bool
-    pydantic: bool
-    pydantic_strict: bool | None
-    pydantic_context: Mapping[str, Any] | None
-    pydantic_dump_kwargs: Mapping[str, Any] | None
-    before_start: Callable[..., object]
-    on_success: Callable[..., object]
-    on_failure: Callable[..., object]
-    on_retry: Callable[..., object]
-    after_return: Callable[..., object]
 
 
 TASK_OPTION_NAMES: Final = frozenset(TaskOptions.__annotations__)

@@ -11,9 +11,9 @@ import pytest
 
 from celeriac import AsyncResult, Celeriac, Task, signals
 from celeriac.brokers.base import Broker
-from celeriac.call_options import RetryPolicy
 from celeriac.exceptions import EncodeError, MessageTooLarge, NotSupported, OperationalError
 from celeriac.message import Message, Publication
+from celeriac.option_types import RetryPolicy
 from celeriac.publications import new_task_id
 from celeriac.testing import VirtualClock
 from hand_worker import HandWorker

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from celeriac.exceptions import EncodeError, MessageTooLarge
 from celeriac.message import Message
 from celeriac.protocol import MessageTemplate, read_invocation, task_message
-from celeriac.protocol.building import MessageOptions
+from celeriac.protocol.options import MessageOptions
 
 LIMIT = 1_000_000
 VALUES = st.recursive(

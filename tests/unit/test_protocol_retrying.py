@@ -10,7 +10,7 @@ import pytest
 from celeriac.exceptions import EncodeError, MessageTooLarge
 from celeriac.message import Message
 from celeriac.protocol import Invocation, read_invocation, retry_message, task_message
-from celeriac.protocol.building import MessageOptions
+from celeriac.protocol.options import MessageOptions
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 LIMIT = 10_000

@@ -13,7 +13,7 @@ import pytest
 
 from celeriac.message import Message
 from celeriac.protocol import MessageTemplate, parse_iso, task_message
-from celeriac.protocol.building import MessageOptions
+from celeriac.protocol.options import MessageOptions
 from celeriac.serialization import decode, decompress
 
 Loader = Callable[[str], list[Message]]

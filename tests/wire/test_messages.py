@@ -11,7 +11,7 @@ import pytest
 
 from celeriac.message import Message
 from celeriac.protocol import Invocation, read_invocation, task_message
-from celeriac.protocol.building import MessageOptions
+from celeriac.protocol.options import MessageOptions
 from celeriac.serialization import decode, decompress
 
 ALL = ("json", "msgpack", "yaml", "pickle")

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from typing import Self, Unpack
 
     from celeriac.app import Celeriac
-    from celeriac.call_options import CallOptions
+    from celeriac.option_types import CallOptions
     from celeriac.task import Task
 
 R = TypeVar("R")
