@@ -292,12 +292,12 @@ class AsyncChannel(asyncio.Protocol, Generic[_Received]):
     Nothing that the other side sent before it died is lost, also when a write finds out first that it is dead.
     `is_open` turns false before these last frames are handed over.
 
-    While they come fast they are left in the socket for a millisecond and taken together: a turn of the event loop for
-    each would cost more than the tasks themselves.
+    `on_frames` tells whether more are expected soon. While they come fast they are then left in the socket for a
+    millisecond and taken together: a turn of the event loop for each would cost more than the tasks themselves.
     """
 
     def __init__(
-        self, decoder: Decoder[_Received], on_frames: Callable[[list[_Received]], None], on_lost: Callable[[], None]
+        self, decoder: Decoder[_Received], on_frames: Callable[[list[_Received]], bool], on_lost: Callable[[], None]
     ) -> None:
         self._splitter = FrameSplitter(decoder)
         self._on_frames = on_frames
@@ -313,7 +313,7 @@ class AsyncChannel(asyncio.Protocol, Generic[_Received]):
         cls,
         sock: socket.socket,
         decoder: Decoder[_Received],
-        on_frames: Callable[[list[_Received]], None],
+        on_frames: Callable[[list[_Received]], bool],
         on_lost: Callable[[], None],
     ) -> AsyncChannel[_Received]:
         """Attach to a connected socket, which this channel then owns."""
@@ -341,10 +341,9 @@ class AsyncChannel(asyncio.Protocol, Generic[_Received]):
 
     def data_received(self, data: bytes) -> None:
         frames = self._splitter.feed(data)
-        if frames:
-            self._on_frames(frames)
+        more = bool(frames) and self._on_frames(frames)
         now = self._loop.time()
-        if now - self._last_read < 2 * _PAUSE_SECONDS and self._transport is not None:
+        if more and now - self._last_read < 2 * _PAUSE_SECONDS and self._transport is not None:
             self._transport.pause_reading()
             self._loop.call_later(_PAUSE_SECONDS, self._read_on)
         self._last_read = now

@@ -83,10 +83,11 @@ def test_both_ends_talk_and_notice_the_end() -> None:
         heard: list[FromExecutor] = []
         complete = asyncio.Event()
 
-        def on_frames(frames: list[FromExecutor]) -> None:
+        def on_frames(frames: list[FromExecutor]) -> bool:
             heard.extend(frames)
             if len(heard) == 2:
                 complete.set()
+            return False
 
         lost = asyncio.Event()
         channel = await AsyncChannel.connect(ours, FROM_EXECUTOR, on_frames, lost.set)
@@ -118,7 +119,12 @@ def test_what_was_sent_before_a_death_is_heard_though_a_write_fails_first() -> N
         ours, theirs = socket.socketpair()
         heard: list[FromExecutor] = []
         lost = asyncio.Event()
-        channel = await AsyncChannel.connect(ours, FROM_EXECUTOR, heard.extend, lost.set)
+
+        def on_frames(frames: list[FromExecutor]) -> bool:
+            heard.extend(frames)
+            return True
+
+        channel = await AsyncChannel.connect(ours, FROM_EXECUTOR, on_frames, lost.set)
         theirs.sendall(encode_frame(Ready(1)) + encode_frame(Done(7, OUTCOMES[0], 0.1)))
         theirs.close()
         channel.send(TakeBack())  # fails, before the loop has had a chance to read

@@ -108,10 +108,11 @@ class SQLiteBroker:
         lease = self._held_lease()
         loop = asyncio.get_running_loop()
         deadline = loop.time() + wait
+        rung = False
         while True:
             seen = self._waiter.rings
             remaining = deadline - loop.time()
-            attempt = await self._attempt(lease, queues, limit, seen, idle=remaining > 0)
+            attempt = await self._attempt(lease, queues, limit, seen, idle=remaining > 0, rung=rung)
             if self._lease is not lease:
                 return []  # closed meanwhile: what was taken has been given back
             if attempt.deliveries or remaining <= 0:
@@ -121,6 +122,7 @@ class SQLiteBroker:
             if attempt.next_due is not None:
                 pause = min(pause, max(0.0, attempt.next_due - self._clock.time()))
             await self._waiter.sleep(pause, seen)
+            rung = self._waiter.rings != seen
 
     async def settle(self, settlements: Sequence[Settlement]) -> list[Settlement]:
         """See `Broker.settle`. Results that the settlements carry are written to this file."""
@@ -240,11 +242,13 @@ class SQLiteBroker:
     async def _write(self, work: Callable[[Transaction], T]) -> T:
         return await self._runner.run(lambda: self.database.write(work))
 
-    async def _attempt(self, lease: Lease, queues: Sequence[str], limit: int, seen: int, *, idle: bool) -> _Attempt:
+    async def _attempt(
+        self, lease: Lease, queues: Sequence[str], limit: int, seen: int, *, idle: bool, rung: bool
+    ) -> _Attempt:
         turn = self._turn % len(queues) if queues else 0
         order = [*queues[turn:], *queues[:turn]]
         attempt = await self._hop(
-            lambda: self._take_or_arm(lease, order, limit, seen, idle=idle),
+            lambda: self._take_or_arm(lease, order, limit, seen, idle=idle, rung=rung),
             lambda attempt: attempt.deliveries,
         )
         if attempt.deliveries:
@@ -269,7 +273,13 @@ class SQLiteBroker:
 
     # -- in the thread --------------------------------------------------------------------------------------------
 
-    def _take_or_arm(self, lease: Lease, queues: Sequence[str], limit: int, seen: int, *, idle: bool) -> _Attempt:
+    def _take_or_arm(
+        self, lease: Lease, queues: Sequence[str], limit: int, seen: int, *, idle: bool, rung: bool
+    ) -> _Attempt:
+        if rung and limit > 0:  # there is something: no need to look first, unless another worker was faster
+            taken = self.database.write(lambda tx: self._take(tx, lease, queues, limit))
+            if taken:
+                return _Attempt(taken, None)
         glance = self.database.read(lambda c: reserving.peek(c, queues, self._clock.time()))
         if not glance.anything and idle and self._must_arm(queues, seen):
             glance = self._arm(queues, seen, glance.next_due)

@@ -211,7 +211,7 @@ class Executor:
             found.append(assignment)
         return found
 
-    def _on_frames(self, frames: list[FromExecutor]) -> None:
+    def _on_frames(self, frames: list[FromExecutor]) -> bool:
         ended: list[tuple[Assignment, Outcome]] = []
         progress = False
         for frame in frames:
@@ -240,6 +240,7 @@ class Executor:
         if progress:
             self._last_progress = self._now()
             self._events.on_done(self, ended)
+        return len(self.assigned) > 1  # with no more than one at work its end is to be heard at once
 
     def _on_done(self, done: Done, ended: list[tuple[Assignment, Outcome]]) -> None:
         self._idle = done.idle

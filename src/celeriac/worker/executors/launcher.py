@@ -204,7 +204,7 @@ class TemplateLauncher:
         if self._process is not None:
             await asyncio.to_thread(_end_process, self._process)
 
-    def _on_frames(self, frames: list[FromTemplate]) -> None:
+    def _on_frames(self, frames: list[FromTemplate]) -> bool:
         for frame in frames:
             match frame:
                 case TemplateReady():
@@ -216,6 +216,7 @@ class TemplateLauncher:
                 case Exited(pid, status):
                     self._statuses.put(pid, status)
                     self.on_exit(pid)
+        return False
 
     def _on_lost(self) -> None:
         if self._stopping:
