@@ -16,7 +16,6 @@ from celeriac.clock import Clock
 from celeriac.current import share_task, shared_tasks
 from celeriac.declaring import BoundTaskDecorator, TaskDecorator, check_task_class, declare_task, task_name
 from celeriac.discovery import Discovery, PackageNames
-from celeriac.late_errbacks import LateErrback
 from celeriac.option_types import TaskOptions
 from celeriac.registry import Registry
 from celeriac.signals import Signal
@@ -199,6 +198,8 @@ class AppTasks(AppSettings):
         """
         if auto and not self._autofinalize:
             raise RuntimeError(f"{self!r} was made with autofinalize=False: call finalize() before it is used")
+        from celeriac.late_errbacks import LateErrback  # noqa: PLC0415 - start-up time: only runs need it
+
         with self._lock:
             if self.finalized:
                 return

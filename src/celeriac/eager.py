@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Generator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from celeriac import states
-from celeriac.attempt import Attempt, Job, Site
 from celeriac.eager_result import EagerResult
 from celeriac.loops import call_in_new_thread, loop_is_running
 from celeriac.message import Publication
@@ -21,10 +20,11 @@ from celeriac.result_meta import decode_meta
 
 if TYPE_CHECKING:
     from celeriac.app import Celeriac
+    from celeriac.attempt import Attempt
     from celeriac.task import Task
 
 #: A run: yields attempts, is sent what they came to.
-_Run = Generator[Attempt, Outcome, EagerResult[Any]]
+_Run: TypeAlias = "Generator[Attempt, Outcome, EagerResult[Any]]"
 
 
 def run(
@@ -74,6 +74,8 @@ def _run_call(task: Task[Any, Any], args: Sequence[Any], kwargs: Mapping[str, An
 
 
 def _run_publication(app: Celeriac, publication: Publication, *, store: bool) -> _Run:
+    from celeriac.attempt import Attempt, Job, Site  # noqa: PLC0415 - start-up time: few programs run tasks in place
+
     site = Site(hostname=host_name(), pid=os.getpid(), is_eager=True)
     message = publication.message
     while True:
