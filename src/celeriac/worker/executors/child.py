@@ -12,18 +12,25 @@ import random
 import signal
 import socket
 import sys
-from contextlib import suppress
+import threading
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from celeriac import signals
 from celeriac.attempt import Site
 from celeriac.worker.executors.host import ExecutorHost
+from celeriac.worker.executors.interrupts import SOFT_LIMIT_SIGNAL
 from celeriac.worker.ipc import TO_TEMPLATE, BlockingChannel, ExecutorSetup, TemplateSetup
 from celeriac.worker.logs import setup_logging
 
 if TYPE_CHECKING:
     from celeriac.app import Celeriac
+
+_LEFT_TO_SUPERVISOR: Final = tuple(
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT") if hasattr(signal, name)
+)
+#: All signals that executors have handlers for.
+_OWN_SIGNALS: Final = (*_LEFT_TO_SUPERVISOR, *((SOFT_LIMIT_SIGNAL,) if SOFT_LIMIT_SIGNAL is not None else ()))
 
 #: The supervisor died and this process ended itself.
 EXIT_ORPHANED = 75
@@ -48,9 +55,8 @@ def leave_to_supervisor() -> None:
     def do_nothing(_number: int, _frame: FrameType | None) -> None:
         pass
 
-    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT"):
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), do_nothing)
+    for number in _LEFT_TO_SUPERVISOR:
+        signal.signal(number, do_nothing)
 
 
 def run_executor(app: Celeriac, sock: socket.socket, setup: ExecutorSetup, worker: TemplateSetup) -> None:
@@ -64,7 +70,10 @@ def run_executor(app: Celeriac, sock: socket.socket, setup: ExecutorSetup, worke
     host = ExecutorHost(app, sock, setup, site, on_orphaned=lambda: os._exit(EXIT_ORPHANED))
     sock.set_inheritable(False)  # it may come as one, and its last copy must close when this process dies
     if hasattr(os, "register_at_fork"):
-        os.register_at_fork(after_in_child=lambda: _leave_executor(host))
+        forks = ForksOfTasks(host)
+        os.register_at_fork(
+            before=forks.before, after_in_parent=forks.after_in_parent, after_in_child=forks.after_in_child
+        )
     host.listen()  # first: a handler that hangs must not outlive the supervisor
     signals.worker_process_init.send(sender=None)
     host.serve()
@@ -72,14 +81,28 @@ def run_executor(app: Celeriac, sock: socket.socket, setup: ExecutorSetup, worke
     host.close()  # last: when all have hung up the worker ends, and with it its processes
 
 
-def _leave_executor(host: ExecutorHost) -> None:
-    """In a process that a task has forked: it is no executor, and signals mean to it what they mean to any other."""
-    host.close()
-    with suppress(ValueError):  # not forked from the main thread: then it has none of these handlers
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        for name in ("SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1"):
-            if hasattr(signal, name):
-                signal.signal(getattr(signal, name), signal.SIG_DFL)
+class ForksOfTasks:
+    """Makes a process that a task forks an ordinary one: no executor, and signals mean what they mean to any other.
+
+    Signals are held back around the fork. One that came before the child has changed its handlers would be lost on the
+    executor's, which do nothing: `multiprocessing.Pool` then waits for ever for a child it has told to end.
+    """
+
+    def __init__(self, host: ExecutorHost) -> None:
+        self._host = host
+        self._masks = threading.local()
+
+    def before(self) -> None:
+        self._masks.mask = signal.pthread_sigmask(signal.SIG_BLOCK, _OWN_SIGNALS)
+
+    def after_in_parent(self) -> None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, self._masks.mask)
+
+    def after_in_child(self) -> None:
+        self._host.close()
+        for number in _OWN_SIGNALS:
+            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, self._masks.mask)
 
 
 def main() -> None:
