@@ -7,6 +7,7 @@ import pickle
 import signal
 import sqlite3
 import time
+from contextlib import closing
 
 import pytest
 
@@ -116,7 +117,7 @@ def test_a_worker_takes_few_more_than_it_can_run(bench: Bench) -> None:
     for number in range(60):
         bench.tasks.gated.delay(f"slow-{number}")
     bench.pid_of("begin-slow-0")
-    with sqlite3.connect(bench.folder / "queue.sqlite3") as database:
+    with closing(sqlite3.connect(bench.folder / "queue.sqlite3")) as database:
         (held,) = database.execute("SELECT count(*) FROM held").fetchone()
     assert held <= 18
 
