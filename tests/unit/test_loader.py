@@ -91,9 +91,9 @@ def test_a_submodule_of_a_package(write: Write, submodule: str, name: str) -> No
 
 
 def test_a_submodule_of_any_name(write: Write) -> None:
-    write(**{"proj/__init__.py": "", "proj/work/__init__.py": "", "proj/work/main.py": _app("deep")})
-    assert find_app("proj.work.main").main == "deep"
-    assert find_app("proj.work.main:app").main == "deep"
+    write(**{"proj/__init__.py": "", "proj/inner/__init__.py": "", "proj/inner/main.py": _app("deep")})
+    assert find_app("proj.inner.main").main == "deep"
+    assert find_app("proj.inner.main:app").main == "deep"
 
 
 def test_a_package_that_imports_its_submodule(write: Write) -> None:
