@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import pickle
 import signal
 import sqlite3
@@ -23,6 +24,7 @@ def test_a_death_is_seen_though_another_process_holds_the_socket(bench: Bench) -
     begun = time.monotonic()
     assert bench.tasks.forks_and_dies.delay("left-behind").get(timeout=DEADLINE) == "left-behind"
     assert time.monotonic() - begun < 20, "not only when the process that was left behind has ended"
+    os.kill(bench.pid_of("left-behind"), signal.SIGKILL)
 
 
 def test_a_process_pool_in_a_task_can_end_its_processes(bench: Bench) -> None:
@@ -96,8 +98,6 @@ class Bomb:
     """Ends whichever process unpickles it."""
 
     def __reduce__(self) -> tuple[object, tuple[int]]:
-        import os
-
         return os._exit, (9,)
 
 

@@ -46,6 +46,15 @@ def wait_for_file(name: str, timeout: float = 30.0) -> None:
         time.sleep(0.005)
 
 
+def wait_until_noted(event: str, timeout: float = 10.0) -> None:
+    """Wait until another process has noted `event`."""
+    end = time.monotonic() + timeout
+    while not JOURNAL.exists() or event not in JOURNAL.read_text():
+        if time.monotonic() > end:
+            raise TimeoutError(event)
+        time.sleep(0.005)
+
+
 @app.task
 def add(x: int, y: int) -> int:
     return x + y
@@ -212,8 +221,10 @@ def forks_and_dies(name: str) -> str:
     if not (FOLDER / f"forked-{name}").exists():
         (FOLDER / f"forked-{name}").touch()
         if os.fork() == 0:
+            note("left-behind")
             time.sleep(30)
             os._exit(0)
+        wait_until_noted("left-behind")
         os.kill(os.getpid(), signal.SIGKILL)
     return name
 
