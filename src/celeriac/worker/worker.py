@@ -57,7 +57,6 @@ class Worker:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._supervisor: Supervisor | None = None
         self._requests = 0
-        self._ready = threading.Event()
         self._early: Shutdown = Shutdown.NONE
         self._check_broker()
 

@@ -51,7 +51,6 @@ class Assignment(msgspec.Struct):
         job: what the executor is told.
         track_started: write STARTED when the attempt begins.
         alone: nothing else may be in the executor meanwhile: it was lost before and may be what kills executors.
-        assigned_at: monotonic time at which it was given to the executor.
     """
 
     delivery: Delivery
@@ -60,7 +59,6 @@ class Assignment(msgspec.Struct):
     job: PackedJob
     track_started: bool = False
     alone: bool = False
-    assigned_at: float = 0.0
 
 
 class ExecutorEvents(Protocol):
@@ -138,11 +136,9 @@ class Executor:
     def assign(self, assignments: list[Assignment]) -> None:
         """Give it these."""
         assert self._channel is not None
-        now = self._now()
         if not self.assigned:
-            self._last_progress = now
+            self._last_progress = self._now()
         for assignment in assignments:
-            assignment.assigned_at = now
             self.assigned[assignment.job.tag] = assignment
         self._channel.send(Run(tuple(assignment.job for assignment in assignments)))
 
