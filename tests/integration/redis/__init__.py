@@ -1,0 +1,1 @@
+"""Celeriac on real Redis servers: faults, security, high availability."""
