@@ -1,0 +1,333 @@
+"""Connections to Redis in use: a pool for threads, and one pipelined connection for an event loop.
+
+Owns who may use a connection when, deadlines, and what becomes of a connection after an error. How a connection is made
+is `location`'s part; the protocol itself is redis-py's. Nothing is ever sent twice: whether a failed call may be repeated
+is for the caller to know.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from redis.exceptions import NoScriptError, RedisError, ResponseError
+
+from celeriac.exceptions import OperationalError
+from celeriac.storage.forks import renew_in_children
+from celeriac.storage.redis.errors import breaks_link, told
+
+if TYPE_CHECKING:
+    from redis.asyncio.connection import AbstractConnection as AsyncConnection
+    from redis.connection import AbstractConnection as SyncConnection
+
+    from celeriac.storage.redis.location import Location
+    from celeriac.storage.redis.scripts import Script
+
+#: What a command is made of.
+Arg: TypeAlias = bytes | str | int | float
+Command: TypeAlias = Sequence[Arg]
+
+
+class Links:
+    """Connections for threads: each call borrows one, at most `location.pool_limit` are open.
+
+    Safe to use from any thread and after a fork (a child opens connections of its own).
+
+    Args:
+        location: where to connect to.
+    """
+
+    def __init__(self, location: Location) -> None:
+        self._location = location
+        self._idle: deque[SyncConnection] = deque()
+        self._room = self._make_room()
+        renew_in_children(self)
+
+    def call(self, *args: Arg) -> Any:
+        """Send one command and return its reply.
+
+        Raises:
+            OperationalError: the server is away, or refuses for now.
+            StoreRefused: it will never take this.
+        """
+        return self._exchange([args], transaction=False)[0]
+
+    def call_all(self, commands: Sequence[Command], *, transaction: bool = False) -> list[Any]:
+        """Send commands in one trip and return their replies.
+
+        Args:
+            commands: at least one.
+            transaction: between MULTI and EXEC.
+
+        Raises:
+            OperationalError, StoreRefused: as `call`; for the first command that failed, when all have been answered.
+        """
+        return self._exchange(commands, transaction=transaction)
+
+    def run(self, script: Script, keys: Sequence[Arg], args: Sequence[Arg]) -> Any:
+        """Run a script and return its reply.
+
+        Raises:
+            OperationalError, StoreRefused: as `call`.
+        """
+        try:
+            return self._exchange([("EVALSHA", script.sha, len(keys), *keys, *args)], transaction=False)[0]
+        except _UnknownScript:
+            return self._exchange([("EVAL", script.text, len(keys), *keys, *args)], transaction=False)[0]
+
+    def close(self) -> None:
+        """Close the connections that nobody is using. The next call opens another."""
+        while True:
+            try:
+                self._idle.pop().disconnect()
+            except IndexError:
+                return
+
+    def after_fork_in_child(self) -> None:
+        """The connections are the parent's; dropping them closes only this process's copies."""
+        self._idle = deque()
+        self._room = self._make_room()
+
+    def _make_room(self) -> threading.BoundedSemaphore | None:
+        limit = self._location.pool_limit
+        return None if limit is None else threading.BoundedSemaphore(limit)
+
+    def _exchange(self, commands: Sequence[Command], *, transaction: bool) -> list[Any]:
+        room = self._room
+        if room is not None and not room.acquire(timeout=self._location.pool_timeout):
+            raise OperationalError(
+                f"no free connection to {self._location.address} within {self._location.pool_timeout} s: all "
+                f"{self._location.pool_limit} are in use; raise broker_pool_limit or broker_pool_acquire_timeout"
+            )
+        try:
+            return self._exchange_on(self._borrow(), commands, transaction=transaction)
+        finally:
+            if room is not None:
+                room.release()
+
+    def _exchange_on(self, connection: SyncConnection, commands: Sequence[Command], *, transaction: bool) -> list[Any]:
+        try:
+            connection.send_packed_command(_packed(connection, commands, transaction=transaction), check_health=False)
+            replies = [_read(connection) for _ in range(len(commands) + 2 * transaction)]
+        except BaseException as error:
+            connection.disconnect()  # what is still to come would be taken for the answer to the next command
+            if isinstance(error, RedisError | OSError):
+                raise told(error, self._location.address) from error
+            raise
+        if any(isinstance(reply, Exception) and breaks_link(reply) for reply in replies):
+            connection.disconnect()
+        else:
+            self._idle.append(connection)
+        return _unwrapped(replies, self._location.address, transaction=transaction)
+
+    def _borrow(self) -> SyncConnection:
+        while True:
+            try:
+                connection = self._idle.pop()
+            except IndexError:
+                return self._location.connect()
+            # An idle connection has nothing to say: what can be read is its end. Found out before anything is sent,
+            # this needs no second sending of something that may have been done.
+            with suppress(RedisError, OSError):
+                if not connection.can_read(0):
+                    return connection
+            connection.disconnect()
+
+
+class AsyncLink:
+    """One connection for many callers of one event loop: requests go out as they come, replies come in their order.
+
+    It connects at the first call and again after an error; who was waiting for a reply then gets the error. Cancelling a
+    call does no harm: its reply is thrown away.
+
+    Args:
+        location: where to connect to.
+
+    Attributes:
+        session: counts connections; state that belongs to a connection is gone when it has changed.
+    """
+
+    def __init__(self, location: Location) -> None:
+        self.session = 0
+        self._location = location
+        self._connection: AsyncConnection | None = None
+        self._connecting: asyncio.Task[None] | None = None
+        self._reading: asyncio.Task[None] | None = None
+        self._ending: set[asyncio.Task[None]] = set()
+        self._waiting: deque[_Call] = deque()
+
+    async def call(self, *args: Arg, timeout: float | None = None) -> Any:
+        """Send one command and return its reply.
+
+        Args:
+            *args: the command.
+            timeout: seconds to wait for the reply; None for the location's own bound.
+
+        Raises:
+            OperationalError: the server is away, or refuses for now.
+            StoreRefused: it will never take this.
+        """
+        return (await self._exchange([args], transaction=False, timeout=timeout))[0]
+
+    async def call_all(self, commands: Sequence[Command], *, transaction: bool = False) -> list[Any]:
+        """Send commands in one trip and return their replies.
+
+        Args:
+            commands: at least one.
+            transaction: between MULTI and EXEC.
+
+        Raises:
+            OperationalError, StoreRefused: as `call`; for the first command that failed, when all have been answered.
+        """
+        return await self._exchange(commands, transaction=transaction)
+
+    async def run(self, script: Script, keys: Sequence[Arg], args: Sequence[Arg]) -> Any:
+        """Run a script and return its reply.
+
+        Raises:
+            OperationalError, StoreRefused: as `call`.
+        """
+        try:
+            return (await self._exchange([("EVALSHA", script.sha, len(keys), *keys, *args)]))[0]
+        except _UnknownScript:
+            return (await self._exchange([("EVAL", script.text, len(keys), *keys, *args)]))[0]
+
+    async def close(self) -> None:
+        """Close the connection; calls that wait for a reply fail. The next call connects anew."""
+        if self._connecting is not None:
+            self._connecting.cancel()
+            await asyncio.gather(self._connecting, return_exceptions=True)
+        self._drop(ConnectionError("closed by this process"))
+        await asyncio.gather(*self._ending, return_exceptions=True)
+
+    async def _exchange(
+        self, commands: Sequence[Command], *, transaction: bool = False, timeout: float | None = None
+    ) -> list[Any]:
+        connection = self._connection
+        if connection is None or not connection.is_connected:
+            connection = await self._connect()
+        loop = asyncio.get_running_loop()
+        call = _Call(len(commands) + 2 * transaction, loop.create_future())
+        deadline = loop.call_later(timeout or self._location.socket_timeout, self._expire, connection)
+        try:
+            self._waiting.append(call)
+            try:
+                # Written to the transport before anything else can run, so calls and replies have one order.
+                await connection.send_packed_command(
+                    _packed(connection, commands, transaction=transaction), check_health=False
+                )
+            except (RedisError, OSError) as error:
+                self._drop(error)
+            replies = await call.done
+        except (RedisError, OSError) as error:
+            raise told(error, self._location.address) from error
+        finally:
+            deadline.cancel()
+        if any(isinstance(reply, Exception) and breaks_link(reply) for reply in replies):
+            self._drop(ConnectionError("the server is not the one to ask any more"), connection)
+        return _unwrapped(replies, self._location.address, transaction=transaction)
+
+    async def _connect(self) -> AsyncConnection:
+        if self._connecting is None or self._connecting.done():
+            self._connecting = asyncio.get_running_loop().create_task(self._open())
+            self._connecting.add_done_callback(_look_at_error)
+        await asyncio.shield(self._connecting)  # others may be waiting for it too
+        if self._connection is None:
+            raise told(ConnectionError("lost as soon as it was made"), self._location.address)
+        return self._connection
+
+    async def _open(self) -> None:
+        connection = await self._location.aconnect()
+        # Deadlines are those of the calls: a connection on which nothing is asked may be silent.
+        connection.socket_timeout = None
+        self._connection = connection
+        self.session += 1
+        self._reading = asyncio.get_running_loop().create_task(self._read(connection))
+
+    async def _read(self, connection: AsyncConnection) -> None:
+        waiting = self._waiting  # of this connection: `_drop` makes another
+        try:
+            while True:
+                try:
+                    reply = await connection.read_response(disable_decoding=True)
+                except ResponseError as error:
+                    reply = error
+                call = waiting[0]
+                call.replies.append(reply)
+                if len(call.replies) == call.expected:
+                    waiting.popleft()
+                    if not call.done.done():  # else nobody waits any more
+                        call.done.set_result(call.replies)
+        except (RedisError, OSError, IndexError) as error:
+            # IndexError: a reply that nobody asked for; whatever it is, the order of replies is lost.
+            self._drop(error if not isinstance(error, IndexError) else ConnectionError("unasked reply"), connection)
+        finally:
+            await connection.disconnect(nowait=True)
+
+    def _expire(self, connection: AsyncConnection) -> None:
+        self._drop(TimeoutError("no reply in time"), connection)
+
+    def _drop(self, error: Exception, connection: AsyncConnection | None = None) -> None:
+        """Give up the connection; all that wait for replies on it fail."""
+        if self._connection is None or (connection is not None and connection is not self._connection):
+            return
+        self._connection = None
+        waiting, self._waiting = self._waiting, deque()
+        reading, self._reading = self._reading, None
+        if reading is not None and reading is not asyncio.current_task():
+            reading.cancel()  # it closes the connection on its way out
+            self._ending.add(reading)
+            reading.add_done_callback(self._ending.discard)
+        for call in waiting:
+            if not call.done.done():
+                call.done.set_exception(error)
+
+
+def _look_at_error(task: asyncio.Task[None]) -> None:
+    """Else the loop would complain about the error of a connection for which nobody waits any more."""
+    if not task.cancelled():
+        task.exception()
+
+
+class _Call:
+    """Who waits for how many replies."""
+
+    __slots__ = ("done", "expected", "replies")
+
+    def __init__(self, expected: int, done: asyncio.Future[list[Any]]) -> None:
+        self.expected = expected
+        self.done = done
+        self.replies: list[Any] = []
+
+
+class _UnknownScript(OperationalError):
+    """The server does not know the script by its checksum."""
+
+
+def _packed(connection: Any, commands: Sequence[Command], *, transaction: bool) -> Any:
+    if transaction:
+        commands = [("MULTI",), *commands, ("EXEC",)]
+    return connection.pack_command(*commands[0]) if len(commands) == 1 else connection.pack_commands(commands)
+
+
+def _read(connection: SyncConnection) -> Any:
+    try:
+        return connection.read_response(disable_decoding=True)
+    except ResponseError as error:
+        return error
+
+
+def _unwrapped(replies: list[Any], address: str, *, transaction: bool) -> list[Any]:
+    for reply in replies:
+        if isinstance(reply, NoScriptError):
+            raise _UnknownScript(str(reply))
+        if isinstance(reply, Exception):
+            raise told(reply, address) from reply
+    if not transaction:
+        return replies
+    executed: list[Any] = replies[-1]
+    return _unwrapped(executed, address, transaction=False)
