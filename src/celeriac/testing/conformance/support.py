@@ -20,6 +20,7 @@ from celeriac.backends.base import Backend
 from celeriac.brokers.base import Broker
 from celeriac.message import Delivery, Message, Publication
 from celeriac.outcome import Acknowledge, Action, ResultRecord, Settlement
+from celeriac.result_meta import encode_meta
 from celeriac.testing.clock import VirtualClock
 
 P = ParamSpec("P")
@@ -46,7 +47,16 @@ class MakeBackend(Protocol):
 
 
 class Harness:
-    """The fixtures to override. Each test must get an empty store."""
+    """The fixtures to override. Each test must get an empty store.
+
+    Attributes:
+        ttl_tolerance: seconds by which the time left of a stored result may be off. Only a store that counts it down
+            by a clock of its own may set it.
+        expires_by_itself: why `Backend.sweep` has nothing to do, for a store that deletes what has expired by itself.
+    """
+
+    ttl_tolerance: float = 0.0
+    expires_by_itself: str | None = None
 
     @pytest.fixture
     def clock(self) -> VirtualClock:
@@ -117,14 +127,30 @@ async def finish(broker: Broker, deliveries: Sequence[Delivery], action: Action 
     return await broker.settle([Settlement(delivery, chosen) for delivery in deliveries])
 
 
-def success(task_id: str, meta: bytes = b"done", ttl: float | None = None) -> ResultRecord:
+def state(
+    task_id: str, status: str, result: object = None, ttl: float | None = None, *, compression: str | None = None
+) -> ResultRecord:
+    """A record of any state, its meta as tasks write it: a store may read the status out of it."""
+    meta = encode_meta(task_id=task_id, status=status, result=result, children=[], compression=compression)
+    return ResultRecord(task_id, status, meta, ttl)
+
+
+def success(task_id: str, result: object = "done", ttl: float | None = None) -> ResultRecord:
     """A result that is final."""
-    return ResultRecord(task_id, "SUCCESS", meta, ttl)
+    return state(task_id, "SUCCESS", result, ttl)
 
 
-def failure(task_id: str, meta: bytes = b"failed", ttl: float | None = None) -> ResultRecord:
+def failure(task_id: str, text: str = "failed", ttl: float | None = None) -> ResultRecord:
     """A result that is ready."""
-    return ResultRecord(task_id, "FAILURE", meta, ttl)
+    return state(task_id, "FAILURE", ValueError(text), ttl)
+
+
+def is_stored(found: ResultRecord | None, record: ResultRecord, ttl_tolerance: float = 0.0) -> bool:
+    """Whether `found` is `record`, its time left off by `ttl_tolerance` seconds at most."""
+    if found is None or found.ttl is None or record.ttl is None:
+        return found == record
+    same = (found.task_id, found.status, found.meta) == (record.task_id, record.status, record.meta)
+    return same and abs(found.ttl - record.ttl) <= ttl_tolerance
 
 
 class Bells:
