@@ -32,6 +32,7 @@ demo: $(RUNTIME) ## count the words of this repository with a real worker (anoth
 	@PYTHONPATH=examples $(BIN)/python -m wordcount "$(FOLDER)" $(ARGS)
 
 test: $(DEV) ## run the tests
+	@scripts/install-servers
 	$(BIN)/python -m pytest -m "not chaos" -n $(JOBS) $(ARGS)
 
 check: $(DEV) ## check format, lint, types and layers
@@ -42,6 +43,7 @@ bench: $(DEV) ## run the benchmarks, against other task queues too
 	$(BIN)/python -m benchmarks.run $(ARGS)
 
 chaos: $(DEV) ## run the tests that kill processes at random
+	@scripts/install-servers
 	$(BIN)/python -m pytest -m chaos -n 0 $(ARGS)
 
 docs: $(DEV) ## write the generated reference pages, then check links and run the snippets
@@ -49,6 +51,7 @@ docs: $(DEV) ## write the generated reference pages, then check links and run th
 	$(BIN)/python -m pytest -n 0 -q tests/examples/test_docs.py $(ARGS)
 
 test-pythons: ## run the tests on every Python from 3.11 on that this machine has
+	@scripts/install-servers
 	@set -e; python=$$(scripts/find-python "$(PYTHON)"); "$$python" scripts/test_pythons.py $(ARGS)
 
 clean: ## remove the environments, the caches and what builds leave behind

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from scripts.servers import REDIS, find_program, install_servers
 
-from benchmarks import environments, machine, report, servers
+from benchmarks import environments, machine, report
 from benchmarks.harness import BenchError
 from benchmarks.peers import DEFAULT, PEERS, Peer
 from benchmarks.scenarios import SCENARIOS, Scenario, Subject
@@ -24,7 +25,6 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="a tenth of the counts, once")
     parser.add_argument("--repeat", type=int, default=3, help="runs of each scenario (default: 3)")
     parser.add_argument("--json", type=Path, help="where to write (default: benchmarks/results/, unless --quick)")
-    parser.add_argument("--fetch-redis", action="store_true", help="unpack a redis-server under .venvs/bench")
     return parser.parse_args(argv)
 
 
@@ -40,8 +40,8 @@ def _subjects(peers: list[Peer], scale: float, console: Console) -> list[Subject
     """The peers that can run here, installed."""
     subjects = []
     for peer in peers:
-        if peer.server == "redis" and servers.find_redis() is None:
-            console.print(f"{peer.name} is left out: no redis-server here; --fetch-redis unpacks one")
+        if peer.server == "redis" and find_program(REDIS) is None:
+            console.print(f"{peer.name} is left out: no redis-server here")
             continue
         subjects.append(Subject(peer, environments.ensure(peer.environment, peer.requirements), scale))
     return subjects
@@ -95,8 +95,8 @@ def main(argv: list[str] | None = None) -> None:
     peers = [PEERS[name] for name in _chosen("peer", arguments.only, PEERS)]
     scenarios = [SCENARIOS[name] for name in _chosen("scenario", arguments.scenario, SCENARIOS)]
     console = Console(stderr=True)
-    if arguments.fetch_redis and servers.find_redis() is None:
-        servers.fetch_redis()
+    if any(peer.server == "redis" for peer in peers):
+        install_servers()
     about = machine.describe()
     subjects = _subjects(peers, 0.1 if arguments.quick else 1.0, console)
     repeat = 1 if arguments.quick else arguments.repeat

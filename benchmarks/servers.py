@@ -4,49 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import socket
-import subprocess
-import tempfile
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.environments import HOME
+from scripts.servers import REDIS, find_program
+
 from benchmarks.process import start, stop
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-_PACKAGES = ("redis-tools", "libjemalloc2", "liblzf1", "libatomic1")
-_FETCHED = HOME / "redis-server"
-
-
-def find_redis() -> str | None:
-    """The path of `redis-server`: the machine's, or the one that `fetch_redis` has unpacked."""
-    fetched = _FETCHED / "usr" / "bin" / "redis-server"
-    return shutil.which("redis-server") or (str(fetched) if fetched.exists() else None)
-
-
-def fetch_redis() -> None:
-    """Unpack Debian's redis under `.venvs/bench`; nothing is installed on the machine.
-
-    Raises:
-        RuntimeError: there is no apt-get here, or it can not download.
-    """
-    if shutil.which("apt-get") is None or shutil.which("dpkg") is None:
-        raise RuntimeError("no apt-get here: install redis-server by hand, then run again")
-    with tempfile.TemporaryDirectory() as folder:
-        done = subprocess.run(
-            ["apt-get", "download", *_PACKAGES], cwd=folder, capture_output=True, text=True, check=False
-        )
-        if done.returncode:
-            raise RuntimeError(f"apt-get download failed (try `apt-get update`): {done.stderr[-300:]}")
-        for package in Path(folder).glob("*.deb"):
-            subprocess.run(["dpkg", "-x", str(package), str(_FETCHED)], check=True)
-    server = _FETCHED / "usr" / "bin" / "redis-server"
-    if not server.exists():
-        server.symlink_to("redis-check-rdb")  # one program under several names
+    from pathlib import Path
 
 
 def _free_port() -> int:
@@ -62,14 +30,13 @@ def redis(folder: Path) -> Iterator[str]:
     Raises:
         RuntimeError: there is no server, or it does not answer within 5 s.
     """
-    program = find_redis()
+    program = find_program(REDIS)
     if program is None:
-        raise RuntimeError("no redis-server; `--fetch-redis` unpacks one")
+        raise RuntimeError("no redis-server; scripts/install-servers unpacks one")
     port = _free_port()
-    libraries = ":".join(str(path) for path in (_FETCHED / "usr" / "lib").glob("*-linux-gnu*"))
     server = start(
         [program, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"],
-        env={**os.environ, "LD_LIBRARY_PATH": libraries},
+        env=dict(os.environ),
         cwd=folder,
         log=folder / "redis.log",
     )

@@ -17,6 +17,7 @@ from urllib.parse import quote
 
 import redis.connection
 from redis.exceptions import RedisError, ResponseError
+from scripts.servers import REDIS
 
 from .process import DEADLINE, ServerFailed, ServerProcess, free_port
 from .programs import need_program
@@ -91,7 +92,7 @@ class RedisServer:
         sentinel: bool = False,
         config: Mapping[str, str] | None = None,
     ) -> None:
-        self._program = need_program("redis-server", "valkey-server")
+        self._program = need_program(REDIS)
         self._temporary = tempfile.TemporaryDirectory(prefix="redis-")
         self.folder = Path(self._temporary.name)
         self._appendonly = appendonly

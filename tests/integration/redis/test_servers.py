@@ -10,11 +10,13 @@ from pathlib import Path
 
 import pytest
 from redis.exceptions import AuthenticationError, ConnectionError, TimeoutError  # noqa: A004
+from scripts.servers import REDIS
 
 from servers.process import DEADLINE
+from servers.programs import need_program
 from servers.redis import RedisServer
 
-TESTS = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def test_the_shared_server_is_empty_at_the_start_of_a_test(redis_server: RedisServer, redis_url: str) -> None:
@@ -57,10 +59,11 @@ def test_a_password_is_in_the_url_and_needed() -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process of its parent's death")
 def test_a_server_ends_when_the_test_process_is_killed() -> None:
+    need_program(REDIS)
     program = "from servers.redis import RedisServer; s = RedisServer().start(); print(s.pid, flush=True); input()"
     tests = subprocess.Popen(
         [sys.executable, "-c", program],
-        env={**os.environ, "PYTHONPATH": str(TESTS)},
+        env={**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}"},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
