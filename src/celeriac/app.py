@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 from celeriac import calling, eager
 from celeriac.app_tasks import AppTasks
 from celeriac.backends import open_backend
-from celeriac.brokers import open_broker
+from celeriac.brokers import broker_url_of, open_broker
 from celeriac.canvas.signature import Signature, signature
 from celeriac.celery_names import tell_what_is_missing
 from celeriac.clock import SYSTEM_CLOCK, Clock
@@ -37,8 +37,37 @@ R = TypeVar("R")
 #: The embedded broker, in the working directory.
 DEFAULT_BROKER_URL: Final = "sqlite:///celeriac.sqlite3"
 #: Settings that a connection is made of.
-_OF_BROKER: Final = ("broker_url", "broker_transport_options")
-_OF_BACKEND: Final = ("result_backend", "result_backend_transport_options")
+_OF_BROKER: Final = (
+    "broker_url",
+    "broker_transport_options",
+    "broker_transport",
+    "broker_host",
+    "broker_port",
+    "broker_user",
+    "broker_password",
+    "broker_vhost",
+    "broker_use_ssl",
+    "broker_connection_timeout",
+    "broker_pool_limit",
+    "broker_pool_acquire_timeout",
+)
+_OF_BACKEND: Final = (
+    "result_backend",
+    "result_backend_transport_options",
+    "redis_host",
+    "redis_port",
+    "redis_db",
+    "redis_username",
+    "redis_password",
+    "redis_backend_use_ssl",
+    "redis_backend_credential_provider",
+    "redis_backend_health_check_interval",
+    "redis_client_name",
+    "redis_max_connections",
+    "redis_socket_timeout",
+    "redis_socket_connect_timeout",
+    "redis_socket_keepalive",
+)
 
 
 class Celeriac(AppTasks):
@@ -211,8 +240,9 @@ class Celeriac(AppTasks):
     def _make_broker(self) -> Broker:
         with self._lock:
             if self._broker is None:  # else another thread was faster
-                url = self.conf.broker_url or DEFAULT_BROKER_URL
-                self._broker = open_broker(url, self.conf.broker_transport_options, self.clock)
+                conf = self.conf
+                url = broker_url_of(conf) or DEFAULT_BROKER_URL
+                self._broker = open_broker(url, conf.broker_transport_options, self.clock, settings=conf)
             return self._broker
 
     @property
@@ -229,6 +259,7 @@ class Celeriac(AppTasks):
                     broker=self.broker,
                     options=conf.result_backend_transport_options,
                     clock=self.clock,
+                    settings=conf,
                 )
             return self._backend
 

@@ -6,11 +6,13 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from celeriac.clock import SYSTEM_CLOCK, Clock
-from celeriac.storage.urls import pick_options, split_url, sqlite_path, third_party
+from celeriac.storage.urls import REDIS_SCHEMES, pick_options, redis_location, split_url, sqlite_path, third_party
 
 if TYPE_CHECKING:
     from celeriac.backends.base import Backend
     from celeriac.brokers.base import Broker
+    from celeriac.config import Settings
+    from celeriac.storage.redis.location import Location
 
 _SETTING: Final = "result_backend"
 _SQLITE_OPTIONS: Final = frozenset({"busy_timeout"})
@@ -22,22 +24,25 @@ def open_backend(
     broker: Broker | None = None,
     options: Mapping[str, Any] | None = None,
     clock: Clock = SYSTEM_CLOCK,
+    settings: Settings | None = None,
 ) -> Backend:
     """Make the backend that `url` names. Nothing is opened yet; its first use does that.
 
     Args:
-        url: `sqlite:///relative.db`, `sqlite:////absolute.db`, `memory://`, `memory://name`, `disabled://`, or a scheme
+        url: `sqlite:///relative.db`, `sqlite:////absolute.db`, `memory://`, `memory://name`, `redis://host:6379/0` and
+            the other schemes of Redis and Valkey (see `celeriac.storage.redis.location`), `disabled://`, or a scheme
             that an installed package registers under the entry point group `celeriac.backends` (a callable that takes
             URL, options and clock). None for the broker's own store where it has one, else no results.
         broker: the app's broker.
-        options: transport options. SQLite: `busy_timeout` in seconds.
+        options: transport options. SQLite: `busy_timeout` in seconds. Redis: by Celery's names.
         clock: the clock for expiry.
+        settings: the app's, of which Redis takes TLS, timeouts and the like; None for the defaults.
 
     Raises:
-        ImproperlyConfigured: the URL or an option is wrong.
+        ImproperlyConfigured: the URL or an option is wrong, or the driver is not installed.
     """
     if url is None:
-        return _beside(broker, clock)
+        return _beside(broker, options, clock, settings)
     scheme, rest = split_url(url, _SETTING)
     if scheme == "sqlite":
         from celeriac.backends.sqlite import SQLiteBackend  # noqa: PLC0415 - start-up time: sqlite3 only where it is used
@@ -51,12 +56,16 @@ def open_backend(
         return MemoryBackend(rest.strip("/"), clock=clock)
     if scheme == "disabled":
         return _disabled()
-    factory = third_party("celeriac.backends", scheme, _SETTING, ("sqlite", "memory", "disabled"))
+    if scheme in REDIS_SCHEMES:
+        return _redis(redis_location(url, options, _SETTING, settings), clock, settings)
+    factory = third_party("celeriac.backends", scheme, _SETTING, ("sqlite", "memory", *REDIS_SCHEMES, "disabled"))
     backend: Backend = factory(url, options, clock)
     return backend
 
 
-def _beside(broker: Broker | None, clock: Clock) -> Backend:
+def _beside(
+    broker: Broker | None, options: Mapping[str, Any] | None, clock: Clock, settings: Settings | None
+) -> Backend:
     """The backend in the broker's own store, whose results `settle` writes in one step with the rest."""
     scheme = "" if broker is None else broker.address.partition("://")[0]
     if scheme == "sqlite":
@@ -71,7 +80,22 @@ def _beside(broker: Broker | None, clock: Clock) -> Backend:
 
         if isinstance(broker, MemoryBroker):
             return MemoryBackend(broker.name, clock=clock)
+    if scheme in REDIS_SCHEMES:
+        from celeriac.brokers.redis import RedisBroker  # noqa: PLC0415 - as above
+        from celeriac.storage.redis.reading import results_beside  # noqa: PLC0415 - as above
+
+        if isinstance(broker, RedisBroker):
+            return _redis(results_beside(broker.location, options or {}), clock, settings)
     return _disabled()
+
+
+def _redis(location: Location, clock: Clock, settings: Settings | None) -> Backend:
+    from celeriac.backends.redis import RedisBackend  # noqa: PLC0415 - an optional driver
+
+    if settings is None:
+        return RedisBackend(location, clock=clock)
+    accept = settings.result_accept_content or settings.accept_content
+    return RedisBackend(location, clock=clock, serializer=settings.result_serializer, accept=accept)
 
 
 def _disabled() -> Backend:

@@ -6,16 +6,31 @@ Owns the words for what is wrong with a URL. Knows the schemes of later versions
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
+from celeriac.config.censor import mask_url
 from celeriac.exceptions import ImproperlyConfigured
+
+if TYPE_CHECKING:
+    from celeriac.config import Settings
+    from celeriac.storage.redis.location import Location
+
+#: The schemes of Redis and Valkey, as errors list them.
+REDIS_SCHEMES: Final = (
+    "redis",
+    "rediss",
+    "valkey",
+    "valkeys",
+    "redis+socket",
+    "valkey+socket",
+    "unix",
+    "sentinel",
+    "redis+cluster",
+    "rediss+cluster",
+)
 
 #: Schemes of Celery's that this version does not serve, and what they are.
 _LATER: Final = {
-    "redis": "Redis",
-    "rediss": "Redis",
-    "valkey": "Valkey",
-    "sentinel": "Redis Sentinel",
     "amqp": "RabbitMQ",
     "amqps": "RabbitMQ",
     "pyamqp": "RabbitMQ",
@@ -35,7 +50,7 @@ def split_url(url: str, what: str) -> tuple[str, str]:
     scheme, separator, rest = url.partition("://")
     if not scheme or (not separator and not scheme.isidentifier()):
         raise ImproperlyConfigured(
-            f"{what} is {url!r}, which is not a URL; write for example 'sqlite:///celeriac.sqlite3'"
+            f"{what} is {_shown(url)!r}, which is not a URL; write for example 'sqlite:///celeriac.sqlite3'"
         )
     return scheme.lower(), rest
 
@@ -73,8 +88,28 @@ def pick_options(options: Mapping[str, Any] | None, known: frozenset[str], url: 
     unknown = sorted(set(options or ()) - known)
     if unknown:
         names = ", ".join(sorted(known)) or "none"
-        raise ImproperlyConfigured(f"unknown transport option {unknown[0]!r} for {url!r}; known ones: {names}")
+        raise ImproperlyConfigured(f"unknown transport option {unknown[0]!r} for {mask_url(url)!r}; known ones: {names}")
     return dict(options or {})
+
+
+def redis_location(url: str, options: Mapping[str, Any] | None, what: str, settings: Settings | None) -> Location:
+    """Where the Redis store is that `url` names.
+
+    Raises:
+        ImproperlyConfigured: the URL, an option or a setting is wrong, or redis-py is not installed.
+    """
+    try:
+        from celeriac.storage.redis.reading import read_location  # noqa: PLC0415 - an optional driver
+    except ImportError as error:
+        if (error.name or "").partition(".")[0] != "redis":
+            raise
+        raise ImproperlyConfigured(
+            f"{what} asks for Redis, and the package for that is missing or too old ({error}): "
+            "pip install 'celeriac[redis]'"
+        ) from error
+    from celeriac.config import Settings as Defaults  # noqa: PLC0415 - start-up time: whoever has an app has them
+
+    return read_location(url, options or {}, setting=what, settings=Defaults() if settings is None else settings)
 
 
 def third_party(group: str, scheme: str, what: str, known: tuple[str, ...]) -> Callable[..., Any]:
@@ -97,3 +132,8 @@ def third_party(group: str, scheme: str, what: str, known: tuple[str, ...]) -> C
         f"{what} has the unknown scheme {scheme}://; known are {names}, and those of installed packages "
         f"that register under the entry point group {group!r}"
     )
+
+
+def _shown(text: str) -> str:
+    """What is not a URL may still have a login in it."""
+    return f"...@{text.rpartition('@')[2]}" if "@" in text and "://" not in text else mask_url(text)

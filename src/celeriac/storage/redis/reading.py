@@ -105,23 +105,20 @@ def read_location(url: str, options: Mapping[str, Any], *, setting: str, setting
     )
 
 
-def results_beside(location: Location, options: Mapping[str, Any], settings: Settings) -> Location:
+def results_beside(location: Location, options: Mapping[str, Any]) -> Location:
     """Where results go that are to be stored in the broker's Redis: there, under the keys that Celery would look for.
 
     Args:
         location: the broker's.
         options: `result_backend_transport_options`; of these `global_keyprefix` counts, the rest is the broker's.
-        settings: the app's.
 
     Raises:
         ImproperlyConfigured: an option is wrong.
     """
-    name = _backend_rules(settings).options_name
+    name = "result_backend_transport_options"
     check_names(options, known_options("result_backend"), name)
-    prefix = Options(_set(options), name).text("global_keyprefix")
-    return location.with_prefix(
-        _prefix(location.prefix if prefix is None else prefix, location.url, "result_backend"),
-    )
+    prefix = Options(_set(options), name).text("global_keyprefix", location.prefix)
+    return location.with_prefix(_prefix(prefix, location.url, "result_backend"))
 
 
 def _broker_rules(settings: Settings) -> _Rules:
