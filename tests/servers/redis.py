@@ -39,8 +39,8 @@ class Tls:
 class Conversation:
     """A bare connection; replies come as the server gives them: bytes, int, list or None."""
 
-    def __init__(self, connection: redis.connection.Connection) -> None:
-        self._connection: Any = connection  # redis-py's methods bear no types
+    def __init__(self, connection: Any) -> None:  # redis-py's connections bear no types
+        self._connection = connection
 
     def send(self, *args: str | bytes | float) -> None:
         """Send a command and do not wait for its reply."""
@@ -48,7 +48,7 @@ class Conversation:
 
     def read(self, within: float = 5.0) -> Any:
         """The next reply or push; `redis.exceptions.TimeoutError` after `within` seconds."""
-        return self._connection.read_response(timeout=within)
+        return self._connection.read_response(timeout=within, disconnect_on_error=False)
 
     def call(self, *args: str | bytes | float) -> Any:
         """Send a command; its reply."""
@@ -69,6 +69,7 @@ class RedisServer:
         password: what clients have to say.
         unix_socket: listen on a socket file too; see `socket_path`.
         sentinel: be a sentinel instead of a store.
+        cluster: be a node of a cluster, without slots as yet.
         config: more lines of redis.conf, by name.
 
     Raises:
@@ -90,6 +91,7 @@ class RedisServer:
         password: str | None = None,
         unix_socket: bool = False,
         sentinel: bool = False,
+        cluster: bool = False,
         config: Mapping[str, str] | None = None,
     ) -> None:
         self._program = need_program(REDIS)
@@ -99,10 +101,13 @@ class RedisServer:
         self._tls = tls
         self._password = password
         self._sentinel = sentinel
+        self._cluster = cluster
         self._config = dict(config or {})
         #: The socket file, when the server listens on one.
         self.socket_path: Path | None = self.folder / "redis.sock" if unix_socket else None
         self.port = 0
+        #: The port on which nodes of a cluster talk to each other.
+        self.bus_port = 0
         self._file = self.folder / "redis.conf"
         command = [self._program, str(self._file), *(["--sentinel"] if sentinel else [])]
         self._process = ServerProcess(command, self.folder)
@@ -198,7 +203,7 @@ class RedisServer:
             "socket_timeout": 5.0,
             "socket_connect_timeout": 5.0,
         }
-        kind: type[redis.connection.Connection] = redis.connection.Connection
+        kind: Any = redis.connection.Connection
         if self._tls:
             kind = redis.connection.SSLConnection
             options["ssl_ca_certs"] = str(self._tls.ca)
@@ -218,6 +223,9 @@ class RedisServer:
         lines = {"bind": "127.0.0.1", **port, "dir": str(self.folder), "daemonize": "no", "protected-mode": "no"}
         if not self._sentinel:
             lines |= {"save": '""', "appendonly": "yes" if self._appendonly else "no", "appendfsync": "always"}
+        if self._cluster:
+            self.bus_port = free_port()
+            lines |= {"cluster-enabled": "yes", "cluster-node-timeout": "2000", "cluster-port": str(self.bus_port)}
         if self._password:
             lines |= {"requirepass": self._password} | ({} if self._sentinel else {"masterauth": self._password})
         if self.socket_path:
