@@ -15,7 +15,8 @@ class BrokerSettings(Section, title="Broker"):
 
     broker_url: str | None = setting(
         None,
-        "The broker's URL; None: `sqlite:///celeriac.sqlite3`. Several, tried in turn, as a list or joined by `;`.",
+        "The broker's URL; None: `sqlite:///celeriac.sqlite3`. Several (sentinels, nodes of a cluster) as a list or "
+        "joined by `;`.",
         old=("BROKER_URL",),
     )
     broker_transport_options: dict[str, Any] = setting(
@@ -32,23 +33,23 @@ class BrokerSettings(Section, title="Broker"):
         "How long to try for a connection.",
         unit="s",
         old=("BROKER_CONNECTION_TIMEOUT",),
-        later="network",
         above=0,
     )
     broker_connection_retry: bool = setting(
-        True, "Connect again after a lost connection.", old=("BROKER_CONNECTION_RETRY",), later="network"
+        True,
+        "A worker connects again after a lost connection; False: it ends.",
+        old=("BROKER_CONNECTION_RETRY",),
     )
     broker_connection_retry_on_startup: bool | None = setting(
         None,
         "Try again at a worker's start; None: as `broker_connection_retry`.",
         old=("BROKER_CONNECTION_RETRY_ON_STARTUP",),
-        later="network",
     )
     broker_connection_max_retries: int | None = setting(
         100,
-        "How often; 0 or None: for ever.",
+        "For how long it does so: as long as Celery would need for this many tries (2 s, then 2 s more each time, up "
+        "to 30 s). Tries are more frequent here. 0 or None: for ever.",
         old=("BROKER_CONNECTION_MAX_RETRIES",),
-        later="network",
         at_least=1,
         aliases={0: None},
     )
@@ -63,7 +64,7 @@ class BrokerSettings(Section, title="Broker"):
         "Order in which several URLs are tried: 'round-robin', 'shuffle', or a function of the list; None: "
         "'round-robin'.",
         old=("BROKER_FAILOVER_STRATEGY",),
-        later="network",
+        later="rabbitmq",
     )
     broker_heartbeat: float | None = setting(
         120,
@@ -91,9 +92,8 @@ class BrokerSettings(Section, title="Broker"):
     )
     broker_pool_limit: int | None = setting(
         10,
-        "Most connections for publishing; 0 or None: no pool.",
+        "Most connections for publishing, of each process; 0 or None: no limit.",
         old=("BROKER_POOL_LIMIT",),
-        later="network",
         at_least=1,
         aliases={0: None},
     )
@@ -102,33 +102,27 @@ class BrokerSettings(Section, title="Broker"):
         "How long to wait for one of them; None: until there is one.",
         unit="s",
         old=("BROKER_POOL_ACQUIRE_TIMEOUT",),
-        later="network",
         at_least=0,
     )
     broker_use_ssl: bool | dict[str, Any] = setting(
-        False, "TLS: True, or options of the connection.", old=("BROKER_USE_SSL",), later="network"
+        False,
+        "TLS: True, or options of the connection (`ssl_cert_reqs`, `ssl_ca_certs`, ...); `rediss://` means True.",
+        old=("BROKER_USE_SSL",),
     )
     # The parts of a URL, from Celery's early days; configurations still have them.
     broker_transport: str | None = setting(
-        None, "Part of `broker_url`, which is better.", old=("BROKER_TRANSPORT",), later="network"
+        None, "Scheme, where there is no `broker_url`, which is better.", old=("BROKER_TRANSPORT",)
     )
-    broker_host: str | None = setting(
-        None, "Part of `broker_url`, which is better.", old=("BROKER_HOST",), later="network"
-    )
+    broker_host: str | None = setting(None, "Host, where `broker_url` names none.", old=("BROKER_HOST",))
     broker_port: int | None = setting(
         None,
-        "Part of `broker_url`, which is better.",
+        "Port, where `broker_url` names none.",
         old=("BROKER_PORT",),
-        later="network",
         at_least=1,
         at_most=65535,
     )
-    broker_user: str | None = setting(
-        None, "Part of `broker_url`, which is better.", old=("BROKER_USER",), later="network"
-    )
-    broker_password: str | None = setting(
-        None, "Part of `broker_url`, which is better.", old=("BROKER_PASSWORD",), later="network"
-    )
+    broker_user: str | None = setting(None, "User, where `broker_url` names none.", old=("BROKER_USER",))
+    broker_password: str | None = setting(None, "Password, where `broker_url` has none.", old=("BROKER_PASSWORD",))
     broker_vhost: str | None = setting(
-        None, "Part of `broker_url`, which is better.", old=("BROKER_VHOST",), later="network"
+        None, "Number of the database, where `broker_url` names none.", old=("BROKER_VHOST",)
     )

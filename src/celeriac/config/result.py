@@ -13,7 +13,7 @@ class ResultSettings(Section, title="Results"):
 
     result_backend: str | None = setting(
         None,
-        "URL of the result backend; None: the broker's own store if it has one (SQLite, memory); 'disabled':"
+        "URL of the result backend; None: the broker's own store if it has one (SQLite, memory, Redis); 'disabled':"
         " results are not stored.",
         old=("CELERY_RESULT_BACKEND",),
     )

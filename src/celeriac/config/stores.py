@@ -13,71 +13,72 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 
-class RedisSettings(Section, title="Result backend: Redis"):
+class RedisSettings(
+    Section,
+    title="Result backend: Redis",
+    intro="What the URL or `result_backend_transport_options` say takes precedence.",
+):
     """Parts of the URL and options of the connection; the URL is the better place for most."""
 
     redis_host: str | None = setting(
-        None, "Takes the place of the host in the URL.", old=("CELERY_REDIS_HOST",), later="redis"
+        None, "Host, where the URL names none; None: localhost.", old=("CELERY_REDIS_HOST",)
     )
     redis_port: int | None = setting(
         None,
-        "Takes the place of the port in the URL.",
+        "Port, where the URL names none; None: 6379, of sentinels 26379.",
         old=("CELERY_REDIS_PORT",),
-        later="redis",
         at_least=1,
         at_most=65535,
     )
     redis_db: int | None = setting(
         None,
-        "Takes the place of the database number in the URL.",
+        "Number of the database, where the URL names none; None: 0.",
         old=("CELERY_REDIS_DB",),
-        later="redis",
         at_least=0,
     )
-    redis_username: str | None = setting(
-        None, "Takes the place of the user in the URL.", old=("CELERY_REDIS_USERNAME",), later="redis"
-    )
-    redis_password: str | None = setting(
-        None, "Takes the place of the password in the URL.", old=("CELERY_REDIS_PASSWORD",), later="redis"
-    )
+    redis_username: str | None = setting(None, "User, where the URL names none.", old=("CELERY_REDIS_USERNAME",))
+    redis_password: str | None = setting(None, "Password, where the URL has none.", old=("CELERY_REDIS_PASSWORD",))
     redis_backend_use_ssl: dict[str, Any] | bool | None = setting(
-        None, "TLS: True, or options of the connection.", old=("CELERY_REDIS_BACKEND_USE_SSL",), later="redis"
+        None,
+        "TLS: True, or options of the connection (`ssl_cert_reqs`, `ssl_ca_certs`, ...); `rediss://` means True.",
+        old=("CELERY_REDIS_BACKEND_USE_SSL",),
     )
     redis_backend_credential_provider: str | Callable[..., Any] | None = setting(
         None,
-        "Where user and password come from: a class of redis-py, or its name.",
+        "Where user and password come from: a class of redis-py's credential providers, or its name.",
         old=("CELERY_REDIS_BACKEND_CREDENTIAL_PROVIDER",),
-        later="redis",
     )
     redis_backend_health_check_interval: float | None = setting(
-        None, "Check a connection that was idle for this long.", unit="s", later="redis", at_least=0
+        None,
+        "Check a connection that was idle for this long before it is used; 0 or None: never.",
+        unit="s",
+        at_least=0,
     )
-    redis_client_name: str | None = setting(None, "Name of the connections, for CLIENT LIST.", later="redis")
+    redis_client_name: str | None = setting(None, "Name of the connections, for CLIENT LIST.")
     redis_max_connections: int | None = setting(
-        None, "Most connections.", old=("CELERY_REDIS_MAX_CONNECTIONS",), later="redis", at_least=1
+        None, "Most connections.", old=("CELERY_REDIS_MAX_CONNECTIONS",), at_least=1
     )
     redis_socket_timeout: float | None = setting(
         120.0,
-        "How long to wait for an answer.",
+        "How long to wait for an answer; None: 120.",
         unit="s",
         old=("CELERY_REDIS_SOCKET_TIMEOUT",),
-        later="redis",
         above=0,
     )
     redis_socket_connect_timeout: float | None = setting(
         None,
-        "How long to try for a connection.",
+        "How long to try for a connection; None: as `broker_connection_timeout`.",
         unit="s",
         old=("CELERY_REDIS_SOCKET_CONNECT_TIMEOUT",),
-        later="redis",
         above=0,
     )
     redis_retry_on_timeout: bool = setting(
-        False, "Ask again when no answer came in time.", old=("CELERY_REDIS_RETRY_ON_TIMEOUT",), later="redis"
+        False,
+        "Ask again when no answer came in time.",
+        old=("CELERY_REDIS_RETRY_ON_TIMEOUT",),
+        moot="what is safe to ask twice is asked again anyway",
     )
-    redis_socket_keepalive: bool = setting(
-        False, "Use TCP keepalive.", old=("CELERY_REDIS_SOCKET_KEEPALIVE",), later="redis"
-    )
+    redis_socket_keepalive: bool = setting(False, "Use TCP keepalive.", old=("CELERY_REDIS_SOCKET_KEEPALIVE",))
 
 
 class DatabaseSettings(Section, title="Result backend: SQL databases"):

@@ -88,7 +88,8 @@ def pick_options(options: Mapping[str, Any] | None, known: frozenset[str], url: 
     unknown = sorted(set(options or ()) - known)
     if unknown:
         names = ", ".join(sorted(known)) or "none"
-        raise ImproperlyConfigured(f"unknown transport option {unknown[0]!r} for {mask_url(url)!r}; known ones: {names}")
+        shown = mask_url(url)
+        raise ImproperlyConfigured(f"unknown transport option {unknown[0]!r} for {shown!r}; known ones: {names}")
     return dict(options or {})
 
 

@@ -42,7 +42,7 @@ def test_memory_names() -> None:
         ("sqlite://", ["names no file"]),
         ("sqlite:///:memory:", ["names no file", "memory://"]),
         ("sqlite:///q.db?timeout=3", ["transport options"]),
-        ("redis://localhost", ["Redis", "later version", "sqlite://"]),
+        ("redis://localhost/orders", ["database must be a number"]),
         ("amqp://", ["RabbitMQ", "later version"]),
         ("postgresql://x", ["PostgreSQL", "later version"]),
         ("nonsense://x", ["unknown scheme nonsense://", "sqlite://", "memory://", "celeriac.brokers"]),
