@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 from celeriac.brokers.base import Broker
@@ -12,6 +12,7 @@ from celeriac.exceptions import OperationalError
 from celeriac.message import Delivery
 from celeriac.worker.backoff import Backoff
 from celeriac.worker.dispatcher import Dispatcher
+from celeriac.worker.outages import Outage
 
 logger = logging.getLogger("celeriac.worker")
 
@@ -45,13 +46,25 @@ class Consumer:
         queues: names of the queues to take from.
         dispatcher: knows how many are wanted.
         intake: gets what was taken.
+        outage: when to give up a broker that is away.
+        give_up: called then, with the reason.
     """
 
-    def __init__(self, broker: Broker, queues: Sequence[str], dispatcher: Dispatcher, intake: Intake) -> None:
+    def __init__(
+        self,
+        broker: Broker,
+        queues: Sequence[str],
+        dispatcher: Dispatcher,
+        intake: Intake,
+        outage: Outage,
+        give_up: Callable[[str], None],
+    ) -> None:
         self._broker = broker
         self._queues = queues
         self._dispatcher = dispatcher
         self._intake = intake
+        self._outage = outage
+        self._give_up = give_up
         self._backoff = Backoff()
         self._task: asyncio.Task[None] | None = None
         self._trip: asyncio.Task[list[Delivery]] | None = None
@@ -105,6 +118,7 @@ class Consumer:
                 continue
             if self._backoff.failing:
                 self._backoff.reset()
+                self._outage.end()
                 logger.warning("The broker is back; taking tasks again")
             if deliveries:
                 self._taking = asyncio.get_running_loop().create_task(self._intake.take(deliveries))
@@ -127,6 +141,8 @@ class Consumer:
             self._trip = None
 
     async def _wait_for_broker(self, error: OperationalError) -> None:
-        if not self._backoff.failing:
+        if self._outage.failed():
+            self._give_up(f"The broker is away, and broker_connection_retry and its kin allow no more tries: {error}")
+        elif not self._backoff.failing:
             logger.error("The broker gives no tasks, trying on: %s", error)
         await asyncio.sleep(self._backoff.next())

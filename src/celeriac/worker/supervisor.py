@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 from celeriac import signals
 from celeriac.exceptions import OperationalError
 from celeriac.worker.admission import Admission
+from celeriac.worker.backoff import Backoff
 from celeriac.worker.consumer import Consumer
 from celeriac.worker.dispatcher import TICK_SECONDS, Dispatcher
 from celeriac.worker.duties import (
@@ -30,6 +31,7 @@ from celeriac.worker.executors.launcher import Launcher
 from celeriac.worker.executors.pool import Pool
 from celeriac.worker.intake import Intake
 from celeriac.worker.options import WorkerOptions, available_cpus
+from celeriac.worker.outages import Outage, open_patiently, patience_at_start, patience_later
 from celeriac.worker.settler import Settler
 from celeriac.worker.verdicts import Verdicts
 
@@ -90,7 +92,8 @@ class Supervisor:
         self._make_pools()
         self._kinds_at_start = {_MAIN_KINDS[options.pool]} | {admission.kind_of(task) for task in app.user_tasks()}
         intake = Intake(app.clock, admission, self._settler, self._dispatcher)
-        self._consumer = Consumer(app.broker, options.queues, self._dispatcher, intake)
+        outage = Outage(patience_later(app.conf), app.clock.monotonic)
+        self._consumer = Consumer(app.broker, options.queues, self._dispatcher, intake, outage, self.fail)
         seconds = app.conf.worker_lease_seconds / RENEWALS_PER_LEASE
         self._duties = [
             Ticker(RenewLease(app.broker), seconds),
@@ -105,10 +108,11 @@ class Supervisor:
         """Work until asked to stop. Returns the exit code: 0 after a warm shutdown, 1 after any other.
 
         Raises:
-            OperationalError: the broker can not be used at the start.
+            OperationalError: the broker could not be used at the start, for as long as the settings have it tried.
         """
-        await self._broker.open(self._owner, lease_seconds=self._app.conf.worker_lease_seconds)
         try:
+            if not await self._open_broker():
+                return 0 if self._shutdown is Shutdown.WARM else 1
             await self._launcher.start()
             self._settler.start()
             for duty in self._duties:
@@ -123,6 +127,15 @@ class Supervisor:
         finally:
             await self._close()
         return 0 if self._shutdown is Shutdown.WARM and not self._failed else 1
+
+    async def _open_broker(self) -> bool:
+        conf = self._app.conf
+        return await open_patiently(
+            lambda: self._broker.open(self._owner, lease_seconds=conf.worker_lease_seconds),
+            Outage(patience_at_start(conf), self._app.clock.monotonic),
+            self._shutdown_changed,
+            Backoff(),
+        )
 
     def request_shutdown(self, how: Shutdown) -> None:
         """Ask the worker to end. To be called in its event loop."""
