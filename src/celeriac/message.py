@@ -187,7 +187,7 @@ class Delivery(msgspec.Struct):
 
     Attributes:
         tag: the broker's handle of the stored message.
-        token: fencing token; it changes with every change of owner, so that an old owner's settlement is refused.
+        token: fencing token; with the tag it names one delivery, so that an old owner's settlement is refused.
         packed: what was sent.
         queue: the queue it was taken from.
         priority: the level it was stored at.

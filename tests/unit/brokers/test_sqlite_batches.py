@@ -12,7 +12,8 @@ import pytest
 
 from celeriac.backends.sqlite import SQLiteBackend
 from celeriac.brokers.sqlite import SQLiteBroker, keeping, settling
-from celeriac.brokers.sqlite.batches import SETTLED_BYTES, TAKEN_BYTES, split
+from celeriac.brokers.batches import SETTLED_BYTES, split
+from celeriac.brokers.sqlite.batches import TAKEN_BYTES
 from celeriac.brokers.sqlite.leasing import Lease
 from celeriac.brokers.sqlite.reserving import peek
 from celeriac.exceptions import OperationalError

@@ -17,8 +17,8 @@ import msgspec
 from celeriac.backends.base import Backend
 from celeriac.backends.sqlite import SQLiteBackend
 from celeriac.brokers.base import Capabilities
+from celeriac.brokers.batches import WrittenParts, split
 from celeriac.brokers.sqlite import keeping, leasing, reserving, settling
-from celeriac.brokers.sqlite.batches import WrittenParts, split
 from celeriac.brokers.sqlite.leasing import Lease
 from celeriac.brokers.sqlite.publishing import prepare_publications, publish_prepared
 from celeriac.brokers.sqlite.waiting import WorkWaiter

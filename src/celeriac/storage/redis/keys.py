@@ -3,7 +3,8 @@
 The Lua scripts build the same names by `names.lua`; what is written here and there must agree.
 
 Celery's keys belong to queues and results. Of ours, what a worker holds belongs to its lease, and whoever recovers from
-the dead deletes it; `due` and `dead` belong to the user, as queues do; `idle`, `lookout` and `settled` have a time to live.
+the dead deletes it; `due` and `dead` belong to the user, as queues do; `idle`, `lookout` and `settled` have a time to
+live.
 """
 
 from __future__ import annotations

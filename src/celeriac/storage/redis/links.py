@@ -1,14 +1,15 @@
 """Connections to Redis in use: a pool for threads, and one pipelined connection for an event loop.
 
 Owns who may use a connection when, deadlines, and what becomes of a connection after an error. How a connection is made
-is `location`'s part; the protocol itself is redis-py's. Nothing is ever sent twice: whether a failed call may be repeated
-is for the caller to know.
+is `location`'s part; the protocol itself is redis-py's. Nothing is ever sent twice: whether a failed call may be
+repeated is for the caller to know.
 """
 
 from __future__ import annotations
 
 import asyncio
 import threading
+import weakref
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
@@ -141,8 +142,8 @@ class Links:
 class AsyncLink:
     """One connection for many callers of one event loop: requests go out as they come, replies come in their order.
 
-    It connects at the first call and again after an error; who was waiting for a reply then gets the error. Cancelling a
-    call does no harm: its reply is thrown away.
+    It connects at the first call and again after an error; who was waiting for a reply then gets the error. Cancelling
+    a call does no harm: its reply is thrown away.
 
     Args:
         location: where to connect to.
@@ -159,6 +160,11 @@ class AsyncLink:
         self._reading: asyncio.Task[None] | None = None
         self._ending: set[asyncio.Task[None]] = set()
         self._waiting: deque[_Call] = deque()
+
+    @property
+    def is_connected(self) -> bool:
+        """There is a connection, as far as is known."""
+        return self._connection is not None
 
     async def call(self, *args: Arg, timeout: float | None = None) -> Any:
         """Send one command and return its reply.
@@ -203,6 +209,12 @@ class AsyncLink:
             await asyncio.gather(self._connecting, return_exceptions=True)
         self._drop(ConnectionError("closed by this process"))
         await asyncio.gather(*self._ending, return_exceptions=True)
+
+    def abandon(self) -> None:
+        """Close the connection without waiting for its end. To be called in the link's loop."""
+        if self._connecting is not None:
+            self._connecting.cancel()
+        self._drop(ConnectionError("closed by this process"))
 
     async def _exchange(
         self, commands: Sequence[Command], *, transaction: bool = False, timeout: float | None = None
@@ -266,6 +278,8 @@ class AsyncLink:
             # IndexError: a reply that nobody asked for; whatever it is, the order of replies is lost.
             self._drop(error if not isinstance(error, IndexError) else ConnectionError("unasked reply"), connection)
         finally:
+            # Also when the loop ends, which cancels all its tasks.
+            self._drop(ConnectionError("closed"), connection)
             await connection.disconnect(nowait=True)
 
     def _expire(self, connection: AsyncConnection) -> None:
@@ -291,6 +305,34 @@ def _look_at_error(task: asyncio.Task[None]) -> None:
     """Else the loop would complain about the error of a connection for which nobody waits any more."""
     if not task.cancelled():
         task.exception()
+
+
+class LoopLinks:
+    """An `AsyncLink` for each event loop that asks for one.
+
+    Args:
+        location: where to connect to.
+    """
+
+    def __init__(self, location: Location) -> None:
+        self._location = location
+        self._links: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncLink] = weakref.WeakKeyDictionary()
+
+    def here(self) -> AsyncLink:
+        """The link of the running loop."""
+        loop = asyncio.get_running_loop()
+        link = self._links.get(loop)
+        if link is None:
+            link = self._links[loop] = AsyncLink(self._location)
+        return link
+
+    def close(self) -> None:
+        """Close them, each in its own loop as soon as that comes round. A loop that has ended closed its own."""
+        for loop, link in list(self._links.items()):
+            with suppress(RuntimeError):  # the loop was closed just now
+                if not loop.is_closed():
+                    loop.call_soon_threadsafe(link.abandon)
+        self._links = weakref.WeakKeyDictionary()
 
 
 class _Call:

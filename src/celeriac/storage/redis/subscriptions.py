@@ -6,6 +6,7 @@ to it a key is a value and a channel of the same name.
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 from collections import deque
@@ -239,10 +240,11 @@ class AsyncSubscription:
         """
         await self._send([("CLIENT ID",)])
         try:
-            number: int = await self._connection.read_response()
+            async with asyncio.timeout(_MOST_PATIENCE):
+                number: Any = await self._connection.read_response()
         except (RedisError, OSError) as error:
             raise told(error, self._address) from error
-        return number
+        return int(number)
 
     async def change(self, add: Iterable[bytes], drop: Iterable[bytes] = ()) -> None:
         """Listen to some channels more and to some less. Each change is confirmed by what is heard next.

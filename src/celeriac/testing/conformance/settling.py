@@ -21,6 +21,7 @@ from celeriac.testing.conformance.support import (
     message,
     names,
     opened,
+    same_message,
     success,
     take,
 )
@@ -49,7 +50,7 @@ class SettlingCases(Harness):
             assert names(deliveries) == ["1", "2", "0"]
             assert deliveries[-1].history == ()
             assert (deliveries[-1].message, deliveries[-1].priority) == (first.message, first.priority)
-            assert deliveries[-1].token != first.token
+            assert (deliveries[-1].tag, deliveries[-1].token) != (first.tag, first.token)
 
     @in_loop
     async def test_a_retry_replaces_the_message_and_waits_for_its_time(
@@ -64,7 +65,7 @@ class SettlingCases(Harness):
             assert await broker.depth("q") == 1
             clock.advance(5)
             (delivery,) = await take(broker)
-            assert delivery.message == again
+            assert same_message(delivery.message, again)
             assert (delivery.priority, delivery.history, delivery.queue) == (3, (), "q")
 
     @in_loop
@@ -88,8 +89,7 @@ class SettlingCases(Harness):
         async with opened(make_broker()) as broker:
             broker.publish([job(n) for n in range(6)])
             taken = await take(broker, 4)
-            await broker.release([taken[2], taken[0]])
-            await broker.release([taken[1]])
+            await broker.release([taken[2], taken[0], taken[1]])
             await broker.release([])
             broker.publish([job(6)])
             deliveries = await take(broker)
@@ -229,7 +229,7 @@ class UnfencedCases(Harness):
             assert await finish(broker, held) == []
             assert await broker.settle([Settlement(held[0], Bury("rejected"), fenced=False)]) == []
             (letter,) = await broker.dead_letters()
-            assert letter.message == held[0].message
+            assert same_message(letter.message, message(1))
             assert (letter.queue, letter.priority, letter.reason, letter.at) == ("q", 2, "rejected", clock.time())
 
 
@@ -250,7 +250,7 @@ class DeadLetterCases(Harness):
             clock.advance(3)
             assert await finish(broker, await take(broker), Bury("lost 2 times", last)) == []
             (letter,) = await broker.dead_letters("q")
-            assert letter.message == message(1)
+            assert same_message(letter.message, message(1))
             assert (letter.queue, letter.priority, letter.reason) == ("q", 6, "lost 2 times")
             assert letter.at == clock.time()
             assert letter.history == (first, last)
@@ -277,7 +277,8 @@ class DeadLetterCases(Harness):
             assert await broker.requeue_dead_letters([letter.tag, letter.tag, 10**9]) == 1
             assert await broker.dead_letters() == []
             (delivery,) = await take(broker)
-            assert (delivery.message, delivery.history, delivery.priority) == (message(1), (), 4)
+            assert same_message(delivery.message, message(1))
+            assert (delivery.history, delivery.priority) == ((), 4)
 
     @in_loop
     async def test_purging_them(self, make_broker: MakeBroker) -> None:

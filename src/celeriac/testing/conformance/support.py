@@ -111,6 +111,15 @@ def job(
     return Publication(message(name, body), queue, priority, not_before)
 
 
+def same_message(got: Message, sent: Message) -> bool:
+    """`got` is `sent`, perhaps with more headers and properties: a store's format may have some of its own."""
+    return (
+        (got.body, got.content_type, got.content_encoding) == (sent.body, sent.content_type, sent.content_encoding)
+        and got.headers.items() >= sent.headers.items()
+        and got.properties.items() >= sent.properties.items()
+    )
+
+
 def names(deliveries: Iterable[Any]) -> list[str]:
     """What was delivered (or died), by name."""
     return [delivery.message.headers["id"] for delivery in deliveries]

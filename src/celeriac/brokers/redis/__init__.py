@@ -1,0 +1,5 @@
+"""The broker on Redis and Valkey."""
+
+from celeriac.brokers.redis.broker import RedisBroker
+
+__all__ = ["RedisBroker"]

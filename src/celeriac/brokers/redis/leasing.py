@@ -1,0 +1,69 @@
+"""Leases: what this process knows of its own. See docs/adr/0002 and 0003."""
+
+from __future__ import annotations
+
+import secrets
+
+import msgspec
+
+from celeriac.message import Delivery
+
+#: Of a lease that is prolonged with less than this part left the server was away, for others too.
+LATE: float = 0.5
+
+
+class Lease(msgspec.Struct):
+    """What this worker holds all its messages by.
+
+    Attributes:
+        owner: the name, for histories and errors.
+        seconds: how long it lasts from the last renewal.
+        token: drawn at random; part of the lease's id and of all names under which messages are held.
+        number: of the next message that is held by it.
+        lapsed: it had run out before it was prolonged, and nobody has been told yet.
+        quiet_until: until then, by this process's monotonic clock, nothing is recovered; see `Broker.recover`.
+    """
+
+    owner: str
+    seconds: float
+    token: int = msgspec.field(default_factory=lambda: secrets.randbits(48))
+    number: int = 1
+    lapsed: bool = False
+    quiet_until: float = 0.0
+
+    @property
+    def id(self) -> str:
+        """What the server calls it."""
+        return f"{self.owner}/{self.token}"
+
+    @property
+    def field_prefix(self) -> str:
+        """What the names of held messages begin with."""
+        return f"{self.token}."
+
+    def draw(self, count: int) -> int:
+        """Reserve numbers for `count` messages and return the first. Those that are not used are lost."""
+        first = self.number
+        self.number += count
+        return first
+
+    def note_renewal(self, left: float | None, now: float) -> None:
+        """The lease was prolonged.
+
+        Args:
+            left: seconds that it still had, or None if it had run out.
+            now: reading of the monotonic clock.
+        """
+        if left is None:
+            self.lapsed = True
+        if left is None or left < self.seconds * LATE:
+            self.quiet_until = now + self.seconds
+
+    def is_quiet(self, now: float) -> bool:
+        """Nothing may be recovered now."""
+        return now < self.quiet_until <= now + self.seconds
+
+
+def field_of(delivery: Delivery) -> str:
+    """The name under which it is held. It differs for each delivery, so it is the fence too."""
+    return f"{delivery.token}.{delivery.tag}"

@@ -1,0 +1,71 @@
+"""From publications to what is pushed: envelopes, and where each goes."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+from celeriac.storage.codec import priority_level
+from celeriac.storage.redis.envelope import seal
+
+if TYPE_CHECKING:
+    from celeriac.message import Publication
+    from celeriac.storage.redis.keys import Keys
+    from celeriac.storage.redis.links import Arg
+
+_places: Final = itertools.count()
+#: Digits of a place's number; it may begin anew as often as it likes, the time before it has gone on.
+_PLACES: Final = 16**6
+
+
+class Shelf:
+    """Where messages are put: names, and the list for each priority.
+
+    Args:
+        keys: names of keys.
+        steps: the lowest priority of each list, ascending from 0.
+    """
+
+    def __init__(self, keys: Keys, steps: Sequence[int]) -> None:
+        self.keys = keys
+        self.steps = tuple(steps)
+        self._step_of = [max(step for step in self.steps if step <= level) for level in range(10)]
+
+    def step(self, priority: int) -> int:
+        """The step whose list takes messages of this priority."""
+        return self._step_of[priority_level(priority)]
+
+    def lists(self, queue: str) -> list[str]:
+        """All lists of a queue, first to be taken from first."""
+        return [self.keys.list(queue, step) for step in self.steps]
+
+    def pushed(self, publications: Sequence[Publication], now: float) -> list[Arg]:
+        """The arguments of `push` for each: queue, step, due, place, envelope.
+
+        Args:
+            publications: what to send.
+            now: Unix time; what was due before goes into its list at once.
+
+        Raises:
+            EncodeError: a value in headers or properties has no JSON form.
+        """
+        arguments: list[Arg] = []
+        for one in publications:
+            due = due_text(one.not_before, now)
+            envelope = seal(one.message, one.queue, one.priority)
+            arguments += (one.queue, self.step(one.priority), due, place() if due else "", envelope)
+        return arguments
+
+
+def due_text(not_before: float | None, now: float) -> str:
+    """The time for `push`; empty for what may be taken at once."""
+    if not_before is None or not not_before > now:  # this way round for NaN
+        return ""
+    return repr(float(not_before))
+
+
+def place() -> str:
+    """A text that sorts behind those of this process before it; among processes by their clocks."""
+    return f"{time.time_ns():016x}{next(_places) % _PLACES:06x}"

@@ -1,0 +1,45 @@
+"""The broker's Lua scripts, each with the files that it builds on, and the arguments that all of them have."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from celeriac.clock import SYSTEM_CLOCK, Clock
+from celeriac.storage.redis.scripts import Script, load_script
+
+if TYPE_CHECKING:
+    from celeriac.storage.redis.keys import Keys
+    from celeriac.storage.redis.links import Arg
+
+_HERE: Final = "celeriac.brokers.redis"
+_RESULT: Final = ("celeriac.storage.redis", "result")
+
+
+def _script(name: str, *includes: str | tuple[str, str]) -> Script:
+    parts = tuple((_HERE, one) if isinstance(one, str) else one for one in ("names", *includes))
+    return load_script(_HERE, name, parts)
+
+
+PUBLISH: Final = _script("publish", "wake", "push")
+OPEN: Final = _script("open", "lease")
+RESERVE: Final = _script("reserve", "lease", "wake")
+SETTLE: Final = _script("settle", "wake", "push", _RESULT)
+MARK_STARTED: Final = _script("mark_started")
+RELEASE: Final = _script("release")
+RENEW: Final = _script("renew", "lease")
+RECOVER: Final = _script("recover", "lease")
+CLOSE: Final = _script("close", "lease", "wake")
+PASS_ON: Final = _script("pass_on", "wake")
+PURGE: Final = _script("purge")
+TAKE_DEAD: Final = _script("take_dead")
+
+
+def common_arguments(keys: Keys, clock: Clock, lease_id: str = "") -> list[Arg]:
+    """The first five arguments of each script, see names.lua.
+
+    Leases and due times follow the server's clock, one for all machines. Another clock than the system's, in tests, is
+    told to the script.
+    """
+    if clock is SYSTEM_CLOCK:
+        return [keys.prefix, keys.separator, "", "", lease_id]
+    return [keys.prefix, keys.separator, clock.time(), clock.monotonic(), lease_id]

@@ -1,0 +1,124 @@
+"""From settlements to the arguments of `settle.lua`."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from celeriac.brokers.redis.leasing import field_of
+from celeriac.brokers.redis.publishing import due_text, place
+from celeriac.exceptions import DecodeError
+from celeriac.message import Delivery, Loss
+from celeriac.outcome import Acknowledge, Bury, Keep, Requeue, ResultRecord, Settlement
+from celeriac.storage.redis.envelope import seal
+
+if TYPE_CHECKING:
+    from celeriac.backends.redis import RedisBackend
+    from celeriac.brokers.redis.publishing import Shelf
+    from celeriac.storage.redis.links import Arg
+
+_encoder: Final = msgspec.json.Encoder()
+_NO_RESULT: Final[tuple[Arg, ...]] = ("0",)
+
+
+class Epitaph(msgspec.Struct, frozen=True):
+    """What is known of a dead letter beside its message.
+
+    Attributes:
+        reason: what is wrong.
+        at: Unix time of its death.
+        history: the losses before.
+        priority: the level it was stored at.
+    """
+
+    reason: str
+    at: float
+    history: tuple[Loss, ...]
+    priority: int
+
+
+class Scribe:
+    """Writes settlements as arguments.
+
+    Args:
+        shelf: where messages go.
+        results: where results go.
+    """
+
+    def __init__(self, shelf: Shelf, results: RedisBackend) -> None:
+        self._shelf = shelf
+        self.results = results
+
+    def write(self, settlements: Sequence[Settlement], now: float) -> list[Arg]:
+        """The arguments from the eleventh on.
+
+        Raises:
+            EncodeError: a follow-up or a retry has no JSON form.
+        """
+        arguments: list[Arg] = []
+        places: set[tuple[Arg, ...]] = set()
+        for settlement in settlements:
+            follow_ups = settlement.follow_ups
+            if type(settlement.action) is Acknowledge and settlement.fenced and not follow_ups:
+                field, result = field_of(settlement.delivery), settlement.result
+                arguments += ("a", field) if result is None else ("s", field, *self._result(result))
+                continue
+            pushed = self._shelf.pushed(follow_ups, now)
+            for at in range(0, len(pushed), 5):
+                due = pushed[at + 2]
+                places.add((pushed[at], pushed[at + 1], "due" if due else ""))
+            arguments += ("x", field_of(settlement.delivery) if settlement.fenced else "")
+            arguments += self._action(settlement, now)
+            arguments += _NO_RESULT if settlement.result is None else ("1", *self._result(settlement.result))
+            arguments += (len(follow_ups), *pushed)
+        return [len(places), *itertools.chain.from_iterable(sorted(places, key=str)), *arguments]
+
+    def _result(self, record: ResultRecord) -> tuple[Arg, ...]:
+        ttl = -1 if record.ttl is None else int(record.ttl * 1000)
+        return (self.results.key(record.task_id), ttl, record.meta)
+
+    def _action(self, settlement: Settlement, now: float) -> tuple[Arg, ...]:
+        delivery, action = settlement.delivery, settlement.action
+        match action:
+            case Acknowledge():
+                return ("a",)
+            case Keep():
+                return ("k",) if settlement.fenced else ("u",)
+            case Requeue():
+                due = due_text(action.not_before, now)
+                return ("r", due, place() if due else "", _resealed(delivery, action))
+            case Bury():
+                record = _encoder.encode(Epitaph(action.reason, now, _with(delivery, action.loss), delivery.priority))
+                if settlement.fenced:
+                    return ("b", record)
+                return ("U", record, delivery.queue, _envelope(delivery))
+
+
+def _with(delivery: Delivery, loss: Loss | None) -> tuple[Loss, ...]:
+    return delivery.history if loss is None else (*delivery.history, loss)
+
+
+def _resealed(delivery: Delivery, action: Requeue) -> bytes:
+    """The new envelope; empty where the old one will do."""
+    if action.message is None and action.loss is None:
+        return b""
+    try:
+        message = delivery.message if action.message is None else action.message
+    except DecodeError:
+        return b""  # nobody can read its history either; whoever takes it buries it
+    return seal(message, delivery.queue, delivery.priority, _with(delivery, action.loss))
+
+
+def _envelope(delivery: Delivery) -> bytes:
+    try:
+        return seal(delivery.message, delivery.queue, delivery.priority, delivery.history)
+    except DecodeError:
+        return delivery.packed.body
+
+
+def read_refused(answer: bytes, settlements: Sequence[Settlement]) -> list[Settlement]:
+    """Those that `settle.lua` refused."""
+    return [settlements[int(number) - 1] for number in answer.split(b",")] if answer else []
