@@ -95,7 +95,13 @@ def _redis(location: Location, clock: Clock, settings: Settings | None) -> Backe
     if settings is None:
         return RedisBackend(location, clock=clock)
     accept = settings.result_accept_content or settings.accept_content
-    return RedisBackend(location, clock=clock, serializer=settings.result_serializer, accept=accept)
+    return RedisBackend(
+        location,
+        clock=clock,
+        serializer=settings.result_serializer,
+        accept=accept,
+        compressed=settings.result_compression is not None,
+    )
 
 
 def _disabled() -> Backend:

@@ -25,8 +25,6 @@ from celeriac.storage.redis.location import Location
 from celeriac.storage.redis.subscriptions import Subscriptions
 
 _KEY: Final = "celery-task-meta-"
-#: Celery sets its keys off from a prefix that ends in none of these.
-_SEPARATORS: Final = (":", "_", "-", ".")
 _DEFAULT_INFLATED_LIMIT: Final = 128 * 1024 * 1024
 #: Seconds: about what Celery's default retry policy adds up to.
 _PATIENCE: Final = 20.0
@@ -77,9 +75,7 @@ class RedisBackend:
         self._accept = accept
         self._inflated_size_limit = inflated_size_limit
         self._patience = patience
-        prefix = location.prefix
-        separator = "" if not prefix or prefix.endswith(_SEPARATORS) else "_"
-        self._key_prefix = f"{prefix}{separator}{_KEY}".encode()
+        self._key_prefix = f"{location.prefix}{_KEY}".encode()
         self._rules = StoringRules(self.key, self.final_mark or "", self._status)
         self._links = Links(location)
         self._subscriptions = Subscriptions(location)
