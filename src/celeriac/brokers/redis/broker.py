@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from celeriac.outcome import Settlement
     from celeriac.storage.redis.links import Arg
     from celeriac.storage.redis.location import Location
+    from celeriac.storage.redis.scripts import Script
 
 T = TypeVar("T")
 
@@ -197,7 +198,7 @@ class RedisBroker:
         if lease.is_quiet(self._clock.monotonic()):
             return []
         first = lease.draw(limit)
-        arguments = [lease.seconds, limit, TAKEN_BYTES, lease.field_prefix, first, lease.seconds * LATE]
+        arguments: list[Arg] = [lease.seconds, limit, TAKEN_BYTES, lease.field_prefix, first, lease.seconds * LATE]
         left, *groups = await self._run(self._lease_link, lease, scripts.RECOVER, arguments)
         if not left or float(left) < lease.seconds * LATE:
             lease.note_renewal(float(left) if left else None, self._clock.monotonic())
@@ -280,7 +281,7 @@ class RedisBroker:
         pushed = self._shelf.pushed(publications, self._clock.time())
         return [*scripts.common_arguments(self._keys, self._clock), *pushed]
 
-    async def _run(self, link: AsyncLink, lease: Lease, script: scripts.Script, arguments: Sequence[Arg]) -> Any:
+    async def _run(self, link: AsyncLink, lease: Lease, script: Script, arguments: Sequence[Arg]) -> Any:
         common = scripts.common_arguments(self._keys, self._clock, lease.id)
         try:
             return await link.run(script, [self._keys.leases], [*common, *arguments])

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from celeriac.brokers.redis.publishing import Shelf
     from celeriac.clock import Clock
     from celeriac.storage.redis.links import Arg, AsyncLink
+    from celeriac.storage.redis.scripts import Script
 
 #: Dead letters that are looked at in one trip.
 _PAGE: Final = 500
@@ -98,7 +99,7 @@ class Keeper:
             return queue, 0, envelope
         return queue, self._shelf.step(epitaph.priority), seal(message, queue, epitaph.priority)
 
-    async def _run(self, link: AsyncLink, script: scripts.Script, arguments: Sequence[Arg]) -> Any:
+    async def _run(self, link: AsyncLink, script: Script, arguments: Sequence[Arg]) -> Any:
         return await link.run(
             script, [self._keys.leases], [*scripts.common_arguments(self._keys, self._clock), *arguments]
         )
