@@ -6,7 +6,6 @@ given have none, and what Redis answers has none either.
 
 from __future__ import annotations
 
-import asyncio
 import re
 from typing import Final
 
@@ -85,7 +84,7 @@ def told(error: Exception, location_address: str) -> CeleriacError:
     code = _code(error, text)
     if code in _WORDS:
         return OperationalError(f"{location_address} {_WORDS[code].format(text=text.removeprefix(code + ' '))}")
-    if isinstance(error, TimeoutError | asyncio.TimeoutError | theirs.TimeoutError):
+    if isinstance(error, TimeoutError | theirs.TimeoutError):
         return OperationalError(
             f"{location_address} did not answer in time ({text}); is it up, and is the way to it free? The socket "
             "timeouts among the transport options say how long to wait"
@@ -101,7 +100,7 @@ def told(error: Exception, location_address: str) -> CeleriacError:
 
 def breaks_link(error: Exception) -> bool:
     """The connection must be thrown away: it is in an unknown state, or its server is not the one to ask any more."""
-    if isinstance(error, OSError | EOFError | asyncio.TimeoutError):
+    if isinstance(error, OSError | EOFError):  # TimeoutError is an OSError
         return True
     if isinstance(error, theirs.ConnectionError | theirs.TimeoutError | theirs.InvalidResponse):
         return True
