@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 from collections.abc import Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -22,9 +23,9 @@ from celeriac.brokers.redis.reserving import TAKEN_BYTES, Taken, read_recovered,
 from celeriac.brokers.redis.settling import Scribe, read_refused
 from celeriac.brokers.redis.waiting import LOOKOUT_MS, Sleeper
 from celeriac.clock import SYSTEM_CLOCK, Clock
-from celeriac.exceptions import OperationalError, StoreRefused
+from celeriac.exceptions import ImproperlyConfigured, OperationalError, StoreRefused
 from celeriac.storage.redis.envelope import seal
-from celeriac.storage.redis.keys import PRIORITY_STEPS, SEPARATOR, Keys
+from celeriac.storage.redis.keys import PRIORITY_STEPS, SEPARATOR, SETTLED_SLOTS, Keys
 from celeriac.storage.redis.links import AsyncLink, Links, LoopLinks
 
 if TYPE_CHECKING:
@@ -41,6 +42,8 @@ T = TypeVar("T")
 _SETTLED_BYTES: Final = 8 * 1024 * 1024
 #: Milliseconds for which the last batch is remembered. Beyond it, a batch whose answer was lost looks taken over.
 _REMEMBERED_MS: Final = 600_000
+#: The first Redis with what the scripts use (RPOP with a count).
+_OLDEST: Final = (6, 2)
 
 
 class RedisBroker:
@@ -77,7 +80,8 @@ class RedisBroker:
         self._lease: Lease | None = None
         self._settling = asyncio.Lock()
         self._batches = 0
-        self._unsure: tuple[tuple[str, ...], int] | None = None
+        #: Batches whose answer was lost: their numbers, by what they settle.
+        self._unsure: dict[tuple[str, ...], int] = {}
         self._written = WrittenParts()
         self._turn = 0
         self._waited: set[str] = set()
@@ -116,12 +120,14 @@ class RedisBroker:
         lease = Lease(owner, lease_seconds)
         self._link, self._lease_link = AsyncLink(self.location), AsyncLink(self.location)
         try:
+            await self._check_version()
             await self._run(self._link, lease, scripts.OPEN, [lease_seconds])
         except BaseException:
             await self._link.close()
             raise
         self._lease = lease
-        self._settling, self._unsure = asyncio.Lock(), None
+        self._settling = asyncio.Lock()
+        self._unsure.clear()
         self._written.clear()
         self._waited.clear()
         self._bound.clear()
@@ -131,7 +137,7 @@ class RedisBroker:
     async def reserve(self, queues: Sequence[str], limit: int, wait: float) -> list[Delivery]:
         """See `Broker.reserve`."""
         lease, sleeper = self._held_lease(), self._sleeper
-        await self._bind(queues)
+        await self._bind(lease, queues)
         loop = asyncio.get_running_loop()
         deadline = loop.time() + wait
         sleeper.waiting += 1
@@ -142,7 +148,7 @@ class RedisBroker:
                 if taken.deliveries or remaining <= 0:
                     return taken.deliveries
                 watched = [key for queue in taken.watched for key in self._shelf.lists(queue)]
-                sleeper.set_alarm(None if taken.next_due is None else taken.next_due - self._clock.time())
+                sleeper.set_alarm(taken.next_due)
                 if watched and await sleeper.watch(watched):
                     continue  # it came between the two looks
                 await sleeper.sleep(remaining, seen, is_lookout=bool(watched))
@@ -212,7 +218,8 @@ class RedisBroker:
             return
         await self._sleeper.stop()
         try:
-            await self._run(self._link, lease, scripts.CLOSE, [self._keys.settled(lease.id), *self._waited])
+            memories = [self._keys.settled(lease.id, slot) for slot in range(SETTLED_SLOTS)]
+            await self._run(self._link, lease, scripts.CLOSE, [len(memories), *memories, *self._waited])
         finally:
             await self._link.close()
             await self._lease_link.close()
@@ -294,18 +301,31 @@ class RedisBroker:
                 f"or wait {float(seconds):.0f} s if that one was killed"
             ) from None
 
-    async def _bind(self, queues: Sequence[str]) -> None:
+    async def _check_version(self) -> None:
+        """Say what is wrong before a script fails with words that nobody understands."""
+        try:
+            info = await self._link.call("INFO", "server")
+        except (OperationalError, StoreRefused):
+            if not self._link.is_connected:
+                raise
+            return  # its user may not ask
+        match = re.search(rb"redis_version:(\d+)\.(\d+)[^\r]*", info)
+        if match and (int(match[1]), int(match[2])) < _OLDEST:
+            raise ImproperlyConfigured(
+                f"{self.address} is Redis {match[0].partition(b':')[2].decode()}, which is too old: "
+                f"{_OLDEST[0]}.{_OLDEST[1]} or newer is needed (or any Valkey)"
+            )
+
+    async def _bind(self, lease: Lease, queues: Sequence[str]) -> None:
         """Declare queues as Celery's workers do, so that producers find them by exchange and routing key."""
         new = [queue for queue in queues if queue not in self._bound]
         if new:
             keys = self._keys
-            await self._link.call_all(
-                [
-                    ("SADD", where(queue), keys.binding(queue, "", queue))
-                    for queue in new
-                    for where in (keys.bindings, keys.permanent_bindings)
-                ]
-            )
+            arguments: list[Arg] = []
+            for queue in new:
+                member = keys.binding(queue, "", queue)
+                arguments += (keys.bindings(queue), member, keys.permanent_bindings(queue), member)
+            await self._run(self._link, lease, scripts.BIND, arguments)
             self._bound.update(new)
 
     async def _take(self, lease: Lease, queues: Sequence[str], limit: int, *, waits: bool) -> Taken:
@@ -356,16 +376,21 @@ class RedisBroker:
 
     async def _settle_part(self, lease: Lease, part: Sequence[Settlement]) -> list[Settlement]:
         fields = tuple(field_of(settlement.delivery) for settlement in part)
-        is_again = self._unsure is not None and self._unsure[0] == fields
-        if self._unsure is None or not is_again:
+        batch = self._unsure.get(fields)
+        is_again = batch is not None
+        if batch is None:
             self._batches += 1
-            self._unsure = (fields, self._batches)
-        batch = self._unsure[1]
+            batch = self._batches
         settlements = self._scribe.write(part, self._clock.time())
-        arguments: list[Arg] = [batch, "1" if is_again else "", self._keys.settled(lease.id), _REMEMBERED_MS]
+        memory = self._keys.settled(lease.id, batch % SETTLED_SLOTS)
+        arguments: list[Arg] = [batch, "1" if is_again else "", memory, _REMEMBERED_MS]
         arguments += (self._scribe.results.final_mark or "", *settlements)
-        answer = await self._run(self._link, lease, scripts.SETTLE, arguments)
-        self._unsure = None
+        try:
+            answer = await self._run(self._link, lease, scripts.SETTLE, arguments)
+        except BaseException:
+            self._unsure[fields] = batch  # it may have been written
+            raise
+        self._unsure.pop(fields, None)
         return read_refused(answer, part)
 
     async def _pass_on(self) -> None:

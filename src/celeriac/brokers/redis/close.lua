@@ -1,7 +1,7 @@
 -- Give back all that is held, and the lease. Needs names.lua, lease.lua and wake.lua.
 --
--- ARGV[6]     key that remembers the last batch of settlements
--- ARGV[7...]  queues that the caller has waited for
+-- ARGV[6]     number of keys that remember batches of settlements; then the keys, then the queues that the caller has
+--             waited for
 -- Returns how many messages were given back.
 
 local held = held_key(ME)
@@ -18,10 +18,13 @@ for _, field in ipairs(fields) do
   redis.call('RPUSH', list_key(queue, step), envelope)
   redis.call('HDEL', held, field)
 end
-for at = 7, #ARGV do
+local first_queue = 7 + ARGV[6]
+for at = 7, first_queue - 1 do
+  redis.call('DEL', ARGV[at])
+end
+for at = first_queue, #ARGV do
   redis.call('ZREM', idle_key(ARGV[at]), ME)
   hand_over(ARGV[at])
 end
-redis.call('DEL', ARGV[6])
 forget(ME)
 return #fields

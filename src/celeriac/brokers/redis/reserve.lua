@@ -10,7 +10,7 @@
 -- ARGV[13]  number of steps; then the steps, then the queues in the order of taking
 --
 -- Returns { '1' if the lease had run out, else '',
---           Unix time of the first future message as text, or '',
+--           seconds until the first future message is due as text, or '',
 --           queues that the caller is the lookout of,
 --           groups of envelopes, each with the name of its queue behind them }
 
@@ -128,4 +128,4 @@ if wait_ms > 0 then
     end
   end
 end
-return { '', first or '', watched }
+return { '', first and string.format('%.6f', tonumber(first) - WALL) or '', watched }

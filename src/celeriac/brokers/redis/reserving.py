@@ -26,7 +26,7 @@ class Taken(msgspec.Struct):
     Attributes:
         deliveries: what was taken.
         lapsed: the lease had run out; it has been prolonged.
-        next_due: Unix time of the first future message of the queues that are watched.
+        next_due: seconds until the first future message of the queues that are watched, by the server's clock.
         watched: the queues that this worker is the lookout of, if nothing was taken.
     """
 

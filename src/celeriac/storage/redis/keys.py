@@ -15,6 +15,8 @@ from typing import Final
 SEPARATOR: Final = "\x06\x16"
 #: Lowest priority number of each list of a queue.
 PRIORITY_STEPS: Final = (0, 3, 6, 9)
+#: Batches of settlements that a worker may be unsure of at the same time: it sends one at a time, for two callers.
+SETTLED_SLOTS: Final = 4
 
 
 class Keys:
@@ -62,9 +64,9 @@ class Keys:
         """Hash: what a worker holds."""
         return f"{self._own}held:{lease_id}"
 
-    def settled(self, lease_id: str) -> str:
-        """The batch that was settled last, so that it is not settled again."""
-        return f"{self._own}settled:{lease_id}"
+    def settled(self, lease_id: str, slot: int) -> str:
+        """One of the batches that were settled last, so that it is not settled again."""
+        return f"{self._own}settled:{lease_id}:{slot}"
 
     def idle(self, queue: str) -> str:
         """Lease ids of workers that wait for work."""
