@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks import board, servers
+from benchmarks import board
 from benchmarks.environments import HOME, ROOT, Environment, variables
 from benchmarks.process import start, stop, tree_cpu, tree_pss
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from benchmarks.peers.base import Peer
+    from benchmarks.redis_meter import Meter
 
 
 class BenchError(Exception):
@@ -66,26 +67,30 @@ class Worker:
 class Place:
     """A data folder, a board, and what runs on them. `wishes`: environment variables of `benchmarks.apps.port`."""
 
-    def __init__(self, peer: Peer, environment: Environment, folder: Path, broker: str, wishes: dict[str, str]) -> None:
+    def __init__(
+        self, peer: Peer, environment: Environment, folder: Path, server: Meter | None, wishes: dict[str, str]
+    ) -> None:
         self.peer = peer
         self.environment = environment
         self._folder = folder
-        self._broker = broker
+        #: The server that the peer uses, where it uses one.
+        self.server = server
+        self._broker = server.url if server else ""
         self.board = board.Board.create(folder / "board")
         self._env = variables() | {
             "PYTHONPATH": str(ROOT),
             "BENCH_DATA": str(folder),
-            "BENCH_BROKER": broker,
+            "BENCH_BROKER": self._broker,
             board.VARIABLE: str(folder / "board"),
             **wishes,
             **peer.variables,
         }
 
     @contextlib.contextmanager
-    def worker(self, command: tuple[str, ...] = ()) -> Iterator[Worker]:
-        """Run a worker for the time of the block; not yet ready when the block begins."""
+    def worker(self, command: tuple[str, ...] = (), **blanks: object) -> Iterator[Worker]:
+        """Run a worker for the time of the block; not yet ready when the block begins. `blanks` fill the command's."""
         program, *rest = command or self.peer.worker
-        arguments = [part.format(broker=self._broker) for part in rest]
+        arguments = [part.format(broker=self._broker, **blanks) for part in rest]
         log = self._folder / "worker.log"
         started = time.monotonic_ns()
         process = start([self.environment.program(program), *arguments], env=self._env, cwd=self._folder, log=log)
@@ -145,19 +150,30 @@ class Place:
 
 
 @contextlib.contextmanager
-def place(peer: Peer, environment: Environment, *, results: bool = False, coroutines: bool = False) -> Iterator[Place]:
+def place(
+    peer: Peer,
+    environment: Environment,
+    server: Meter | None = None,
+    *,
+    results: bool = False,
+    coroutines: bool = False,
+) -> Iterator[Place]:
     """A fresh place for one measurement, removed afterwards. On the disk of the repository, not in memory.
 
     Args:
         peer: what is measured.
         environment: where it is installed.
+        server: emptied, and used by the peer if it uses one.
         results: results are stored.
         coroutines: there is a coroutine among the tasks.
     """
     wishes = {"BENCH_RESULTS": str(int(results)), "BENCH_COROUTINES": str(int(coroutines))}
     HOME.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="run-", dir=HOME))
-    with contextlib.ExitStack() as stack:
-        stack.callback(shutil.rmtree, folder, ignore_errors=True)
-        broker = stack.enter_context(servers.redis(folder)) if peer.server == "redis" else ""
-        yield Place(peer, environment, folder, broker, wishes)
+    used = server if peer.server else None
+    if used is not None:
+        used.clear()
+    try:
+        yield Place(peer, environment, folder, used, wishes)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

@@ -89,6 +89,7 @@ def write(
     settings: dict[str, Any],
     peers: dict[str, dict[str, Any]],
     cells: Cells,
+    targets: list[dict[str, Any]],
 ) -> None:
     """Write everything that was measured as JSON."""
     results = {
@@ -102,6 +103,6 @@ def write(
         }
         for scenario, row in cells.items()
     }
-    content = {"machine": machine, "settings": settings, "peers": peers, "results": results}
+    content = {"machine": machine, "settings": settings, "peers": peers, "targets": targets, "results": results}
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(content, indent=1) + "\n")

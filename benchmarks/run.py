@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
+import tempfile
 import time
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from scripts.servers import REDIS, find_program, install_servers
 
-from benchmarks import environments, machine, report
+from benchmarks import environments, machine, peers, report, scenarios, servers, targets
 from benchmarks.harness import BenchError
-from benchmarks.peers import DEFAULT, PEERS, Peer
+from benchmarks.peers import PEERS, Peer
+from benchmarks.redis_meter import Meter
 from benchmarks.scenarios import SCENARIOS, Scenario, Subject
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="benchmarks.run", description=__doc__)
-    parser.add_argument("--only", default=",".join(DEFAULT), help=f"peers, the first compared: {', '.join(PEERS)}")
-    parser.add_argument("--scenario", default=",".join(SCENARIOS), help=f"of {', '.join(SCENARIOS)}")
+    parser.add_argument("--broker", choices=sorted(peers.DEFAULT), default="sqlite", help="which peers and scenarios")
+    parser.add_argument("--only", help=f"peers, the first compared: {', '.join(PEERS)}")
+    parser.add_argument("--scenario", help=f"of {', '.join(SCENARIOS)}")
     parser.add_argument("--quick", action="store_true", help="a tenth of the counts, once")
     parser.add_argument("--repeat", type=int, default=3, help="runs of each scenario (default: 3)")
     parser.add_argument("--json", type=Path, help="where to write (default: benchmarks/results/, unless --quick)")
@@ -36,14 +43,34 @@ def _chosen(kind: str, text: str, known: dict[str, Any]) -> list[str]:
     return names
 
 
-def _subjects(peers: list[Peer], scale: float, console: Console) -> list[Subject]:
+@contextlib.contextmanager
+def _server(needed: bool) -> Iterator[Meter | None]:
+    """One Redis for the whole run, if a peer needs it and there is one."""
+    if not needed or find_program(REDIS) is None:
+        yield None
+        return
+    environments.HOME.mkdir(parents=True, exist_ok=True)
+    with (
+        tempfile.TemporaryDirectory(prefix="redis-", dir=environments.HOME) as folder,
+        servers.redis(Path(folder)) as url,
+        contextlib.closing(Meter(url)) as meter,
+    ):
+        yield meter
+
+
+def _subjects(chosen: list[Peer], scale: float, server: Meter | None, console: Console) -> list[Subject]:
     """The peers that can run here, installed."""
     subjects = []
-    for peer in peers:
-        if peer.server == "redis" and find_program(REDIS) is None:
+    for peer in chosen:
+        if peer.server == "redis" and server is None:
             console.print(f"{peer.name} is left out: no redis-server here")
             continue
-        subjects.append(Subject(peer, environments.ensure(peer.environment, peer.requirements), scale))
+        try:
+            environment = environments.ensure(peer.environment, peer.requirements, peer.python)
+        except RuntimeError as error:
+            console.print(f"{peer.name} is left out: {error}", style="red", markup=False)
+            continue
+        subjects.append(Subject(peer, environment, scale, server))
     return subjects
 
 
@@ -64,12 +91,12 @@ def _measure(scenario: Scenario, subject: Subject, cell: report.Cell, console: C
     )
 
 
-def _run_all(scenarios: list[Scenario], subjects: list[Subject], repeat: int, console: Console) -> report.Cells:
+def _run_all(chosen: list[Scenario], subjects: list[Subject], repeat: int, console: Console) -> report.Cells:
     """Peers take turns within a scenario, so that what else the machine does hits all of them."""
     cells: report.Cells = {}
-    for scenario in scenarios:
+    for scenario in chosen:
         row = cells.setdefault(scenario.name, {})
-        able = [subject for subject in subjects if scenario.needs <= subject.peer.features]
+        able = [subject for subject in subjects if subject.peer.able(scenario.needs)]
         for _ in range(repeat):
             for subject in able:
                 cell = row.setdefault(subject.peer.name, report.Cell())
@@ -89,27 +116,47 @@ def _about(subject: Subject) -> dict[str, Any]:
     }
 
 
+def _show_and_write(
+    arguments: argparse.Namespace, began: datetime, chosen: list[Scenario], subjects: list[Subject], cells: report.Cells
+) -> None:
+    out = Console(width=None if sys.stdout.isatty() else 180)
+    report.show(out, chosen, [subject.peer for subject in subjects], cells)
+    verdicts = targets.judge(cells) if arguments.broker == "redis" else []
+    if verdicts:
+        targets.show(out, verdicts)
+    name = f"{began:%Y-%m-%d}-{'redis-' if arguments.broker == 'redis' else ''}{machine.kind()}.json"
+    default = environments.ROOT / "benchmarks" / "results" / name
+    path = arguments.json or (None if arguments.quick else default)
+    if path is not None:
+        server = next((subject.server for subject in subjects if subject.server), None)
+        settings = {
+            "date": f"{began:%Y-%m-%dT%H:%MZ}",
+            "repeat": 1 if arguments.quick else arguments.repeat,
+            "quick": arguments.quick,
+            "redis": server.version() if server else None,
+        }
+        abouts = {each.peer.name: _about(each) for each in subjects}
+        report.write(path, arguments.about, settings, abouts, cells, targets.as_json(verdicts))
+        out.print(f"written to {path.name}")
+
+
 def main(argv: list[str] | None = None) -> None:
     """Run what the arguments name."""
     arguments = _arguments(argv)
-    peers = [PEERS[name] for name in _chosen("peer", arguments.only, PEERS)]
-    scenarios = [SCENARIOS[name] for name in _chosen("scenario", arguments.scenario, SCENARIOS)]
+    only = arguments.only or ",".join(peers.DEFAULT[arguments.broker])
+    chosen_peers = [PEERS[name] for name in _chosen("peer", only, PEERS)]
+    names = arguments.scenario or ",".join(scenarios.DEFAULT[arguments.broker])
+    chosen = [SCENARIOS[name] for name in _chosen("scenario", names, SCENARIOS)]
     console = Console(stderr=True)
-    if any(peer.server == "redis" for peer in peers):
+    needed = any(peer.server == "redis" for peer in chosen_peers)
+    if needed and find_program(REDIS) is None:
         install_servers()
-    about = machine.describe()
-    subjects = _subjects(peers, 0.1 if arguments.quick else 1.0, console)
-    repeat = 1 if arguments.quick else arguments.repeat
+    arguments.about = machine.describe()
     began = datetime.now(UTC)
-    cells = _run_all(scenarios, subjects, repeat, console)
-    out = Console(width=None if sys.stdout.isatty() else 160)
-    report.show(out, scenarios, [subject.peer for subject in subjects], cells)
-    default = environments.ROOT / "benchmarks" / "results" / f"{began:%Y-%m-%d}-{machine.kind()}.json"
-    path = arguments.json or (None if arguments.quick else default)
-    if path is not None:
-        settings = {"date": f"{began:%Y-%m-%dT%H:%MZ}", "repeat": repeat, "quick": arguments.quick}
-        report.write(path, about, settings, {each.peer.name: _about(each) for each in subjects}, cells)
-        out.print(f"written to {path.name}")
+    with _server(needed) as server:
+        subjects = _subjects(chosen_peers, 0.1 if arguments.quick else 1.0, server, console)
+        cells = _run_all(chosen, subjects, 1 if arguments.quick else arguments.repeat, console)
+        _show_and_write(arguments, began, chosen, subjects, cells)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ import json
 import subprocess
 import sys
 import time
-import venv
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -52,13 +51,16 @@ class Environment:
         return {item["name"]: item["version"] for item in json.loads(listing.stdout)}
 
 
-def ensure(path: Path, requirements: tuple[str, ...], *, timeout: float = 600.0) -> Environment:
+def ensure(
+    path: Path, requirements: tuple[str, ...], *, timeout: float = 600.0, python: str | None = None
+) -> Environment:
     """The environment at `path` with `requirements` in it; made anew when they have changed.
 
     Args:
         path: its folder.
         requirements: what pip shall install.
         timeout: seconds for pip, and for waiting until another process has made it.
+        python: the interpreter it is made with; None: the one that runs this.
 
     Raises:
         RuntimeError: it could not be made in this time; pip's last lines are in the message.
@@ -66,19 +68,19 @@ def ensure(path: Path, requirements: tuple[str, ...], *, timeout: float = 600.0)
     path.parent.mkdir(parents=True, exist_ok=True)
     with _alone(path.with_name(path.name + ".lock"), timeout):
         mark = path / "requirements.txt"
-        wanted = "\n".join((sys.version, *requirements))
+        wanted = "\n".join((python or sys.version, *requirements))
         if not mark.exists() or mark.read_text() != wanted:
             print(f"installing {' '.join(requirements)} into {path.relative_to(ROOT)} ...", file=sys.stderr, flush=True)
-            _install(path, requirements, timeout)
+            _install(path, requirements, timeout, python or sys.executable)
             mark.write_text(wanted)
     return Environment(path)
 
 
-def _install(path: Path, requirements: tuple[str, ...], timeout: float) -> None:
+def _install(path: Path, requirements: tuple[str, ...], timeout: float, python: str) -> None:
     pip = [str(path / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     what = f"pip install {' '.join(requirements)}"
     try:
-        venv.create(path, clear=True, with_pip=True)
+        subprocess.run([python, "-m", "venv", "--clear", path], check=True, capture_output=True, timeout=timeout)
         done = subprocess.run(
             [*pip, *requirements], cwd=ROOT, capture_output=True, text=True, check=False, timeout=timeout
         )

@@ -1,12 +1,16 @@
-"""Celeriac on its embedded broker."""
+"""Celeriac on its embedded broker or on Redis."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from benchmarks.apps import work
-from benchmarks.apps.port import BROKER, COROUTINES, DATA, RESULTS, Calls, Port
+from benchmarks.apps.port import BROKER, COROUTINES, DATA, RESULTS, Arguments, BulkPort, Calls
 from celeriac import Celeriac, Task
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 
 app = Celeriac(
     "bench",
@@ -26,7 +30,7 @@ if COROUTINES:
 class CeleriacPort:
     """delay, delay_many, apply_async, get."""
 
-    def send_each(self, task: str, calls: Calls) -> None:
+    def send_each(self, task: str, calls: Iterable[Arguments]) -> None:
         send = _tasks[task].delay
         for args in calls:
             send(*args)
@@ -34,10 +38,13 @@ class CeleriacPort:
     def send_many(self, task: str, calls: Calls) -> None:
         _tasks[task].delay_many(calls)
 
-    def send_later(self, task: str, calls: Calls, seconds: float) -> None:
+    def send_later(self, task: str, calls: Iterable[Arguments], seconds: float) -> None:
         send = _tasks[task].apply_async
         for args in calls:
             send(args, countdown=seconds)
+
+    def send_many_later(self, task: str, calls: Calls, seconds: float) -> None:
+        _tasks[task].delay_many(calls, countdown=seconds)
 
     def call(self, task: str, number: int) -> int:
         if task != "value":
@@ -45,4 +52,4 @@ class CeleriacPort:
         return value.delay(number).get(timeout=30)
 
 
-port: Port = CeleriacPort()
+port: BulkPort = CeleriacPort()

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import importlib
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from benchmarks.apps import work
-from benchmarks.apps.port import BROKER, DATA, RESULTS, Calls, Port
+from benchmarks.apps.port import BROKER, DATA, RESULTS, Arguments, Calls, Port
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 
 # Installed in the peer's own environment only, so it has no types here.
 _celery: Any = importlib.import_module("celery")
@@ -44,7 +48,7 @@ _tasks = {
 class CeleryPort:
     """delay, apply_async, get; many by one kept producer, as Celery's documentation advises."""
 
-    def send_each(self, task: str, calls: Calls) -> None:
+    def send_each(self, task: str, calls: Iterable[Arguments]) -> None:
         send = _tasks[task].delay
         for args in calls:
             send(*args)
@@ -55,7 +59,7 @@ class CeleryPort:
             for args in calls:
                 send(args, producer=producer)
 
-    def send_later(self, task: str, calls: Calls, seconds: float) -> None:
+    def send_later(self, task: str, calls: Iterable[Arguments], seconds: float) -> None:
         send = _tasks[task].apply_async
         for args in calls:
             send(args, countdown=seconds)

@@ -9,14 +9,16 @@ from __future__ import annotations
 import importlib
 import json
 import random
+import statistics
 import sys
 import time
+from itertools import pairwise
 from typing import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
-    from benchmarks.apps.port import Calls, Port
+    from benchmarks.apps.port import Arguments, BulkPort, Calls, Port
 
 Request = dict[str, int | float | str]
 Answer = dict[str, float | list[float]]
@@ -31,11 +33,19 @@ def _calls(task: str, count: int) -> Calls:
 
 
 def each(port: Port, request: Request) -> Answer:
-    """Enqueue `count` tasks one by one."""
+    """Enqueue `count` tasks one by one; `p50` is the median of single calls, in seconds."""
     task, calls = str(request["task"]), _calls(str(request["task"]), int(request["count"]))
-    began = time.perf_counter()
-    port.send_each(task, calls)
-    return {"seconds": time.perf_counter() - began}
+    moments: list[float] = []
+
+    def noted() -> Iterator[Arguments]:
+        for args in calls:
+            moments.append(time.perf_counter())
+            yield args
+        moments.append(time.perf_counter())
+
+    port.send_each(task, noted())
+    singles = [after - before for before, after in pairwise(moments)]
+    return {"seconds": moments[-1] - moments[0], "p50": statistics.median(singles)}
 
 
 def many(port: Port, request: Request) -> Answer:
@@ -47,20 +57,40 @@ def many(port: Port, request: Request) -> Answer:
 
 
 def later(port: Port, request: Request) -> Answer:
-    """Enqueue `count` tasks that are due in `countdown` seconds."""
+    """Enqueue `count` tasks that are due in `countdown` seconds, one by one."""
     task, calls = str(request["task"]), _calls(str(request["task"]), int(request["count"]))
     began = time.perf_counter()
     port.send_later(task, calls, float(request["countdown"]))
     return {"seconds": time.perf_counter() - began}
 
 
+def later_many(port: Port, request: Request) -> Answer:
+    """Enqueue `count` tasks that are due in `countdown` seconds, in bulk."""
+    task, calls = str(request["task"]), _calls(str(request["task"]), int(request["count"]))
+    began = time.perf_counter()
+    cast("BulkPort", port).send_many_later(task, calls, float(request["countdown"]))
+    return {"seconds": time.perf_counter() - began}
+
+
 def stamps(port: Port, request: Request) -> Answer:
     """Send `count` time stamps, `gap` seconds apart on average, to an idle worker."""
+    port.send_each("stamp", _stamped(request, 0.0))
+    return {}
+
+
+def due(port: Port, request: Request) -> Answer:
+    """Send `count` tasks to an idle worker, each `countdown` seconds before it is due, `gap` seconds apart."""
+    countdown = float(request["countdown"])
+    port.send_later("stamp", _stamped(request, countdown), countdown)
+    return {}
+
+
+def _stamped(request: Request, ahead: float) -> Iterator[Arguments]:
+    """Arguments for `stamp`, each when its time has come: the moment `ahead` seconds after it is taken out."""
     gap = float(request["gap"])
     for index in range(int(request["count"])):
         time.sleep(random.uniform(0.5 * gap, 1.5 * gap))  # no beat with the worker's own polling
-        port.send_each("stamp", [(index, time.monotonic_ns())])
-    return {}
+        yield index, time.monotonic_ns() + round(ahead * 1e9)
 
 
 def round_trips(port: Port, request: Request) -> Answer:
@@ -82,7 +112,9 @@ OPERATIONS: dict[str, Callable[[Port, Request], Answer]] = {
     "each": each,
     "many": many,
     "later": later,
+    "later_many": later_many,
     "stamps": stamps,
+    "due": due,
     "round_trips": round_trips,
 }
 

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from benchmarks.apps import work
-from benchmarks.apps.port import BROKER, RESULTS, Calls, Port
+from benchmarks.apps.port import BROKER, RESULTS, Arguments, Calls, Port
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 
 # Installed in the peer's own environment only, so it has no types here.
 _dramatiq: Any = importlib.import_module("dramatiq")
@@ -25,7 +29,7 @@ _tasks = {function.__name__: _dramatiq.actor(function) for function in (work.noo
 class DramatiqPort:
     """send, send_with_options, get_result; dramatiq has no way to send many at once."""
 
-    def send_each(self, task: str, calls: Calls) -> None:
+    def send_each(self, task: str, calls: Iterable[Arguments]) -> None:
         send = _tasks[task].send
         for args in calls:
             send(*args)
@@ -33,7 +37,7 @@ class DramatiqPort:
     def send_many(self, task: str, calls: Calls) -> None:
         self.send_each(task, calls)
 
-    def send_later(self, task: str, calls: Calls, seconds: float) -> None:
+    def send_later(self, task: str, calls: Iterable[Arguments], seconds: float) -> None:
         send = _tasks[task].send_with_options
         for args in calls:
             send(args=args, delay=int(seconds * 1000))

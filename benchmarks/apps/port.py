@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -16,7 +16,8 @@ COROUTINES = os.environ.get("BENCH_COROUTINES") == "1"
 #: The address of the server, for peers that need one.
 BROKER = os.environ.get("BENCH_BROKER", "")
 
-Calls = Sequence[tuple[int, ...]]
+Arguments = tuple[int, ...]
+Calls = Sequence[Arguments]
 
 
 class Port(Protocol):
@@ -25,18 +26,26 @@ class Port(Protocol):
     Tasks are named as in `benchmarks.apps.work`. Each method does what the peer's own documentation shows.
     """
 
-    def send_each(self, task: str, calls: Calls) -> None:
-        """One ordinary call after the other."""
+    def send_each(self, task: str, calls: Iterable[Arguments]) -> None:
+        """One ordinary call after the other, each made when its arguments have been taken out of `calls`."""
         ...
 
     def send_many(self, task: str, calls: Calls) -> None:
         """The quickest way the peer has to send many; one by one where it has none."""
         ...
 
-    def send_later(self, task: str, calls: Calls, seconds: float) -> None:
-        """To be run in `seconds` from now."""
+    def send_later(self, task: str, calls: Iterable[Arguments], seconds: float) -> None:
+        """To be run in `seconds` from now; one after the other as in `send_each`."""
         ...
 
     def call(self, task: str, number: int) -> int:
         """Send, wait for the result, return it."""
+        ...
+
+
+class BulkPort(Port, Protocol):
+    """A port of a peer that sends future tasks in bulk too."""
+
+    def send_many_later(self, task: str, calls: Calls, seconds: float) -> None:
+        """The quickest way to have many run in `seconds` from now."""
         ...

@@ -5,10 +5,14 @@ from __future__ import annotations
 import importlib
 import time
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from benchmarks.apps import work
-from benchmarks.apps.port import BROKER, RESULTS, Calls, Port
+from benchmarks.apps.port import BROKER, RESULTS, Arguments, Calls, Port
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 
 # Installed in the peer's own environment only, so it has no types here.
 _redis: Any = importlib.import_module("redis")
@@ -23,7 +27,7 @@ _ttl = 500 if RESULTS else 0
 class RQPort:
     """enqueue, enqueue_many, enqueue_in."""
 
-    def send_each(self, task: str, calls: Calls) -> None:
+    def send_each(self, task: str, calls: Iterable[Arguments]) -> None:
         for args in calls:
             _queue.enqueue(_tasks[task], *args, result_ttl=_ttl)
 
@@ -32,7 +36,7 @@ class RQPort:
             part = calls[start : start + 1000]
             _queue.enqueue_many([_rq.Queue.prepare_data(_tasks[task], args=args, result_ttl=_ttl) for args in part])
 
-    def send_later(self, task: str, calls: Calls, seconds: float) -> None:
+    def send_later(self, task: str, calls: Iterable[Arguments], seconds: float) -> None:
         for args in calls:
             _queue.enqueue_in(timedelta(seconds=seconds), _tasks[task], *args, result_ttl=_ttl)
 

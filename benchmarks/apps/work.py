@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import time
+from typing import TYPE_CHECKING
 
 from benchmarks.board import here
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
 
 
 def noop() -> None:
@@ -36,3 +41,13 @@ async def nap(milliseconds: int) -> None:
     slot.begin()
     await asyncio.sleep(milliseconds / 1000)
     slot.finish()
+
+
+def as_coroutine(function: Callable[..., int | None]) -> Callable[..., Coroutine[None, None, int | None]]:
+    """The same task as an `async def`, for peers that would give a plain function to a thread."""
+
+    @functools.wraps(function)
+    async def run(*args: int) -> int | None:
+        return function(*args)
+
+    return run

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from benchmarks.peers import celeriac, celery, dramatiq, huey, rq, taskiq
+from benchmarks.peers import ardiq, arq, celeriac, celery, dramatiq, huey, rq, saq, streaq, taskiq
 from benchmarks.peers.base import Peer
 
 PEERS: Final[dict[str, Peer]] = {
@@ -17,14 +17,24 @@ PEERS: Final[dict[str, Peer]] = {
         huey.SYNCED,
         celery.SQLA,
         celery.FILESYSTEM,
+        celeriac.REDIS,
         celery.REDIS,
         dramatiq.REDIS,
+        huey.REDIS,
         taskiq.REDIS,
+        saq.REDIS,
+        streaq.REDIS,
+        arq.REDIS,
         rq.REDIS,
+        ardiq.REDIS,
+        ardiq.PLAIN,
     )
 }
 
-#: What runs when nothing is named.
-DEFAULT: Final = ("celeriac", "huey", "huey-threads", "celery-sqla")
+#: What runs when no peer is named, for each `--broker`.
+DEFAULT: Final[dict[str, tuple[str, ...]]] = {
+    "sqlite": ("celeriac", "huey", "huey-threads", "celery-sqla"),
+    "redis": tuple(name for name, peer in PEERS.items() if peer.server == "redis"),
+}
 
 __all__ = ["DEFAULT", "PEERS", "Peer"]

@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 #: Things not every peer has; scenarios name those they need.
-Feature = Literal["version", "results", "future", "coroutines"]
+Feature = Literal["version", "results", "future", "coroutines", "million", "fleet", "redis"]
 
+#: What Celeriac can do on any broker.
 ALL: frozenset[Feature] = frozenset(("version", "results", "future", "coroutines"))
 
 
@@ -21,13 +22,17 @@ class Peer:
         distribution: its name on PyPI.
         environment: the folder of its virtual environment under `.venvs/bench`.
         requirements: what is installed there, pinned.
+        python: the oldest Python that it runs on, when that is newer than Celeriac's.
         imports: the import statement that a program of the peer's user begins with.
         app: the module of `benchmarks.apps` with its tasks and its port.
         worker: the command that starts a worker of two processes; the program comes from the environment.
         coroutine_worker: the command for a worker that runs 1,000 coroutines at a time, where there is one.
+        fleet_worker: the command for one idle worker of many, or for `{count}` of them in one process.
+        fleet_sizes: how many idle workers are tried.
         variables: environment variables of its own.
         speed: by how much counts are multiplied, so that a slow peer does not take all the time.
-        features: what it can do.
+        features: what it can do. Some follow from other attributes, see `able`. `million`: send a million tasks,
+            future ones too, within minutes.
         server: what must run beside it.
     """
 
@@ -40,6 +45,9 @@ class Peer:
     app: str
     worker: tuple[str, ...]
     coroutine_worker: tuple[str, ...] = ()
+    fleet_worker: tuple[str, ...] = ()
+    fleet_sizes: tuple[int, ...] = ()
+    python: tuple[int, int] | None = None
     variables: dict[str, str] = field(default_factory=dict)
     speed: float = 1.0
     features: frozenset[Feature] = ALL - {"coroutines"}
@@ -48,3 +56,12 @@ class Peer:
     def count(self, count: int) -> int:
         """`count`, scaled to what this peer does in a comparable time; at least 20."""
         return max(20, int(count * self.speed))
+
+    def able(self, needs: frozenset[Feature]) -> bool:
+        """Whether it has all of `needs`."""
+        own: set[Feature] = set(self.features)
+        if self.server == "redis":
+            own.add("redis")
+        if self.fleet_worker:
+            own.add("fleet")
+        return needs <= own

@@ -1,4 +1,4 @@
-"""Celeriac from the working tree, with its two pools."""
+"""Celeriac from the working tree, with its pools, on SQLite and on Redis."""
 
 from __future__ import annotations
 
@@ -27,3 +27,15 @@ PREFORK: Final = Peer(
     features=ALL,
 )
 THREADS: Final = replace(PREFORK, name="celeriac-threads", setup="SQLite, 2 threads", worker=_worker("threads", 2))
+REDIS: Final = replace(
+    PREFORK,
+    name="celeriac-redis",
+    setup="Redis, 2 processes",
+    environment="celeriac-worktree-redis",
+    requirements=("--editable", ".[redis]"),
+    speed=5,
+    features=ALL | {"million"},
+    fleet_worker=("python", "-m", "benchmarks.apps.celeriac_idle", "{count}", "{broker}"),
+    fleet_sizes=(10, 100, 1000),
+    server="redis",
+)

@@ -35,5 +35,7 @@ REDIS: Final = replace(
     setup="Redis, 2 processes",
     variables={"BENCH_CELERY": "redis"},
     speed=0.1,
+    fleet_worker=("celery", "-A", _APP, "worker", "-P", "prefork", "-c", "1", "-l", "warning", "-n", "w{number}@%h"),
+    fleet_sizes=(2, 4, 8),
     server="redis",
 )

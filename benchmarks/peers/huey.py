@@ -1,4 +1,4 @@
-"""huey on SQLite: processes, threads, and processes with SQLite's default of a sync at each commit."""
+"""huey on SQLite: processes, threads, and processes with SQLite's default of a sync at each commit; and on Redis."""
 
 from __future__ import annotations
 
@@ -32,4 +32,13 @@ SYNCED: Final = replace(
     setup="SQLite, default sync, 2 processes",
     variables={"BENCH_HUEY_FSYNC": "default"},
     speed=0.2,
+)
+REDIS: Final = replace(
+    PROCESSES,
+    name="huey-redis",
+    setup="Redis, 2 processes",
+    environment="huey-redis-3.5.4",
+    requirements=("huey[redis]==3.5.4",),
+    speed=0.3,
+    server="redis",
 )

@@ -10,10 +10,10 @@ _WORKER: Final = ("taskiq", "worker", "benchmarks.apps.taskiq_app:broker", "--lo
 
 REDIS: Final = Peer(
     name="taskiq",
-    setup="Redis stream, 2 processes",
+    setup="Redis stream, 2 processes, uvloop",
     distribution="taskiq",
     environment="taskiq-0.13.0",
-    requirements=("taskiq==0.13.0", "taskiq-redis==1.2.4"),
+    requirements=("taskiq==0.13.0", "taskiq-redis==1.2.4", "uvloop==0.23.0"),
     imports="from taskiq_redis import RedisStreamBroker",
     app="benchmarks.apps.taskiq_app",
     worker=(*_WORKER, "--workers", "2"),

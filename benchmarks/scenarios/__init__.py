@@ -8,8 +8,10 @@ from benchmarks.scenarios.base import Metric, Scenario, Subject
 from benchmarks.scenarios.coroutines import COROUTINES
 from benchmarks.scenarios.drain import BACKLOG, DRAIN, DRAIN_RESULTS
 from benchmarks.scenarios.enqueue import ENQUEUE
-from benchmarks.scenarios.latency import LATENCY, ROUND_TRIP
+from benchmarks.scenarios.latency import DUE, LATENCY, ROUND_TRIP
 from benchmarks.scenarios.memory import FUTURE, MEMORY
+from benchmarks.scenarios.million import MILLION, MILLION_FUTURE
+from benchmarks.scenarios.server import AT_REST, COMMANDS, FLEET
 from benchmarks.scenarios.startup import STARTUP
 
 SCENARIOS: Final[dict[str, Scenario]] = {
@@ -19,13 +21,31 @@ SCENARIOS: Final[dict[str, Scenario]] = {
         DRAIN_RESULTS,
         ENQUEUE,
         LATENCY,
+        DUE,
         ROUND_TRIP,
         STARTUP,
         MEMORY,
         BACKLOG,
         FUTURE,
         COROUTINES,
+        AT_REST,
+        COMMANDS,
+        FLEET,
+        MILLION,
+        MILLION_FUTURE,
     )
 }
 
-__all__ = ["SCENARIOS", "Metric", "Scenario", "Subject"]
+#: What runs when no scenario is named, for each `--broker`.
+DEFAULT: Final[dict[str, tuple[str, ...]]] = {
+    "sqlite": (
+        *("drain", "drain-results", "enqueue", "latency", "due", "round-trip"),
+        *("startup", "memory", "backlog", "future", "coroutines"),
+    ),
+    "redis": (
+        *("drain", "drain-results", "enqueue", "latency", "due", "round-trip"),
+        *("at-rest", "commands", "fleet", "million", "million-future"),
+    ),
+}
+
+__all__ = ["DEFAULT", "SCENARIOS", "Metric", "Scenario", "Subject"]

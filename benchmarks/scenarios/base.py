@@ -6,11 +6,15 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from benchmarks.harness import Place, place
+
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractContextManager
 
     from benchmarks.environments import Environment
     from benchmarks.peers.base import Feature, Peer
+    from benchmarks.redis_meter import Meter
 
 
 @dataclass(frozen=True)
@@ -29,11 +33,19 @@ class Metric:
 
 @dataclass(frozen=True)
 class Subject:
-    """What is measured, and how large: `scale` is 1 for a full run and less for a quick one."""
+    """What is measured, and how large: `scale` is 1 for a full run and less for a quick one.
+
+    `server` is the run's Redis, for peers that use it.
+    """
 
     peer: Peer
     environment: Environment
     scale: float = 1.0
+    server: Meter | None = None
+
+    def place(self, *, results: bool = False, coroutines: bool = False) -> AbstractContextManager[Place]:
+        """A fresh place for one measurement; see `benchmarks.harness.place`."""
+        return place(self.peer, self.environment, self.server, results=results, coroutines=coroutines)
 
     def count(self, count: int) -> int:
         """`count` for this peer in this run; at least 20."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from benchmarks.harness import place
 from benchmarks.scenarios.base import Metric, Scenario, Subject
 
 _AT_A_TIME: Final = 1_000
@@ -13,7 +12,7 @@ _SECONDS: Final = 0.1
 
 def _run(subject: Subject) -> dict[str, float]:
     count = max(_AT_A_TIME, int(10_000 * subject.scale))
-    with place(subject.peer, subject.environment, coroutines=True) as here:
+    with subject.place(coroutines=True) as here:
         here.client("many", task="nap", count=count)
         with here.worker(subject.peer.coroutine_worker) as worker:
             here.wait(count, worker, limit=60)

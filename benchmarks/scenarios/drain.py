@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from benchmarks.harness import Place, place
 from benchmarks.scenarios.base import Metric, Scenario, Subject
+
+if TYPE_CHECKING:
+    from benchmarks.harness import Place
 
 #: Longest time for one drain, in seconds. What has run by then gives the rate.
 LIMIT: Final = 45.0
@@ -15,6 +17,7 @@ _METRICS: Final = (
     Metric("rate", "rate, first to last run", "tasks/s", "higher"),
     Metric("wall", "worker's start to last run", "s", "lower"),
     Metric("cpu", "CPU per task, whole worker", "us", "lower"),
+    Metric("server_cpu", "CPU per task, redis-server", "us", "lower"),
 )
 
 
@@ -29,30 +32,35 @@ def drain(here: Place, task: str, count: int) -> dict[str, float]:
     with here.worker() as worker:
         here.wait(1, worker, limit=30)
         done_before, cpu_before = here.board.totals().done, worker.cpu()
+        server_before = here.server.cpu() if here.server else 0.0
         here.wait(count, worker, limit=LIMIT)
         time.sleep(0.2)  # what is settled after the last run belongs to it
         totals, cpu = here.board.totals(), worker.cpu()
-        return {
+        done = max(1, totals.done - done_before)
+        figures = {
             "rate": totals.rate,
             "wall": (totals.last - worker.started) / 1e9,
-            "cpu": (cpu - cpu_before) / max(1, totals.done - done_before) * 1e6,
+            "cpu": (cpu - cpu_before) / done * 1e6,
         }
+        if here.server:
+            figures["server_cpu"] = (here.server.cpu() - server_before) / done * 1e6
+        return figures
 
 
 def _ignored(subject: Subject) -> dict[str, float]:
-    with place(subject.peer, subject.environment) as here:
+    with subject.place() as here:
         return drain(here, "noop", subject.count(20_000))
 
 
 def _stored(subject: Subject) -> dict[str, float]:
-    with place(subject.peer, subject.environment, results=True) as here:
+    with subject.place(results=True) as here:
         return drain(here, "value", subject.count(20_000))
 
 
 def _backlog(subject: Subject) -> dict[str, float]:
     rates = {}
     for key, count in (("small", 10_000), ("large", 100_000)):
-        with place(subject.peer, subject.environment) as here:
+        with subject.place() as here:
             rates[key] = drain(here, "noop", subject.count(count))["rate"]
     return {**rates, "kept": 100 * rates["large"] / rates["small"]}
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 import time
 from typing import Final
 
-from benchmarks.harness import place
 from benchmarks.scenarios.base import Metric, Scenario, Subject
 from benchmarks.scenarios.drain import drain
 
 
 def _memory(subject: Subject) -> dict[str, float]:
     count = subject.count(10_000)
-    with place(subject.peer, subject.environment) as here, here.ready_worker() as worker:
+    with subject.place() as here, here.ready_worker() as worker:
         idle = worker.pss()
         here.client("many", task="noop", count=count)
         here.wait(count, worker, limit=30)
@@ -22,7 +21,7 @@ def _memory(subject: Subject) -> dict[str, float]:
 
 def _future(subject: Subject) -> dict[str, float]:
     future, due = subject.count(100_000), subject.count(10_000)
-    with place(subject.peer, subject.environment) as here:
+    with subject.place() as here:
         with here.ready_worker() as worker:
             before = worker.pss()
             sent = here.client("later", task="noop", count=future, countdown=3600)

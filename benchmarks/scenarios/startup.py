@@ -7,7 +7,6 @@ import time
 from typing import Final
 
 from benchmarks.environments import variables
-from benchmarks.harness import place
 from benchmarks.scenarios.base import Metric, Scenario, Subject
 
 _TIMES: Final = 7
@@ -32,7 +31,7 @@ def _run(subject: Subject) -> dict[str, float]:
     }
     if "version" in peer.features:
         figures["version"] = _milliseconds([environment.program(peer.worker[0]), "--version"])
-    with place(peer, environment) as here:
+    with subject.place() as here:
         here.client("each", task="noop", count=1)
         with here.worker() as worker:
             here.wait(1, worker, limit=30)

@@ -1,0 +1,141 @@
+"""What workers ask of Redis: commands at rest and under load, and as the fleet grows."""
+
+from __future__ import annotations
+
+import contextlib
+import statistics
+import time
+from typing import TYPE_CHECKING, Final
+
+from benchmarks.harness import BenchError, Place, Worker
+from benchmarks.scenarios.base import Metric, Scenario, Subject
+
+if TYPE_CHECKING:
+    from benchmarks.redis_meter import Meter
+
+#: Seconds until a worker's start has died away: connections, first looks, greetings between workers.
+_SETTLE: Final = 5.0
+#: Longest time until all workers of a fleet are connected, in seconds.
+_GATHERED: Final = 60.0
+
+
+def _server(here: Place) -> Meter:
+    if here.server is None:
+        raise BenchError(f"{here.peer.name} uses no server")
+    return here.server
+
+
+def _at_rest(subject: Subject) -> dict[str, float]:
+    seconds = 20.0 if subject.scale == 1 else 5.0
+    with subject.place() as here, here.ready_worker() as worker:
+        server = _server(here)
+        time.sleep(_SETTLE)
+        worker_cpu, server_cpu, began = worker.cpu(), server.cpu(), time.monotonic()
+        with server.commands() as commands:
+            time.sleep(seconds)
+        took = time.monotonic() - began
+        return {
+            "cpu": 100 * (worker.cpu() - worker_cpu) / took,
+            "commands": commands.sent.total() / took,
+            "server_cpu": 100 * (server.cpu() - server_cpu) / took,
+        }
+
+
+def _under_load(subject: Subject) -> dict[str, float]:
+    """As `drain`, but slowed down by MONITOR. The commands of the worker's start are among those counted."""
+    count = subject.count(20_000)
+    with subject.place() as here:
+        here.client("many", task="noop", count=count)
+        with _server(here).commands() as commands, here.worker() as worker:
+            here.wait(count, worker, limit=60)
+            time.sleep(0.3)  # what is settled after the last run belongs to it
+        done = here.board.totals().done
+    return {"sent": commands.sent.total() / done, "inner": commands.inner.total() / done}
+
+
+def _fleet(subject: Subject) -> dict[str, float]:
+    seconds = 20.0 if subject.scale == 1 else 5.0
+    sizes = subject.peer.fleet_sizes
+    rates, shares = [], []
+    for size in sizes:
+        with subject.place() as here, contextlib.ExitStack() as stack:
+            server = _server(here)
+            _start_fleet(here, server, size, stack)
+            cpu, began = server.cpu(), time.monotonic()
+            with server.commands() as commands:
+                time.sleep(seconds)
+            took = time.monotonic() - began
+            rates.append(commands.sent.total() / took)
+            shares.append(100 * (server.cpu() - cpu) / took)
+    each = [rate / size for rate, size in zip(rates, sizes, strict=True)]
+    return {
+        **dict(zip(("small", "middle", "large"), each, strict=True)),
+        "slope": statistics.linear_regression(sizes, rates).slope,
+        "growth": each[-1] / each[0],
+        "server_cpu": shares[-1],
+    }
+
+
+def _start_fleet(here: Place, server: Meter, size: int, stack: contextlib.ExitStack) -> None:
+    """Start `size` idle workers; they are there when no more connections come in."""
+    command, before = here.peer.fleet_worker, server.clients()
+    if "{count}" in command:
+        workers = [stack.enter_context(here.worker(command, count=size))]
+    else:
+        workers = [stack.enter_context(here.worker(command, number=number)) for number in range(size)]
+    until = time.monotonic() + _GATHERED
+    _gather(server, workers, before + size, until)
+    time.sleep(_SETTLE)
+
+
+def _gather(server: Meter, workers: list[Worker], least: int, until: float) -> None:
+    """Wait until there are `least` connections and their number has not changed for two seconds."""
+    known, since = 0, time.monotonic()
+    while True:
+        for worker in workers:
+            worker.check()
+        now, count = time.monotonic(), server.clients()
+        if count != known:
+            known, since = count, now
+        if count >= least and now - since > 2.0:
+            return
+        if now > until:
+            raise BenchError(f"{count} of {least} connections after {_GATHERED:.0f} s")
+        time.sleep(0.1)
+
+
+AT_REST: Final = Scenario(
+    "at-rest",
+    "A worker of two processes at rest",
+    (
+        Metric("cpu", "CPU, whole worker", "% of a core", "lower"),
+        Metric("commands", "Redis commands", "1/s", "lower"),
+        Metric("server_cpu", "CPU, redis-server", "% of a core", "lower", compared=False),
+    ),
+    _at_rest,
+    frozenset(("redis",)),
+)
+COMMANDS: Final = Scenario(
+    "commands",
+    "Redis commands for each of 20,000 no-op tasks, results ignored",
+    (
+        Metric("sent", "sent by the worker", "per task", "lower"),
+        Metric("inner", "inside scripts", "per task", "lower", compared=False),
+    ),
+    _under_load,
+    frozenset(("redis",)),
+)
+FLEET: Final = Scenario(
+    "fleet",
+    "Idle workers on one Redis: 10, 100, 1,000 of Celeriac (simulated); 2, 4, 8 of Celery",
+    (
+        Metric("small", "commands of each worker, 10 (2) workers", "1/s", "lower"),
+        Metric("middle", "of each, 100 (4) workers", "1/s", "lower"),
+        Metric("large", "of each, 1,000 (8) workers", "1/s", "lower"),
+        Metric("slope", "slope: commands that one more adds", "1/s", "lower"),
+        Metric("growth", "last of these by first (1: linear)", "times", "lower", compared=False),
+        Metric("server_cpu", "CPU of redis-server, 1,000 (8) workers", "% of a core", "lower", compared=False),
+    ),
+    _fleet,
+    frozenset(("fleet",)),
+)

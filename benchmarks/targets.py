@@ -1,0 +1,129 @@
+"""What Celeriac on Redis is meant to reach, beside what a run has measured. Informs; fails nothing."""
+
+from __future__ import annotations
+
+import statistics
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from rich.table import Table
+
+from benchmarks.scenarios import SCENARIOS
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from benchmarks.report import Cells
+
+_OWN: Final = "celeriac-redis"
+_CELERY: Final = ("celery-redis",)
+_ARDIQ: Final = ("ardiq",)
+_PYTHON: Final = ("dramatiq", "huey-redis", "taskiq", "saq", "streaq", "arq", "rq")
+
+
+@dataclass(frozen=True)
+class Target:
+    """One bound.
+
+    Attributes:
+        text: what, in words.
+        scenario: where it is measured.
+        metric: its key there.
+        bound: of the figure itself; with `peers`: of how many times better it is than the best of theirs.
+        peers: with whom it is compared.
+        strict: the bound itself is not enough.
+    """
+
+    text: str
+    scenario: str
+    metric: str
+    bound: float
+    peers: tuple[str, ...] = ()
+    strict: bool = False
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A target and what was measured; `met` is None when something it needs was not."""
+
+    text: str
+    wanted: str
+    measured: float | None
+    met: bool | None
+    best_peer: str = ""
+
+
+TARGETS: Final = (
+    Target("drain, times Celery", "drain", "rate", 40, _CELERY),
+    Target("drain, times the fastest in Python", "drain", "rate", 6, _PYTHON),
+    Target("drain, times ArdiQ", "drain", "rate", 4, _ARDIQ),
+    Target("drain, times ArdiQ with plain functions, as ours are", "drain", "rate", 4, ("ardiq-plain",)),
+    Target("CPU per task, worker tree, Celery's by ours", "drain", "cpu", 40, _CELERY),
+    Target("drain with results, times Celery", "drain-results", "rate", 25, _CELERY),
+    Target("single delay(), times Celery", "enqueue", "each", 3, _CELERY),
+    Target("single delay(), times the fastest", "enqueue", "each", 1, (*_PYTHON, *_ARDIQ)),
+    Target("bulk, tasks/s", "enqueue", "many", 40_000),
+    Target("bulk, times ArdiQ", "enqueue", "many", 1, _ARDIQ),
+    Target("enqueue to start, p50, ms", "latency", "p50", 1.2, strict=True),
+    Target("enqueue to start, p99, ms", "latency", "p99", 5, strict=True),
+    Target("due to start, p99, ms", "due", "p99", 50, strict=True),
+    Target("delay().get(), p50, ms", "round-trip", "p50", 2.5, strict=True),
+    Target("idle worker, % of a core", "at-rest", "cpu", 1, strict=True),
+    Target("idle worker, Redis commands/s", "at-rest", "commands", 5, strict=True),
+    Target("Redis commands per task under load", "commands", "sent", 0.1),
+    Target("idle fleet: commands per worker, 1,000 by 10", "fleet", "growth", 1.1),
+    Target("drain of 1,000,000, % of that of 10,000", "million", "kept", 90),
+    Target("worker's memory with 1,000,000 due later, MiB added", "million-future", "added", 5),
+)
+
+
+def judge(cells: Cells) -> list[Verdict]:
+    """All targets against what was measured."""
+    return [_judge(target, cells) for target in TARGETS]
+
+
+def _judge(target: Target, cells: Cells) -> Verdict:
+    metric = next(each for each in SCENARIOS[target.scenario].metrics if each.key == target.metric)
+    higher = metric.better == "higher"
+    own = _median(cells, target, _OWN)
+    theirs = {name: figure for name in target.peers if (figure := _median(cells, target, name)) is not None}
+    if own is None or (target.peers and not theirs):
+        return Verdict(target.text, _wanted(target, higher or bool(target.peers)), None, None)
+    if not target.peers:
+        return Verdict(target.text, _wanted(target, higher), own, _holds(own, target, higher))
+    best = (max if higher else min)(theirs, key=lambda name: theirs[name])
+    times = own / theirs[best] if higher else theirs[best] / own
+    return Verdict(target.text, _wanted(target, True), times, _holds(times, target, True), best)
+
+
+def _median(cells: Cells, target: Target, peer: str) -> float | None:
+    cell = cells.get(target.scenario, {}).get(peer)
+    samples = cell.samples.get(target.metric) if cell else None
+    return statistics.median(samples) if samples else None
+
+
+def _holds(figure: float, target: Target, higher: bool) -> bool:
+    if figure == target.bound:
+        return not target.strict
+    return (figure > target.bound) == higher
+
+
+def _wanted(target: Target, higher: bool) -> str:
+    relation = (">" if higher else "<") + ("" if target.strict else "=")
+    return f"{relation} {target.bound:,g}"
+
+
+def show(console: Console, verdicts: list[Verdict]) -> None:
+    """Print them as a table."""
+    table = Table("target", "wanted", "measured", "", title="Targets", title_justify="left", title_style="bold")
+    for verdict in verdicts:
+        measured = "-" if verdict.measured is None else f"{verdict.measured:,.4g}"
+        against = f" [dim]({verdict.best_peer})[/]" if verdict.best_peer else ""
+        word = {True: "[green]met[/]", False: "[red]missed[/]", None: "not measured"}[verdict.met]
+        table.add_row(verdict.text, verdict.wanted, measured + against, word)
+    console.print(table)
+
+
+def as_json(verdicts: list[Verdict]) -> list[dict[str, Any]]:
+    """For the result file."""
+    return [asdict(verdict) for verdict in verdicts]
