@@ -152,9 +152,12 @@ class RedisBroker:
                 if watched and await sleeper.watch(watched):
                     continue  # it came between the two looks
                 await sleeper.sleep(remaining, seen, is_lookout=bool(watched))
-            return []  # closed meanwhile
+        except OperationalError:
+            if self._lease is lease:
+                raise
         finally:
             sleeper.waiting -= 1
+        return []  # closed meanwhile
 
     async def settle(self, settlements: Sequence[Settlement]) -> list[Settlement]:
         """See `Broker.settle`. Results that the settlements carry are written to the same Redis."""
@@ -389,6 +392,8 @@ class RedisBroker:
             answer = await self._run(self._link, lease, scripts.SETTLE, arguments)
         except BaseException:
             self._unsure[fields] = batch  # it may have been written
+            if len(self._unsure) > SETTLED_SLOTS:  # the server remembers no more of them
+                del self._unsure[next(iter(self._unsure))]
             raise
         self._unsure.pop(fields, None)
         return read_refused(answer, part)
