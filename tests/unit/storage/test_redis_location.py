@@ -108,6 +108,13 @@ def test_same_store(one: str, other: str, same: bool) -> None:
     assert broker_at(one).same_store(results_at(other)) is same
 
 
+def test_same_store_of_clusters() -> None:
+    """Another hash tag is another slot, most likely on another node."""
+    one = broker_at("redis+cluster://a")
+    assert one.same_store(results_at("redis+cluster://a", {"global_keyprefix": "{celeriac}:results:"}))
+    assert not one.same_store(results_at("redis+cluster://a", {"global_keyprefix": "{results}"}))
+
+
 def test_same_store_of_sentinels() -> None:
     one = broker_at("sentinel://a;b", {"master_name": "m"})
     assert one.same_store(results_at("sentinel://b;c", {"master_name": "m"}))
@@ -134,7 +141,13 @@ def test_settings_of_the_broker() -> None:
     location = broker_at("redis", broker_connection_timeout=2, broker_pool_limit=3, broker_pool_acquire_timeout=1.5)
     assert (location.connect_timeout, location.pool_limit, location.pool_timeout) == (2, 3, 1.5)
     assert broker_at("redis", broker_pool_limit=0).pool_limit is None
-    parts = {"broker_host": "db", "broker_port": 1, "broker_user": "me", "broker_password": "pw", "broker_vhost": "/2"}
+    parts: dict[str, Any] = {
+        "broker_host": "db",
+        "broker_port": 1,
+        "broker_user": "me",
+        "broker_password": "pw",
+        "broker_vhost": "/2",
+    }
     location = broker_at("redis://", **parts)
     assert location.address == "redis://me@db:1/2"
     assert location.dialler.password == "pw"

@@ -135,6 +135,7 @@ class Links:
             # this needs no second sending of something that may have been done.
             with suppress(RedisError, OSError):
                 if not connection.can_read(0):
+                    connection.check_health()  # a PING, for those who ask for it by a health_check_interval
                     return connection
             connection.disconnect()
 

@@ -18,6 +18,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
+from redis.crc import key_slot
 from redis.exceptions import RedisError
 
 from celeriac.exceptions import OperationalError
@@ -118,8 +119,13 @@ class Location:
         return connection
 
     def same_store(self, other: Location) -> bool:
-        """Whether both name the same servers and database. Host names are compared as they are written."""
+        """Whether one script can touch keys of both: the same servers and database, in a cluster the same slot.
+
+        Host names are compared as they are written.
+        """
         if self.db != other.db or self.url.kind != other.url.kind:
+            return False
+        if self.is_cluster and key_slot(self.prefix.encode()) != key_slot(other.prefix.encode()):
             return False
         mine, theirs = set(self.url.servers), set(other.url.servers)
         if self.url.kind == "sentinel":
