@@ -85,7 +85,7 @@ class Keeper:
             start += len(page) - len(chosen)
             arguments: list[Arg] = []
             for member in chosen:
-                arguments += (member.partition(b":")[0], _queue_of(member), 0, "")
+                arguments += (member.partition(b":")[0], _queue_of(member), "", "")
             if arguments:
                 count += await self._run(link, scripts.TAKE_DEAD, arguments)
         return count
