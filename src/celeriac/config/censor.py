@@ -16,9 +16,9 @@ _HIDDEN_NAME: Final = "(?i)API|TOKEN|KEY|SECRET|PASS|PROFANITIES_LIST|SIGNATURE|
 # Names that it hits by accident.
 _HARMLESS: Final = frozenset({"task_default_routing_key", "routing_key", "cassandra_keyspace", "global_keyprefix"})
 _NEXT_URL: Final = r";(?=[A-Za-z][A-Za-z0-9+.-]*://)"
-# Up to the last @: passwords hold any character when people forget to quote them.
-_URL_LOGIN: Final = r"(://[^:/@\s]*):[^\s]*@"
-_QUERY_LOGIN: Final = r"(?i)([?&][^=&\s]*(?:pass|secret|token|key)[^=&\s]*=)[^&\s]+"
+# Up to the last @: passwords hold any character, spaces too, when people forget to quote them.
+_URL_LOGIN: Final = r"(?s)(://[^:/@\s]*):.*@"
+_QUERY_LOGIN: Final = r"(?i)([?&][^=&\s]*(?:pass|secret|token|key)[^=&\s]*=)[^&]+"
 
 
 def mask_url(text: str) -> str:

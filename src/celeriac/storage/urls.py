@@ -62,19 +62,20 @@ def sqlite_path(url: str, rest: str, what: str) -> str:
         ImproperlyConfigured: no file, a host, or options in the URL.
     """
     host, slash, path = rest.partition("/")
+    shown = mask_url(url)
     if host:
         raise ImproperlyConfigured(
-            f"{what} is {url!r}, which has the host {host!r}; write three slashes before a relative path "
-            "(sqlite:///queue.db) and four before an absolute one (sqlite:////var/lib/app/queue.db)"
+            f"{what} is {shown!r}, which has the host {host.rpartition('@')[2]!r}; write three slashes before a "
+            "relative path (sqlite:///queue.db) and four before an absolute one (sqlite:////var/lib/app/queue.db)"
         )
     if not slash or not path or path == ":memory:":
         raise ImproperlyConfigured(
-            f"{what} is {url!r}, which names no file; write for example 'sqlite:///celeriac.sqlite3', "
+            f"{what} is {shown!r}, which names no file; write for example 'sqlite:///celeriac.sqlite3', "
             "or 'memory://' to keep everything in this process"
         )
     if "?" in path:
         raise ImproperlyConfigured(
-            f"{what} is {url!r}; options go into the transport options setting, not into the URL of a file"
+            f"{what} is {shown!r}; options go into the transport options setting, not into the URL of a file"
         )
     return path
 

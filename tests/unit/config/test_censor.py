@@ -18,6 +18,11 @@ from celeriac.config.censor import censor
         ("amqp://me:pw@h1//;amqp://me:pw@h2//", "amqp://me:********@h1//;amqp://me:********@h2//"),
         ("amqp://me:p@s/s;w:rd@host/v", "amqp://me:********@host/v"),
         ("db+postgresql://me:pw@h/d", "db+postgresql://me:********@h/d"),
+        ("sentinel://:pw@h1;sentinel://:wp@h2/0", "sentinel://:********@h1;sentinel://:********@h2/0"),
+        ("sentinel://:pw@h1:1;:wp@h2:2/0", "sentinel://:********@h2:2/0"),
+        ("redis+socket://:p w@/run/redis.sock", "redis+socket://:********@/run/redis.sock"),
+        ("redis+cluster://me:p w@n1;n2", "redis+cluster://me:********@n1;n2"),
+        ("rediss://h/0?ssl_password=p w&db=5", "rediss://h/0?ssl_password=********&db=5"),
         ("redis://h/0?password=pw&timeout=5", "redis://h/0?password=********&timeout=5"),
         ("sqs://?aws_secret_access_key=pw", "sqs://?aws_secret_access_key=********"),
         ("sqlite:////tmp/a@b.sqlite3", "sqlite:////tmp/a@b.sqlite3"),
@@ -50,3 +55,9 @@ def test_urls(url: str, shown: str) -> None:
 )
 def test_values(name: str, value: Any, shown: Any) -> None:
     assert censor(name, value) == shown
+
+
+def test_transport_options_of_sentinels() -> None:
+    options = {"master_name": "mymaster", "sentinel_kwargs": {"password": "word", "ssl": True}}
+    shown = censor("broker_transport_options", options)
+    assert shown == {"master_name": "mymaster", "sentinel_kwargs": {"password": "********", "ssl": True}}
