@@ -8,9 +8,12 @@ from typing import Any
 
 from celeriac.backends.redis import RedisBackend
 from celeriac.config import Settings
+from celeriac.exceptions import OperationalError
 from celeriac.outcome import ResultRecord
 from celeriac.result_meta import encode_meta
+from celeriac.storage.redis.links import Links
 from celeriac.storage.redis.reading import read_location
+from celeriac.testing.conformance.support import Crew
 from servers.redis import RedisServer
 
 #: Seconds after which something that should happen soon counts as not happening.
@@ -33,9 +36,26 @@ def connections(server: RedisServer) -> int:
     return int(server.call("CLIENT", "LIST").count(b"\n")) - 1
 
 
-def listeners(server: RedisServer, task_id: str) -> int:
-    """How many connections listen for a result."""
-    return int(server.call("PUBSUB", "NUMSUB", f"celery-task-meta-{task_id}")[1])
+def listeners(backend: RedisBackend, task_id: str) -> int:
+    """How many connections listen for a result; none when the server is away."""
+    links = Links(backend.location)
+    try:
+        return int(links.call("PUBSUB", "NUMSUB", backend.key(task_id))[1])
+    except OperationalError:
+        return 0
+    finally:
+        links.close()
+
+
+def wait_in_thread(backend: RedisBackend, task_id: str) -> Crew:
+    """A thread that waits for `done(task_id)`."""
+    crew = Crew()
+
+    def wait() -> None:
+        assert backend.wait_ready(task_id, PATIENCE) == done(task_id)
+
+    crew.start(wait)
+    return crew
 
 
 def until(condition: Callable[[], bool]) -> None:

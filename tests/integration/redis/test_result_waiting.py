@@ -15,7 +15,7 @@ from celeriac.exceptions import BackendError, OperationalError
 from celeriac.testing.conformance.support import Crew, in_loop, state
 from servers.redis import RedisServer
 
-from .results_support import PATIENCE, connections, done, listeners, make_backend, until
+from .results_support import PATIENCE, connections, done, listeners, make_backend, until, wait_in_thread
 
 SHORT = {"socket_timeout": 1.0, "socket_connect_timeout": 1.0}
 
@@ -35,19 +35,12 @@ def fragile(own_redis: RedisServer) -> Iterator[RedisBackend]:
     made.disconnect()
 
 
-def wait_in_thread(backend: RedisBackend, task_id: str) -> Crew:
-    """A thread that waits for `done(task_id)`."""
-    crew = Crew()
-
-    def wait() -> None:
-        assert backend.wait_ready(task_id, PATIENCE) == done(task_id)
-
-    crew.start(wait)
-    return crew
+async def until_listening(backend: RedisBackend, task_id: str, count: int = 1) -> None:
+    await asyncio.to_thread(until, lambda: listeners(backend, task_id) == count)
 
 
-async def until_listening(server: RedisServer, task_id: str, count: int = 1) -> None:
-    await asyncio.to_thread(until, lambda: listeners(server, task_id) == count)
+def is_heard(backend: RedisBackend, task_id: str) -> bool:
+    return listeners(backend, task_id) == 1
 
 
 def kill_listeners(server: RedisServer) -> None:
@@ -57,21 +50,21 @@ def kill_listeners(server: RedisServer) -> None:
 class TestOutages:
     def test_a_thread_waits_through_a_restart(self, own_redis: RedisServer, fragile: RedisBackend) -> None:
         crew = wait_in_thread(fragile, "a")
-        until(lambda: listeners(own_redis, "a") == 1)
+        until(lambda: listeners(fragile, "a") == 1)
         own_redis.kill()
         own_redis.restart()
-        until(lambda: listeners(own_redis, "a") == 1)
+        until(lambda: listeners(fragile, "a") == 1)
         fragile.store([done("a")])
         crew.join()
 
     @in_loop
     async def test_coroutines_wait_through_a_restart(self, own_redis: RedisServer, fragile: RedisBackend) -> None:
         tasks = [asyncio.create_task(fragile.await_ready(f"t{n}", PATIENCE)) for n in range(100)]
-        await until_listening(own_redis, "t99")
+        await until_listening(fragile, "t99")
         await asyncio.to_thread(own_redis.kill)
         await asyncio.to_thread(own_redis.restart)
         await asyncio.to_thread(make_backend(own_redis.url()).store, [done(f"t{n}") for n in range(50)])
-        await until_listening(own_redis, "t99")
+        await until_listening(fragile, "t99")
         await fragile.astore([done(f"t{n}") for n in range(50, 100)])
         assert await asyncio.gather(*tasks) == [done(f"t{n}") for n in range(100)]
 
@@ -79,7 +72,7 @@ class TestOutages:
     async def test_a_server_that_stands_still_and_goes_on(self, own_redis: RedisServer, fragile: RedisBackend) -> None:
         crew = wait_in_thread(fragile, "a")
         waiting_one = asyncio.create_task(fragile.await_ready("a", PATIENCE))
-        await until_listening(own_redis, "a", 2)
+        await until_listening(fragile, "a", 2)
         own_redis.pause()
         await asyncio.sleep(2.5)  # longer than any of the socket timeouts
         own_redis.resume()
@@ -99,7 +92,7 @@ class TestOutages:
     async def test_nor_does_a_coroutine(self, own_redis: RedisServer) -> None:
         backend = make_backend(own_redis.url(), transport=SHORT, patience=0.5)
         waiting_one = asyncio.create_task(backend.await_ready("a", PATIENCE))
-        await until_listening(own_redis, "a")
+        await until_listening(backend, "a")
         own_redis.kill()
         started = time.monotonic()
         with pytest.raises(OperationalError, match="can not reach redis://"):
@@ -128,9 +121,9 @@ class TestLostConnections:
     def test_a_thread_whose_connection_is_killed(self, redis_server: RedisServer, backend: RedisBackend) -> None:
         for name in "ab":
             crew = wait_in_thread(backend, name)
-            until(lambda name=name: listeners(redis_server, name) == 1)  # type: ignore[misc]
+            until(partial(is_heard, backend, name))
             kill_listeners(redis_server)
-            until(lambda name=name: listeners(redis_server, name) == 1)  # type: ignore[misc]
+            until(partial(is_heard, backend, name))
             backend.store([done(name)])
             crew.join()
 
@@ -138,9 +131,9 @@ class TestLostConnections:
     async def test_a_hub_whose_connection_is_killed(self, redis_server: RedisServer, backend: RedisBackend) -> None:
         for name in "ab":
             waiting_one = asyncio.create_task(backend.await_ready(name, PATIENCE))
-            await until_listening(redis_server, name)
+            await until_listening(backend, name)
             kill_listeners(redis_server)
-            await until_listening(redis_server, name)
+            await until_listening(backend, name)
             backend.store([done(name)])
             assert await waiting_one == done(name)
 
@@ -151,7 +144,7 @@ class TestLostConnections:
         crew = wait_in_thread(backend, "a")
         waiting_one = asyncio.create_task(backend.await_ready("a", PATIENCE))
         for _ in range(5):
-            await until_listening(redis_server, "a", 2)
+            await until_listening(backend, "a", 2)
             redis_server.call("CLIENT", "KILL", "SKIPME", "yes")
         redis_server.call("SET", "celery-task-meta-a", done("a").meta)
         assert await waiting_one == done("a")
@@ -163,7 +156,7 @@ class TestLostConnections:
     ) -> None:
         crew = wait_in_thread(backend, "a")
         waiting_one = asyncio.create_task(backend.await_ready("a", PATIENCE))
-        await until_listening(redis_server, "a", 2)
+        await until_listening(backend, "a", 2)
         redis_server.call("SET", "celery-task-meta-a", done("a").meta)
         assert await waiting_one == done("a")
         await asyncio.to_thread(crew.join)
@@ -174,7 +167,7 @@ class TestLostConnections:
     ) -> None:
         crew = wait_in_thread(backend, "a")
         waiting_one = asyncio.create_task(backend.await_ready("a", PATIENCE))
-        await until_listening(redis_server, "a", 2)
+        await until_listening(backend, "a", 2)
         for payload in (b"", b"garbage", b"\xff\x00", b"{}", state("a", "STARTED").meta):
             redis_server.call("PUBLISH", "celery-task-meta-a", payload)
         backend.store([done("a")])
@@ -186,7 +179,7 @@ class TestLostConnections:
         self, redis_server: RedisServer, backend: RedisBackend
     ) -> None:
         waiting_one = asyncio.create_task(backend.await_ready("a", PATIENCE))
-        await until_listening(redis_server, "a")
+        await until_listening(backend, "a")
         redis_server.call("SET", "celery-task-meta-a", "garbage")
         with pytest.raises(BackendError, match="a stored result can not be read"):
             await waiting_one
@@ -199,7 +192,7 @@ class TestCrowds:
     async def test_thousands_wait_on_one_connection(self, redis_server: RedisServer, backend: RedisBackend) -> None:
         before = connections(redis_server)
         tasks = [asyncio.create_task(backend.await_ready(f"t{n}", PATIENCE)) for n in range(3000)]
-        await until_listening(redis_server, "t2999")
+        await until_listening(backend, "t2999")
         assert connections(redis_server) <= before + 2  # one listens, one asks
         await backend.astore([done(f"t{n}") for n in range(3000)])
         assert await asyncio.gather(*tasks) == [done(f"t{n}") for n in range(3000)]
@@ -225,7 +218,7 @@ class TestCrowds:
     def test_who_waits_while_others_disconnect_goes_on(self, redis_server: RedisServer, redis_url: str) -> None:
         before, backend = connections(redis_server), make_backend(redis_url)
         crew = wait_in_thread(backend, "a")
-        until(lambda: listeners(redis_server, "a") == 1)
+        until(lambda: listeners(backend, "a") == 1)
         backend.disconnect()
         make_backend(redis_url).store([done("a")])
         crew.join()
@@ -235,7 +228,7 @@ class TestCrowds:
     async def test_so_does_a_coroutine(self, redis_server: RedisServer, redis_url: str) -> None:
         before, backend = connections(redis_server), make_backend(redis_url)
         waiting_one = asyncio.create_task(backend.await_ready("a", PATIENCE))
-        await until_listening(redis_server, "a")
+        await until_listening(backend, "a")
         backend.disconnect()
         await asyncio.to_thread(backend.store, [done("a")])
         assert await waiting_one == done("a")
@@ -254,7 +247,7 @@ class TestCrowds:
         assert await backend.await_ready("a", 0.01) is None
         await asyncio.to_thread(until, lambda: connections(redis_server) <= before + 1)
         waiting_one = asyncio.create_task(backend.await_ready("a", PATIENCE))
-        await until_listening(redis_server, "a")
+        await until_listening(backend, "a")
         await backend.astore([done("a")])
         assert await waiting_one == done("a")
 
@@ -265,12 +258,12 @@ class TestCrowds:
         monkeypatch.setattr(hub, "_LOOK_INTERVAL", 0.05)
         monkeypatch.setattr(hub, "_MOST_SILENT_LOOKS", 2)
         waiting_one = asyncio.create_task(fragile.await_ready("a", PATIENCE))
-        await until_listening(own_redis, "a")
+        await until_listening(fragile, "a")
         first = own_redis.call("CLIENT", "LIST", "TYPE", "pubsub").split()[0]
         own_redis.pause()
         await asyncio.sleep(0.5)  # several looks, all of them silent
         own_redis.resume()
-        await until_listening(own_redis, "a")
+        await until_listening(fragile, "a")
         assert own_redis.call("CLIENT", "LIST", "TYPE", "pubsub").split()[0] != first
         await fragile.astore([done("a")])
         assert await waiting_one == done("a")
