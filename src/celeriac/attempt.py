@@ -277,13 +277,19 @@ def make_request(app: Celeriac, task: Task[Any, Any], invocation: Invocation, jo
 
 
 def _delivery_info(job: Job, site: Site) -> dict[str, Any]:
-    return {
+    info = {
         "exchange": "",
         "routing_key": job.queue,
         "priority": job.priority,
-        "redelivered": job.losses > 0,
-        "is_eager": site.is_eager,
+        "redelivered": job.losses > 0 or _was_restored(job.message),
     }
+    return {**info, "is_eager": True} if site.is_eager else info
+
+
+def _was_restored(message: Message) -> bool:
+    """A Celery worker had taken it and could not run it: it or another one has put it back."""
+    sent = (message.properties or {}).get("delivery_info")
+    return isinstance(sent, dict) and sent.get("redelivered") is True
 
 
 def _ignores_result(app: Celeriac, task: Task[Any, Any], said: bool | None) -> bool:

@@ -7,6 +7,7 @@ brokers or tasks: `celeriac.protocol` builds and reads messages.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
@@ -15,6 +16,10 @@ from celeriac.exceptions import DecodeError, EncodeError
 
 #: Prefix of the headers that are ours alone; Celery ignores them.
 OWN_HEADER_PREFIX: Final = "x-celeriac-"
+
+#: Header of a message that came before its time and was put aside: the `eta` that it was put aside for. It is not put
+#: aside for the same one again, or a worker whose clock is slow would do so over and over.
+PARKED_HEADER: Final = f"{OWN_HEADER_PREFIX}parked"
 
 MIN_PRIORITY: Final = 0
 MAX_PRIORITY: Final = 9
@@ -50,6 +55,8 @@ class Head(msgspec.Struct, frozen=True):
         expires: ISO text.
         timelimit: hard and soft limit in seconds.
         ignore_result: the result is not wanted.
+        eta: ISO text.
+        parked: see `PARKED_HEADER`.
     """
 
     task: Any = None
@@ -57,6 +64,13 @@ class Head(msgspec.Struct, frozen=True):
     expires: Any = None
     timelimit: Any = None
     ignore_result: Any = None
+    eta: Any = None
+    parked: Any = msgspec.field(name=PARKED_HEADER, default=None)
+
+    @classmethod
+    def of(cls, headers: Mapping[str, Any]) -> Head:
+        """The head of a message with these headers."""
+        return cls(*(headers.get(name) for name in cls.__struct_encode_fields__))
 
     def __str__(self) -> str:
         """`name[id]`, as in every log line about a task."""
@@ -109,8 +123,7 @@ class PackedMessage(msgspec.Struct, frozen=True):
         try:
             return _peeker.decode(self.head)[0]
         except (ValueError, msgspec.DecodeError):  # as in `decode_head`
-            headers = decode_head(self.head)[0]
-            return Head(**{name: headers.get(name) for name in Head.__struct_fields__})
+            return Head.of(decode_head(self.head)[0])
 
 
 def encode_head(message: Message) -> bytes:
@@ -216,6 +229,10 @@ class Delivery(msgspec.Struct):
                 self._head = _DAMAGED_HEAD
         return self._head
 
+    def note_head(self, head: Head) -> None:
+        """Have `head` be this, found in the body: where protocol 1 keeps it."""
+        self._head = head
+
     @property
     def is_damaged(self) -> bool:
         """The stored head can not be read."""
@@ -224,7 +241,7 @@ class Delivery(msgspec.Struct):
     @property
     def label(self) -> str:
         """`name[id]` for log lines."""
-        return self.packed.label
+        return self.packed.label if self.is_damaged else str(self.head)
 
     @property
     def message(self) -> Message:

@@ -93,6 +93,18 @@ class Discarded(msgspec.Struct, frozen=True, tag="discarded"):
     result: ResultRecord | None = None
 
 
+class Early(msgspec.Struct, frozen=True, tag="early"):
+    """The message came before its time: Celery's producers leave it to workers to wait.
+
+    Attributes:
+        message: what replaces the stored one, marked as put aside.
+        not_before: Unix time of its `eta`.
+    """
+
+    message: Message
+    not_before: float
+
+
 class Unrunnable(msgspec.Struct, frozen=True, tag="unrunnable"):
     """The message can not be run by this worker: unknown task, undecodable body, content type not accepted, ..."""
 
@@ -119,7 +131,7 @@ class Lost(msgspec.Struct, frozen=True, tag="lost"):
 
 
 #: What an executor can report of an attempt.
-Outcome = Succeeded | Failed | TimedOut | Retried | Ignored | Rejected | Discarded | Unrunnable | Lost
+Outcome = Succeeded | Failed | TimedOut | Retried | Ignored | Rejected | Discarded | Early | Unrunnable | Lost
 
 
 class Acknowledge(msgspec.Struct, frozen=True, tag="acknowledge"):
@@ -229,11 +241,11 @@ def decide(delivery: Delivery, outcome: Outcome, now: float, policy: AckPolicy =
             return Settlement(delivery, _ACKNOWLEDGE)
         case Discarded():
             return Settlement(delivery, _ACKNOWLEDGE, outcome.result)
+        case Early():
+            return Settlement(delivery, Requeue(outcome.message, outcome.not_before))
         case Rejected(requeue=True):
             return Settlement(delivery, Requeue())
-        case Rejected():
-            return Settlement(delivery, Bury(outcome.reason), outcome.result)
-        case Unrunnable():
+        case Rejected() | Unrunnable():
             return Settlement(delivery, Bury(outcome.reason), outcome.result)
         case Lost():
             return _decide_lost(delivery, outcome, now, policy)
@@ -272,6 +284,9 @@ def _decide_acknowledged(delivery: Delivery, outcome: Outcome) -> Settlement:
         case Rejected(requeue=True):
             again = Publication(delivery.message, delivery.queue, delivery.priority)
             return Settlement(delivery, _KEEP, None, (again,), fenced=False)
+        case Early():
+            later = Publication(outcome.message, delivery.queue, delivery.priority, outcome.not_before)
+            return Settlement(delivery, _KEEP, None, (later,), fenced=False)
         case Succeeded() | Failed() | TimedOut():
             return Settlement(delivery, _KEEP, outcome.result, outcome.follow_ups, fenced=False)
         case Lost():

@@ -26,17 +26,25 @@ def test_the_request_tells_all_about_the_call(app: Celeriac) -> None:
     assert (request.task, request.args, request.kwargs) == ("t", [1], {})
     assert (request.retries, request.timelimit, request.hostname) == (2, [9, None], "w1@host")
     assert (request.logfile, request.loglevel, request.reply_to, request.shadow) == ("log", 20, "me", "s")
-    assert request.delivery_info == {
-        "exchange": "",
-        "routing_key": "q",
-        "priority": 4,
-        "redelivered": True,
-        "is_eager": False,
-    }
+    assert request.delivery_info == {"exchange": "", "routing_key": "q", "priority": 4, "redelivered": True}
     assert request.headers == {"tenant": "acme"}
     assert request.tenant == "acme"
     assert not request.called_directly
     assert task.request.called_directly  # it is over
+
+
+def test_a_message_that_a_celery_worker_has_put_back_is_redelivered(app: Celeriac) -> None:
+    @app.task(name="t", bind=True)
+    def task(self: Task[..., Any]) -> Any:
+        return [self.request.delivery_info, self.request.headers]
+
+    message = make_message(app, task)
+    message.headers["redelivered"] = True
+    message.properties["delivery_info"] = {"exchange": "", "routing_key": "celery", "redelivered": True}
+    outcome = Attempt(app, Job(1, message, "celery"), SITE).run()
+    info, headers = stored(outcome)["result"]
+    assert info["redelivered"] is True
+    assert headers is None
 
 
 def test_a_task_that_calls_itself_gets_a_request_of_its_own(app: Celeriac) -> None:

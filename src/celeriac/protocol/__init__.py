@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from celeriac.protocol.building import MessageTemplate, task_message
 from celeriac.protocol.plain import RESERVED_HEADERS, checked_args, checked_kwargs
-from celeriac.protocol.reading import Invocation, header_expires, read_invocation
+from celeriac.protocol.reading import Invocation, header_eta, header_expires, read_invocation
 from celeriac.protocol.reprs import safe_repr
 from celeriac.protocol.retrying import retry_message
 from celeriac.protocol.times import format_iso, parse_iso
@@ -20,6 +20,7 @@ __all__ = [
     "checked_args",
     "checked_kwargs",
     "format_iso",
+    "header_eta",
     "header_expires",
     "parse_iso",
     "read_invocation",

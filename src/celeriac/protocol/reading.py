@@ -134,7 +134,15 @@ def header_expires(headers: Mapping[str, Any]) -> float | None:
         >>> header_expires({"expires": "1970-01-01T00:01:00Z"})
         60.0
     """
-    text = headers.get("expires")
+    return _time_of(headers.get("expires"))
+
+
+def header_eta(headers: Mapping[str, Any]) -> float | None:
+    """Return the Unix time of the header `eta`, or None if it has none that can be read."""
+    return _time_of(headers.get("eta"))
+
+
+def _time_of(text: Any) -> float | None:
     if text is None:
         return None
     try:

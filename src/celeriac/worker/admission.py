@@ -14,9 +14,9 @@ import msgspec
 
 from celeriac import signals, states
 from celeriac.exceptions import CeleriacError, TaskRevokedError
-from celeriac.message import Delivery, Head
-from celeriac.outcome import AckPolicy, Discarded, Unrunnable
-from celeriac.protocol import header_expires, read_invocation
+from celeriac.message import PARKED_HEADER, Delivery, Head
+from celeriac.outcome import AckPolicy, Discarded, Early, Unrunnable
+from celeriac.protocol import header_eta, header_expires, read_invocation
 from celeriac.worker.executors.executor import Assignment
 from celeriac.worker.failures import record_failure, request_of, safe_content, wants_result
 from celeriac.worker.ipc import PackedJob
@@ -57,8 +57,8 @@ class Admission:
         self._given_back: frozenset[int | str] = frozenset()
         self._tags = itertools.count(1)
 
-    def admit(self, delivery: Delivery, now: float) -> Assignment | Discarded | Unrunnable:
-        """Return what to run, or why it needs no run.
+    def admit(self, delivery: Delivery, now: float) -> Assignment | Discarded | Early | Unrunnable:
+        """Return what to run, or why it needs no run, or not yet.
 
         Args:
             delivery: what the broker gave.
@@ -66,9 +66,13 @@ class Admission:
         """
         if delivery.is_damaged:
             return Unrunnable("DecodeError: its stored headers are damaged")
-        head = delivery.head
+        head = self._head(delivery)
         if head.expires is not None and _has_expired(head, now):
             return self._discard(delivery)
+        if head.eta is not None and head.eta != head.parked:
+            due = header_eta({"eta": head.eta})
+            if due is not None and due > now:
+                return _put_aside(delivery, due)
         name = self._task_name(delivery)
         plan = self._plans.get(name) or self._plan(name)
         if logger.isEnabledFor(logging.INFO) and delivery.tag not in self._given_back:
@@ -151,23 +155,36 @@ class Admission:
         )
 
     def _task_name(self, delivery: Delivery) -> str:
-        name = delivery.head.task
-        if isinstance(name, str):
-            return name
-        try:  # protocol 1 names its task in the body
+        name = self._head(delivery).task
+        return name if isinstance(name, str) else ""
+
+    def _head(self, delivery: Delivery) -> Head:
+        """What the message says of its task. Protocol 1 says it in the body, which is read if that runs no code."""
+        if isinstance(delivery.head.task, str):
+            return delivery.head
+        try:
+            message = delivery.message
             invocation = read_invocation(
-                delivery.message,
+                message,
                 accept=safe_content(self._app),
                 inflated_size_limit=self._app.conf.task_message_inflated_size_limit,
             )
         except CeleriacError:
-            return ""  # the executor's attempt fails in the same way and says why
-        return invocation.task
+            return delivery.head  # the executor's attempt fails in the same way and says why
+        delivery.note_head(Head.of({**message.headers, **invocation.headers}))
+        return delivery.head
 
 
 def _has_expired(head: Head, now: float) -> bool:
     expires = header_expires({"expires": head.expires})
     return expires is not None and expires <= now  # None: not a date, as the attempt will say
+
+
+def _put_aside(delivery: Delivery, due: float) -> Early:
+    """Celery's producers put future work into the queue, and its workers keep it; here the broker does."""
+    message = delivery.message
+    message.headers = {**message.headers, PARKED_HEADER: delivery.head.eta}
+    return Early(message, due)
 
 
 def _limits(head: Head) -> tuple[float | None, float | None]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from celeriac.clock import Clock
 from celeriac.message import Delivery
-from celeriac.outcome import Acknowledge, Discarded, Settlement, Unrunnable, decide
+from celeriac.outcome import Acknowledge, Discarded, Early, Settlement, Unrunnable, decide
 from celeriac.worker.admission import Admission
 from celeriac.worker.dispatcher import Dispatcher
 from celeriac.worker.executors.executor import Assignment
@@ -37,7 +37,7 @@ class Intake:
         admitted: list[Assignment] = []
         for delivery in deliveries:
             verdict = self._judge(delivery, now)
-            if isinstance(verdict, Discarded | Unrunnable):
+            if isinstance(verdict, Discarded | Early | Unrunnable):
                 self._settler.put(decide(delivery, verdict, now))
             else:
                 admitted.append(verdict)
@@ -49,7 +49,7 @@ class Intake:
         if deliveries:
             self._settler.release(deliveries)
 
-    def _judge(self, delivery: Delivery, now: float) -> Assignment | Discarded | Unrunnable:
+    def _judge(self, delivery: Delivery, now: float) -> Assignment | Discarded | Early | Unrunnable:
         try:
             return self._admission.admit(delivery, now)
         except Exception as error:
