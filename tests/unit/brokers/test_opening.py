@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,9 +12,10 @@ from celeriac.backends import open_backend
 from celeriac.backends.disabled import DisabledBackend
 from celeriac.backends.memory import MemoryBackend
 from celeriac.backends.sqlite import SQLiteBackend
-from celeriac.brokers import open_broker
+from celeriac.brokers import broker_url_of, open_broker
 from celeriac.brokers.memory import MemoryBroker
 from celeriac.brokers.sqlite import SQLiteBroker
+from celeriac.config import Settings
 from celeriac.exceptions import ImproperlyConfigured, NotSupported
 from celeriac.outcome import ResultRecord
 
@@ -58,6 +61,41 @@ def test_wrong_urls_name_the_cure(url: str, words: list[str]) -> None:
         assert word in str(caught.value)
     with pytest.raises(ImproperlyConfigured, match="result_backend"):
         open_backend(url, broker=None)
+
+
+@pytest.mark.parametrize("opening", ["brokers.open_broker('redis://')", "backends.open_backend('sentinel://s1')"])
+def test_redis_that_is_not_installed_names_the_cure(opening: str) -> None:
+    program = (
+        "import sys; sys.modules['redis'] = None\n"
+        "from celeriac import backends, brokers\n"
+        f"try: {opening}\n"
+        "except Exception as error: print(type(error).__name__, error)\n"
+    )
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
+    assert run.stdout.startswith("ImproperlyConfigured")
+    assert "pip install 'celeriac[redis]'" in run.stdout
+
+
+def test_redis_is_opened_at_its_first_use() -> None:
+    broker = open_broker("redis://me:pw@127.0.0.1:1/2", {"sep": ":", "visibility_timeout": 3600})
+    assert broker.address == "redis://me@127.0.0.1:1/2"
+    for backend in (open_backend(None, broker=broker), open_backend("redis://127.0.0.1:1/2", broker=broker)):
+        assert broker.stores_results_of(backend)
+        backend.disconnect()
+    other = open_backend("redis://127.0.0.1:1/3", broker=broker)
+    assert not broker.stores_results_of(other)
+    other.disconnect()
+    broker.disconnect()
+    with pytest.raises(ImproperlyConfigured, match="'visibility_timout'; did you mean 'visibility_timeout'"):
+        open_broker("redis://", {"visibility_timout": 3600})
+
+
+def test_a_broker_by_the_parts_of_its_url() -> None:
+    assert broker_url_of(Settings()) is None
+    assert broker_url_of(Settings(broker_url="redis://a", broker_transport="memory")) == "redis://a"
+    assert broker_url_of(Settings(broker_transport="redis", broker_host="db")) == "redis://"
+    assert broker_url_of(Settings(broker_host="redis://db/1")) == "redis://db/1"
+    assert broker_url_of(Settings(broker_host="db")) == "amqp://"  # as in Celery
 
 
 def test_options() -> None:

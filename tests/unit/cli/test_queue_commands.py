@@ -269,6 +269,58 @@ def test_report_hides_passwords(run: Run, project: Path) -> None:
     assert "opensesame" not in output
 
 
+@pytest.mark.parametrize(
+    ("broker", "options"),
+    [
+        ("redis://me:opensesame@db/1", {}),
+        ("rediss://:open%40sesame@db?ssl_password=opensesame", {}),
+        ("redis+socket://:opensesame@/run/redis.sock?virtual_host=1", {}),
+        ("redis+cluster://:opensesame@n1;n2", {}),
+        (
+            ["sentinel://:opensesame@s1/0", "sentinel://:opensesame@s2/0"],
+            {"master_name": "m", "sentinel_kwargs": {"password": "opensesame"}},
+        ),
+    ],
+)
+def test_report_hides_passwords_of_redis(
+    run: Run, project: Path, broker: str | list[str], options: dict[str, object]
+) -> None:
+    url = broker if isinstance(broker, str) else ";".join(broker)
+    settings = {"broker_transport_options": options, "result_backend_transport_options": options}
+    assigned = [
+        f"{name} = {value!r}" for name, value in {"result_backend": url, "broker_url": broker, **settings}.items()
+    ]
+    (project / "conf.py").write_text("\n".join(assigned))
+    (project / "shop.py").write_text("from celeriac import Celeriac\napp = Celeriac('shop')\n")
+    for words in ([], ["--settings"]):
+        result = run("-A", "shop", "--config", "conf", "report", *words)
+        assert result.exit_code == 0, result.output
+        assert url.partition("://")[0] in result.output
+        assert "sesame" not in result.output
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://:opensesame@db:port",
+        "redis://me:open/sesame@db",
+        "redis://:opensesame@db/orders",
+        "sentinel://:opensesame@s1;sentinel://:opensesame@s2",
+        "redis://:opensesame@a;redis://:opensesame@b",
+        "redis://:opensesame@db?password_of_mine=opensesame",
+        "amqp://me:opensesame@mq//",
+        "sqlite://me:opensesame@db/x",
+        "me:opensesame@db",
+    ],
+)
+def test_what_is_wrong_with_a_url_is_told_without_its_password(run: Run, project: Path, url: str) -> None:
+    (project / "shop.py").write_text("from celeriac import Celeriac\napp = Celeriac('shop')\n")
+    for words in (["-b", url, "report"], ["--result-backend", url, "report"], ["-b", url, "purge", "-f"]):
+        result = run("-A", "shop", *words)
+        assert result.exit_code == 2, result.output
+        assert "sesame" not in result.output
+
+
 # -- dead letters --------------------------------------------------------------------------------------------------
 
 

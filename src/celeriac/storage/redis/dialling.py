@@ -65,11 +65,14 @@ class Dialler:
         kind: Any = blocking.UnixDomainSocketConnection
         if server.path is None:
             kind = blocking.Connection if self.tls is None else blocking.SSLConnection
-        connection: Any = kind(**self._arguments(server, db), health_check_interval=self.health_check_interval)
+        connection: Any = kind(
+            **self._arguments(server, db),
+            socket_timeout=self.socket_timeout,
+            health_check_interval=self.health_check_interval,
+            redis_connect_func=self._log_in,
+        )
         try:
             connection.connect()
-            connection.socket_timeout = self.socket_timeout
-            connection.update_current_socket_timeout(self.socket_timeout)
         except BaseException:
             connection.disconnect()
             raise
@@ -85,14 +88,16 @@ class Dialler:
         kind: Any = waiting.UnixDomainSocketConnection
         if server.path is None:
             kind = waiting.Connection if self.tls is None else waiting.SSLConnection
-        connection: waiting.AbstractConnection = kind(**self._arguments(server, db))
+        connection: waiting.AbstractConnection = kind(
+            **self._arguments(server, db), socket_timeout=self.connect_timeout
+        )
         try:
             await connection.connect()
         except BaseException:
             with contextlib.suppress(RedisError, OSError):  # the first error says more
                 await connection.disconnect(nowait=True)
             raise
-        connection.socket_timeout = self.socket_timeout
+        connection.socket_timeout = self.socket_timeout  # until here that of connecting held: see `_log_in`
         return connection
 
     def ask(self, server: Server, commands: Sequence[tuple[str, ...]]) -> list[Any]:
@@ -115,6 +120,16 @@ class Dialler:
         finally:
             await connection.disconnect(nowait=True)
 
+    def _log_in(self, connection: Any) -> None:
+        """What redis-py does on a new connection, in the time for connecting.
+
+        A server that stands still accepts connections all the same, and only then keeps silent.
+        """
+        sock = connection._sock  # noqa: SLF001 - redis-py has no other way to it that is in all its versions
+        sock.settimeout(self.connect_timeout)
+        connection.on_connect()
+        sock.settimeout(self.socket_timeout)
+
     def _hasty(self) -> Dialler:
         return replace(self, socket_timeout=min(self.socket_timeout, self.connect_timeout))
 
@@ -123,8 +138,6 @@ class Dialler:
             "db": db,
             "protocol": 2,
             "decode_responses": False,
-            # until the login is through; a server that stands still accepts connections all the same
-            "socket_timeout": self.connect_timeout,
             "socket_connect_timeout": self.connect_timeout,
             "client_name": self.client_name,
             "username": self.username,
