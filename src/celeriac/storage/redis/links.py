@@ -44,8 +44,7 @@ class Links:
 
     def __init__(self, location: Location) -> None:
         self._location = location
-        self._idle: deque[SyncConnection] = deque()
-        self._room = self._make_room()
+        self.after_fork_in_child()
         renew_in_children(self)
 
     def call(self, *args: Arg) -> Any:
@@ -84,45 +83,31 @@ class Links:
         """Close the connections that nobody is using. The next call opens another."""
         while True:
             try:
-                self._idle.pop().disconnect()
+                connection = self._idle.pop()
             except IndexError:
                 return
+            self._discard(connection)
 
     def after_fork_in_child(self) -> None:
         """The connections are the parent's; dropping them closes only this process's copies."""
-        self._idle = deque()
-        self._room = self._make_room()
-
-    def _make_room(self) -> threading.BoundedSemaphore | None:
-        limit = self._location.pool_limit
-        return None if limit is None else threading.BoundedSemaphore(limit)
+        self._idle: deque[SyncConnection] = deque()
+        self._open = self._waiters = 0
+        self._changed = threading.Condition()
 
     def _exchange(self, commands: Sequence[Command], *, transaction: bool) -> list[Any]:
-        room = self._room
-        if room is not None and not room.acquire(timeout=self._location.pool_timeout):
-            raise OperationalError(
-                f"no free connection to {self._location.address} within {self._location.pool_timeout} s: all "
-                f"{self._location.pool_limit} are in use; raise broker_pool_limit or broker_pool_acquire_timeout"
-            )
-        try:
-            return self._exchange_on(self._borrow(), commands, transaction=transaction)
-        finally:
-            if room is not None:
-                room.release()
-
-    def _exchange_on(self, connection: SyncConnection, commands: Sequence[Command], *, transaction: bool) -> list[Any]:
+        connection = self._borrow()
         try:
             connection.send_packed_command(_packed(connection, commands, transaction=transaction), check_health=False)
             replies = [_read(connection) for _ in range(len(commands) + 2 * transaction)]
         except BaseException as error:
-            connection.disconnect()  # what is still to come would be taken for the answer to the next command
+            self._discard(connection)  # what is still to come would be taken for the answer to the next command
             if isinstance(error, RedisError | OSError):
                 raise told(error, self._location.address) from error
             raise
         if any(isinstance(reply, Exception) and breaks_link(reply) for reply in replies):
-            connection.disconnect()
+            self._discard(connection)
         else:
-            self._idle.append(connection)
+            self._give_back(connection)
         return _unwrapped(replies, self._location.address, transaction=transaction)
 
     def _borrow(self) -> SyncConnection:
@@ -130,14 +115,57 @@ class Links:
             try:
                 connection = self._idle.pop()
             except IndexError:
-                return self._location.connect()
+                if not self._may_open():
+                    continue  # one was given back
+                return self._connect()
             # An idle connection has nothing to say: what can be read is its end. Found out before anything is sent,
             # this needs no second sending of something that may have been done.
             with suppress(RedisError, OSError):
                 if not connection.can_read(0):
                     connection.check_health()  # a PING, for those who ask for it by a health_check_interval
                     return connection
-            connection.disconnect()
+            self._discard(connection)
+
+    def _connect(self) -> SyncConnection:
+        try:
+            return self._location.connect()
+        except BaseException:
+            self._forget_one()
+            raise
+
+    def _may_open(self) -> bool:
+        """Count one more connection; or wait while there may be no more, and return False when one is idle."""
+        limit, patience = self._location.pool_limit, self._location.pool_timeout
+        with self._changed:
+            if limit is None or self._open < limit:
+                self._open += 1
+                return True
+            self._waiters += 1  # before the look: whoever gives one back looks here after that
+            try:
+                is_free = self._changed.wait_for(lambda: self._idle or self._open < limit, patience)
+            finally:
+                self._waiters -= 1
+        if not is_free:
+            raise OperationalError(
+                f"no free connection to {self._location.address} within {patience} s: all {limit} are in use; "
+                "raise broker_pool_limit or broker_pool_acquire_timeout"
+            )
+        return False
+
+    def _give_back(self, connection: SyncConnection) -> None:
+        self._idle.append(connection)
+        if self._waiters:
+            with self._changed:
+                self._changed.notify()
+
+    def _discard(self, connection: SyncConnection) -> None:
+        connection.disconnect()
+        self._forget_one()
+
+    def _forget_one(self) -> None:
+        with self._changed:
+            self._open -= 1
+            self._changed.notify()
 
 
 class AsyncLink:
