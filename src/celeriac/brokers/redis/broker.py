@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import re
 from collections.abc import Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     from celeriac.storage.redis.links import Arg
     from celeriac.storage.redis.location import Location
     from celeriac.storage.redis.scripts import Script
+
+logger = logging.getLogger("celeriac.broker")
 
 T = TypeVar("T")
 
@@ -78,6 +81,7 @@ class RedisBroker:
         self._links = Links(location)
         self._loop_links = LoopLinks(location)
         self._lease: Lease | None = None
+        self._asked: Lease | None = None
         self._settling = asyncio.Lock()
         self._batches = 0
         #: Batches whose answer was lost: their numbers, by what they settle.
@@ -117,12 +121,15 @@ class RedisBroker:
             raise OperationalError(
                 f"this broker is open already, as {self._lease.owner!r}; close it first, or use another one"
             )
-        lease = Lease(owner, lease_seconds)
+        lease, self._asked = self._asked, None
+        if lease is None or (lease.owner, lease.seconds) != (owner, lease_seconds):
+            lease = Lease(owner, lease_seconds)
         self._link, self._lease_link = AsyncLink(self.location), AsyncLink(self.location)
         try:
             await self._check_version()
             await self._run(self._link, lease, scripts.OPEN, [lease_seconds])
         except BaseException:
+            self._asked = lease  # it may have been granted, and would stand in the way of the next try
             await self._link.close()
             raise
         self._lease = lease
@@ -208,7 +215,7 @@ class RedisBroker:
             return []
         first = lease.draw(limit)
         arguments: list[Arg] = [lease.seconds, limit, TAKEN_BYTES, lease.field_prefix, first, lease.seconds * LATE]
-        left, *groups = await self._run(self._lease_link, lease, scripts.RECOVER, arguments)
+        left, *groups = await self._run_taking(self._lease_link, lease, scripts.RECOVER, arguments, first, limit)
         if not left or float(left) < lease.seconds * LATE:
             lease.note_renewal(float(left) if left else None, self._clock.monotonic())
             return []
@@ -339,7 +346,7 @@ class RedisBroker:
             *(LOOKOUT_MS if waits else 0, "1" if self._waited else "", len(steps), *steps, *self._in_order(queues)),
         ]
         taken = await self._finish(
-            self._read_trip(lease, arguments, first),
+            self._read_trip(lease, arguments, first, limit),
             lambda taken: self.release(taken.deliveries),
         )
         if taken.deliveries:
@@ -350,11 +357,37 @@ class RedisBroker:
             self._waited.update(queues)
         return taken
 
-    async def _read_trip(self, lease: Lease, arguments: Sequence[Arg], first: int) -> Taken:
-        taken = read_taken(await self._run(self._link, lease, scripts.RESERVE, arguments), lease, first)
+    async def _read_trip(self, lease: Lease, arguments: Sequence[Arg], first: int, count: int) -> Taken:
+        reply = await self._run_taking(self._link, lease, scripts.RESERVE, arguments, first, count)
+        taken = read_taken(reply, lease, first)
         if taken.lapsed:
             lease.note_renewal(None, self._clock.monotonic())
         return taken
+
+    async def _run_taking(
+        self, link: AsyncLink, lease: Lease, script: Script, arguments: Sequence[Arg], first: int, count: int
+    ) -> Any:
+        """Run a script that takes messages, after giving back what earlier ones took without being heard."""
+        unsure = lease.unsure
+        if unsure:
+            lease.unsure = []
+            try:
+                # A server that hung may still have the unanswered request before it. When it answers this, it has read
+                # all that came before, on other connections too.
+                await link.call("PING")
+                given_back = await self._run(link, lease, scripts.RECLAIM, [n for pair in unsure for n in pair])
+            except BaseException:
+                lease.unsure = unsure + lease.unsure
+                raise
+            if given_back:
+                logger.info("Gave back %d messages that an interrupted trip had taken", given_back)
+        session, was_connected = link.session, link.is_connected
+        try:
+            return await self._run(link, lease, script, arguments)
+        except BaseException:
+            if was_connected or link.session != session:  # else nothing can have been sent
+                lease.note_unsure(first, count)
+            raise
 
     async def _finish(self, trip: Coroutine[Any, Any, T], give_back: Callable[[T], Coroutine[Any, Any, None]]) -> T:
         """Make a trip to its end. Should the caller be cancelled meanwhile, what was taken is given back."""

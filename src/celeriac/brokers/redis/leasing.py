@@ -21,6 +21,7 @@ class Lease(msgspec.Struct):
         token: drawn at random; part of the lease's id and of all names under which messages are held.
         number: of the next message that is held by it.
         lapsed: it had run out before it was prolonged, and nobody has been told yet.
+        unsure: first and last number of trips whose answers were lost; what they took, if anything, is held unknown.
         quiet_until: until then, by this process's monotonic clock, nothing is recovered; see `Broker.recover`.
     """
 
@@ -30,6 +31,7 @@ class Lease(msgspec.Struct):
     number: int = 1
     lapsed: bool = False
     quiet_until: float = 0.0
+    unsure: list[tuple[int, int]] = msgspec.field(default_factory=list)
 
     @property
     def id(self) -> str:
@@ -46,6 +48,12 @@ class Lease(msgspec.Struct):
         first = self.number
         self.number += count
         return first
+
+    def note_unsure(self, first: int, count: int) -> None:
+        """A trip that may have taken messages under these numbers was not answered."""
+        if self.unsure and self.unsure[-1][1] == first - 1:
+            first = self.unsure.pop()[0]
+        self.unsure.append((first, first + count - 1))
 
     def note_renewal(self, left: float | None, now: float) -> None:
         """The lease was prolonged.

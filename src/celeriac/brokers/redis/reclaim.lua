@@ -1,0 +1,25 @@
+-- Give back what was taken by trips whose answers were lost: the server knows that the caller holds it, the caller does
+-- not. Needs names.lua.
+--
+-- ARGV[6...]  pairs of the first and the last number that such a trip may have used in the names of what is held
+-- Returns how many messages were given back.
+
+local held, found = held_key(ME), {}
+for _, field in ipairs(redis.call('HKEYS', held)) do
+  local number = tonumber(string.match(field, '(%d+)$'))
+  for at = 6, #ARGV, 2 do
+    if number >= tonumber(ARGV[at]) and number <= tonumber(ARGV[at + 1]) then
+      found[#found + 1] = { number, field }
+      break
+    end
+  end
+end
+
+-- The oldest last, so that it is the first to be taken.
+table.sort(found, function(a, b) return a[1] > b[1] end)
+for _, one in ipairs(found) do
+  local queue, step, envelope = parse_held(redis.call('HGET', held, one[2]))
+  redis.call('RPUSH', list_key(queue, step), envelope)
+  redis.call('HDEL', held, one[2])
+end
+return #found
