@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -123,16 +124,24 @@ class Bench:
                 worker.process.wait(DEADLINE)
 
 
-@pytest.fixture
-def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
-    monkeypatch.setenv("CELERIAC_TEST_FOLDER", str(tmp_path))
+@contextmanager
+def bench_on(broker: str | None, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
+    """A bench whose app has this broker; None for a SQLite file in `folder`."""
+    monkeypatch.setenv("CELERIAC_TEST_FOLDER", str(folder))
+    monkeypatch.setenv("CELERIAC_TEST_BROKER", broker or "")
     monkeypatch.syspath_prepend(str(Path(__file__).parent))
     sys.modules.pop(MODULE, None)
     tasks = importlib.import_module(MODULE)
-    running = Bench(tmp_path, tasks)
+    running = Bench(folder, tasks)
     try:
         yield running
     finally:
         running.end()
         tasks.app.close()
         sys.modules.pop(MODULE, None)
+
+
+@pytest.fixture
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
+    with bench_on(None, tmp_path, monkeypatch) as running:
+        yield running

@@ -19,7 +19,7 @@ from celeriac.task import Task
 FOLDER = Path(os.environ["CELERIAC_TEST_FOLDER"])
 JOURNAL = FOLDER / "journal"
 
-app = Celeriac("under_test", broker=f"sqlite:///{FOLDER / 'queue.sqlite3'}")
+app = Celeriac("under_test", broker=os.environ.get("CELERIAC_TEST_BROKER") or f"sqlite:///{FOLDER / 'queue.sqlite3'}")
 app.conf.update(
     worker_lease_seconds=float(os.environ.get("CELERIAC_TEST_LEASE", "10")),
     task_max_deliveries=3,
