@@ -1,8 +1,8 @@
 """Connections to Redis in use: a pool for threads, and one pipelined connection for an event loop.
 
 Owns who may use a connection when, deadlines, and what becomes of a connection after an error. How a connection is made
-is `location`'s part; the protocol itself is redis-py's. Nothing is ever sent twice: whether a failed call may be
-repeated is for the caller to know.
+is `location`'s part; the protocol itself is redis-py's. Nothing is sent twice but what a server did not execute because
+another one is the master: whether a failed call may be repeated is for the caller to know.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from redis.exceptions import NoScriptError, RedisError, ResponseError
+from redis.exceptions import MovedError, NoScriptError, ReadOnlyError, RedisError, ResponseError
 
 from celeriac.exceptions import OperationalError
 from celeriac.storage.forks import renew_in_children
@@ -95,6 +95,12 @@ class Links:
         self._changed = threading.Condition()
 
     def _exchange(self, commands: Sequence[Command], *, transaction: bool) -> list[Any]:
+        replies = self._send(commands, transaction=transaction)
+        if _was_sent_elsewhere(replies):
+            replies = self._send(commands, transaction=transaction)
+        return _unwrapped(replies, self._location.address, transaction=transaction)
+
+    def _send(self, commands: Sequence[Command], *, transaction: bool) -> list[Any]:
         connection = self._borrow()
         try:
             connection.send_packed_command(_packed(connection, commands, transaction=transaction), check_health=False)
@@ -108,7 +114,7 @@ class Links:
             self._discard(connection)
         else:
             self._give_back(connection)
-        return _unwrapped(replies, self._location.address, transaction=transaction)
+        return replies
 
     def _borrow(self) -> SyncConnection:
         while True:
@@ -248,6 +254,12 @@ class AsyncLink:
     async def _exchange(
         self, commands: Sequence[Command], *, transaction: bool = False, timeout: float | None = None
     ) -> list[Any]:
+        replies = await self._send(commands, timeout, transaction=transaction)
+        if _was_sent_elsewhere(replies):
+            replies = await self._send(commands, timeout, transaction=transaction)
+        return _unwrapped(replies, self._location.address, transaction=transaction)
+
+    async def _send(self, commands: Sequence[Command], timeout: float | None, *, transaction: bool) -> list[Any]:
         connection = self._connection
         if connection is None or not connection.is_connected:
             connection = await self._connect()
@@ -270,7 +282,7 @@ class AsyncLink:
             deadline.cancel()
         if any(isinstance(reply, Exception) and breaks_link(reply) for reply in replies):
             self._drop(ConnectionError("the server is not the one to ask any more"), connection)
-        return _unwrapped(replies, self._location.address, transaction=transaction)
+        return replies
 
     async def _connect(self) -> AsyncConnection:
         if self._connecting is None or self._connecting.done():
@@ -383,6 +395,13 @@ def _packed(connection: Any, commands: Sequence[Command], *, transaction: bool) 
     if transaction:
         commands = [("MULTI",), *commands, ("EXEC",)]
     return connection.pack_command(*commands[0]) if len(commands) == 1 else connection.pack_commands(commands)
+
+
+def _was_sent_elsewhere(replies: Sequence[Any]) -> bool:
+    """A single command was refused because another server is the master by now: it was not executed, and may be sent to
+    whomever a new connection leads to.
+    """
+    return len(replies) == 1 and isinstance(replies[0], ReadOnlyError | MovedError)
 
 
 def _read(connection: SyncConnection) -> Any:
