@@ -76,7 +76,7 @@ class RedisSettings(
         False,
         "Ask again when no answer came in time.",
         old=("CELERY_REDIS_RETRY_ON_TIMEOUT",),
-        moot="what is safe to ask twice is asked again anyway",
+        moot="whoever waits for a result asks again anyway",
     )
     redis_socket_keepalive: bool = setting(False, "Use TCP keepalive.", old=("CELERY_REDIS_SOCKET_KEEPALIVE",))
 

@@ -71,6 +71,7 @@ def test_a_url_does_not_show_its_password() -> None:
         ("redis://db:port", ["can not be taken apart", "redis://db:port"]),
         ("redis://db:99999", ["can not be taken apart"]),
         ("redis://[::1", ["can not be taken apart"]),
+        ("redis://a..b", ["can not be taken apart"]),
         ("redis://:hun/ter2@db", ["can not be taken apart", "percent-encoded"]),
         ("redis://:hunter2#x@db", ["can not be taken apart"]),
         ("redis://me:hunter2@db#1", ["%23"]),

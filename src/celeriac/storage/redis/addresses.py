@@ -119,6 +119,7 @@ def _read_one(text: str, url: str, setting: str) -> RedisURL:
     try:
         split = urlsplit(text)
         port = split.port
+        unquote(split.hostname or "").encode("idna")  # as the look-up of the name will do
     except ValueError:
         raise wrong(
             setting,
