@@ -29,6 +29,7 @@ ADDRESS = "redis://me@db:6379/0"
         (theirs.NoPermissionError("this user has no permissions to run 'evalsha'"), "widen its ACL", False),
         (theirs.OutOfMemoryError("command not allowed when used memory > 'maxmemory'."), "out of memory", False),
         (theirs.ReadOnlyError("You can't write against a read only replica."), "is a replica", True),
+        (theirs.ResponseError("UNBLOCKED force unblock from blocking operation"), "become a replica", True),
         (theirs.MasterDownError("Link with MASTER is down"), "lost its master", True),
         (theirs.ClusterDownError("The cluster is down"), "cluster that is down", True),
         (theirs.MovedError("3999 127.0.0.1:6381"), "redis+cluster://", True),

@@ -50,11 +50,14 @@ _WORDS: Final[dict[str, str]] = {
     "MISCONF": "takes no writes: {text}; look into its log",
     "NOREPLICAS": "takes no writes, for lack of replicas: {text}; start them, or lower min-replicas-to-write",
     "BUSY": "is busy with a script: {text}; try again later",
+    "UNBLOCKED": "has become a replica meanwhile: {text}; try again, which asks for the new master",
     "EXECABORT": "has dropped a transaction: {text}",
 }
 
 # Codes after which another server must be asked, or the same one anew.
-_BREAKING: Final = frozenset({"NOAUTH", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "MOVED", "ASK", "LOADING"})
+_BREAKING: Final = frozenset(
+    {"NOAUTH", "READONLY", "UNBLOCKED", "MASTERDOWN", "CLUSTERDOWN", "MOVED", "ASK", "LOADING"}
+)
 
 # Replies that the same command will get for ever.
 _FINAL: Final = ("WRONGTYPE", "string exceeds maximum allowed size", "invalid bulk length", "invalid multibulk length")
