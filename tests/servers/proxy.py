@@ -35,14 +35,32 @@ class Point(Enum):
     CUT_AFTER = "cut after"
     #: It waits in the proxy until `RedisProxy.release`.
     HOLD = "hold"
+    #: It alone waits in the proxy until `Trap.let_go`, and reaches the server then, even if its client has hung up.
+    DELAY = "delay"
 
 
 class Trap:
     """Something that happens once, when the traffic reaches a certain point."""
 
-    def __init__(self, what: str) -> None:
+    def __init__(self, what: str, loop: asyncio.AbstractEventLoop) -> None:
         self._what = what
+        self._loop = loop
         self._sprung = threading.Event()
+        self._answered = threading.Event()
+        #: The delayed command may go on; the server has answered it. Both belong to the loop.
+        self.going = asyncio.Event()
+        self.done = asyncio.Event()
+
+    def let_go(self) -> None:
+        """Pass on what is delayed, and return when the server has executed it."""
+        self._loop.call_soon_threadsafe(self.going.set)
+        if not self._answered.wait(DEADLINE):
+            raise ServerFailed(f"not answered within {DEADLINE:g} s: {self._what}")
+
+    def answered(self) -> None:
+        """The server has executed the delayed command."""
+        self.done.set()
+        self._answered.set()
 
     def spring(self) -> None:
         """The point has been reached."""
@@ -124,13 +142,13 @@ class RedisProxy:
 
     def at(self, matches: Match, point: Point) -> Trap:
         """Do `point` to the next command that matches, once."""
-        trap = Trap(point.value)
+        trap = Trap(point.value, self._loop)
         self._in_loop(lambda: self._rules.append(_Rule(matches, point, trap)))
         return trap
 
     def cut_after(self, size: int, way: Way) -> Trap:
         """From now on pass `size` bytes that way, all connections together; then cut the one with the last of them."""
-        trap = Trap(f"cut after {size} bytes of {way}")
+        trap = Trap(f"cut after {size} bytes of {way}", self._loop)
         self._in_loop(lambda: self._budgets.update({way: _Budget(size, trap)}))
         return trap
 
@@ -256,21 +274,29 @@ class _Connection:
             if rule is not None and rule.point is Point.HOLD:
                 self._proxy.stop_flow()
                 rule.trap.spring()
+            if rule is not None and rule.point is Point.DELAY:
+                rule.trap.spring()
+                await rule.trap.going.wait()
             self._sent += 1
-            if rule is not None and rule.point is Point.CUT_AFTER:
+            if rule is not None and rule.point in {Point.CUT_AFTER, Point.DELAY}:
                 self._rule, self._last = rule, self._sent
             await self._pass(self._server, raw, "requests")
-            if self._last is not None:
+            if rule is not None and rule.point is Point.CUT_AFTER:
                 await asyncio.Event().wait()  # whatever follows the command is lost with the connection
+            if rule is not None and rule.point is Point.DELAY:
+                await rule.trap.done.wait()
 
     async def _replies(self) -> None:
         while True:
             raw = await _read_reply(self._server_reader)
             self._answered += 1
             if self._rule is not None and self._answered == self._last:
-                self.cut()
-                self._rule.trap.spring()
-                return
+                if self._rule.point is Point.DELAY:
+                    self._rule.trap.answered()
+                else:
+                    self.cut()
+                    self._rule.trap.spring()
+                    return
             await self._pass(self._client, raw, "replies")
 
     async def _pass(self, writer: asyncio.StreamWriter, raw: bytes, way: Way) -> None:

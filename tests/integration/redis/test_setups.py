@@ -129,3 +129,14 @@ def test_traffic_is_held_and_let_go(proxy: RedisProxy, redis_server: RedisServer
         assert proxy.cut() == 1
         with pytest.raises(ConnectionError):
             talk.call("PING")
+
+
+def test_a_delayed_command_is_executed_after_its_client_has_gone(proxy: RedisProxy, redis_server: RedisServer) -> None:
+    late = proxy.at(named("SET"), Point.DELAY)
+    with conversation(proxy.port) as talk:
+        talk.send("SET", "key", "late")
+        late.wait()
+    with conversation(proxy.port) as talk:
+        assert talk.call("GET", "key") is None
+        late.let_go()
+        assert talk.call("GET", "key") == b"late"
