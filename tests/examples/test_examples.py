@@ -36,6 +36,16 @@ def test_single_file(name: str, expected: list[str], run_python: RunPython, star
         assert line.startswith(start)
 
 
+def test_on_redis(
+    redis_url: str, environment: dict[str, str], run_python: RunPython, start_worker: StartWorker
+) -> None:
+    environment["REDIS_URL"] = redis_url
+    start_worker("on_redis")
+    done = run_python(str(EXAMPLES / "on_redis.py"))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == ["run at once: hello now", "run when due: hello later"]
+
+
 @pytest.fixture
 def texts(tmp_path: Path) -> Path:
     """Twenty-four text files of 30 words in 3 lines each, and what must be left out."""
