@@ -32,9 +32,16 @@ def _calls(task: str, count: int) -> Calls:
     return [_ARGUMENTS[task]] * count
 
 
+def _warm_up(port: Port, task: str, calls: Calls, request: Request) -> None:
+    """With `warm`: one more call before, for what a process does once, such as to connect."""
+    if request.get("warm"):
+        port.send_each(task, calls[:1])
+
+
 def each(port: Port, request: Request) -> Answer:
     """Enqueue `count` tasks one by one; `p50` is the median of single calls, in seconds."""
     task, calls = str(request["task"]), _calls(str(request["task"]), int(request["count"]))
+    _warm_up(port, task, calls, request)
     moments: list[float] = []
 
     def noted() -> Iterator[Arguments]:
@@ -51,6 +58,7 @@ def each(port: Port, request: Request) -> Answer:
 def many(port: Port, request: Request) -> Answer:
     """Enqueue `count` tasks in bulk."""
     task, calls = str(request["task"]), _calls(str(request["task"]), int(request["count"]))
+    _warm_up(port, task, calls, request)
     began = time.perf_counter()
     port.send_many(task, calls)
     return {"seconds": time.perf_counter() - began}
