@@ -1,0 +1,49 @@
+"""Work for later: who keeps it, and who gets it when its time has come."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from interop.pairs import Direction, Pair, wait_until
+
+
+@pytest.mark.parametrize("wait", ["countdown", "eta"])
+def test_a_celery_producers_future_work_waits_for_its_time_on_a_celeriac_worker(pair: Pair, wait: str) -> None:
+    due = datetime.now(UTC) + timedelta(seconds=1)
+    when: Any = {"countdown": 1, "eta": due}[wait]
+    task_id = pair.celery.send("context", queue="celeriac", **{wait: when})
+    wait_until(lambda: pair.place.redis("ZCARD", "celeriac:due:celeriac") == 1, "the task is parked in the broker")
+    seen = pair.both(task_id)
+    assert seen.value["side"] == "celeriac"
+    assert datetime.fromisoformat(str(seen.date_done)) >= due
+    assert datetime.fromisoformat(seen.value["eta"]) - due < timedelta(seconds=1)
+
+
+def test_future_work_of_a_celeriac_producer_goes_to_both_sides_when_it_is_due(pair: Pair) -> None:
+    """It is kept beside the queue, where Celery does not see it; a Celeriac worker moves it over in time."""
+    count = 20
+    key = uuid.uuid4().hex
+    due = datetime.now(UTC) + timedelta(seconds=1)
+    ids = [pair.celeriac.send("gated", key, queue="shared", eta=due) for _ in range(count)]
+    assert pair.place.redis("ZCARD", "celeriac:due:shared") == count
+    assert pair.place.redis("LLEN", "shared") == 0
+    ran = pair.place.journal.take(key, 4)  # two on either side: nobody gets through the gate
+    assert set(ran) == {"celery", "celeriac"}
+    pair.place.journal.open(key, count)
+    for task_id in ids:
+        assert datetime.fromisoformat(str(pair.both(task_id).date_done)) >= due
+    assert len(pair.place.journal.rest(key)) == count - 4
+
+
+def test_an_eta_in_the_past_runs_at_once(direction: Direction) -> None:
+    assert direction.succeed("add", 1, 2, eta=datetime.now(UTC) - timedelta(hours=1)) == 3
+
+
+def test_what_expires_before_it_is_due_is_revoked(direction: Direction) -> None:
+    queue = "shared" if direction.producer == "celeriac" else direction.worker
+    seen = direction.run("add", 1, 2, countdown=0.6, expires=0.3, queue=queue)
+    assert (seen.state, seen.error) == ("REVOKED", ("TaskRevokedError", ("expired",)))
