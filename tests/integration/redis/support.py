@@ -73,6 +73,20 @@ def load_scripts(server: RedisServer) -> None:
         server.call("SCRIPT", "LOAD", script.text)
 
 
+async def lease_ends(server: RedisServer, owner: str) -> None:
+    """Return when the lease of `owner` has run out by the server's clock."""
+    (lease,) = [one for one in server.call("ZRANGE", "celeriac:leases", 0, -1) if one.startswith(f"{owner}/".encode())]
+    end = float(server.call("ZSCORE", "celeriac:leases", lease))
+    while server_time(server) <= end + 0.001:
+        await asyncio.sleep(0.01)
+
+
+def server_time(server: RedisServer) -> float:
+    """Unix time by the server's clock."""
+    seconds, microseconds = map(int, server.call("TIME"))
+    return seconds + microseconds / 1e6
+
+
 def runs(script: Script) -> Match:
     """Matches the command that runs `script`."""
     sha = script.sha.encode()

@@ -24,6 +24,7 @@ from .support import (
     backend_at,
     broker_at,
     fails_in_time,
+    lease_ends,
     load_scripts,
     refused_names,
     runs,
@@ -264,7 +265,7 @@ async def test_what_was_taken_over_for_a_lost_reply_is_not_forgotten(
         await dead.open("dead", lease_seconds=0.1)
         assert len(await take(dead)) == 5
         async with worker_at(proxy.url()) as broker:
-            await asyncio.sleep(0.2)  # the lease of the dead one runs out by the server's clock
+            await lease_ends(redis_server, "dead")
             lost = proxy.at(runs(scripts.RECOVER), point)
             await fails_in_time(broker.recover(100))
             lost.wait()
