@@ -123,6 +123,7 @@ class Sleeper:
         wanted = frozenset(lists)
         if self._tracking == (client, self._link.session) and wanted <= self._tracked:
             return False
+        heard = self.rings
         try:
             found = await self._track(client, lists)
         except (StoreRefused, OperationalError) as error:
@@ -132,7 +133,9 @@ class Sleeper:
             elif not self._link.is_connected:
                 raise
             return False
-        self._tracking, self._tracked = (client, self._link.session), wanted
+        self._tracking = (client, self._link.session)
+        # What came right after the look may be heard before its answer: then nothing more will be told.
+        self._tracked = wanted if self.rings == heard else frozenset()
         return found
 
     async def sleep(self, seconds: float, seen: int, *, is_lookout: bool) -> None:
