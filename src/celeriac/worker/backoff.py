@@ -6,7 +6,8 @@ import random
 from typing import Final
 
 _FIRST_SECONDS: Final = 0.05
-_MOST_SECONDS: Final = 5.0
+#: A worker is to take tasks again within 5 s of its broker's return: this, and the trips that follow, must fit in.
+_MOST_SECONDS: Final = 3.0
 
 
 class Backoff:
