@@ -6,15 +6,17 @@ import contextlib
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal, Self
 
-from benchmarks.environments import ROOT, variables
 from benchmarks.process import in_sessions, kill_tree, start, stop, tree, wait_gone
+
+if TYPE_CHECKING:
+    import subprocess
+    from types import TracebackType
+
+    from benchmarks.chaos.systems import Scene
 
 
 @dataclass(frozen=True)
@@ -28,24 +30,26 @@ class Kill:
 
 
 class Fleet:
-    """Workers of two processes each, on the app in `benchmarks.chaos.worker_app`."""
+    """Workers of two processes each, until `stop` or, when that was not called, the end of the block.
 
-    def __init__(self, folder: Path, size: int, *, lease_seconds: float, max_deliveries: int) -> None:
-        self._folder = folder
-        self._env = variables() | {
-            "PYTHONPATH": str(ROOT),
-            "CHAOS_FOLDER": str(folder),
-            "CHAOS_LEASE_SECONDS": str(lease_seconds),
-            "CHAOS_MAX_DELIVERIES": str(max_deliveries),
-        }
+    Args:
+        scene: whose workers.
+        size: how many.
+    """
+
+    def __init__(self, scene: Scene, size: int) -> None:
+        self._scene = scene
         self._seen: set[int] = set()
+        self._stopped = False
         self._sessions: list[set[int]] = [set() for _ in range(size)]
         self._workers = [self._start(index) for index in range(size)]
+        #: Workers that ended by themselves and were started again.
+        self.restarted = 0
 
     def _start(self, index: int) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", "celeriac", "-A", "benchmarks.chaos.worker_app", "worker"]
-        options = ["-P", "prefork", "-c", "2", "-l", "info", "-n", f"chaos{index}@%h"]
-        return start([*command, *options], env=self._env, cwd=self._folder, log=self._folder / f"worker{index}.log")
+        scene = self._scene
+        env = scene.variables() | {"CHAOS_WORKER": str(index)}
+        return start(scene.worker(index), env=env, cwd=scene.folder, log=scene.folder / f"worker{index}.log")
 
     def _members(self, index: int) -> set[int]:
         """The worker's processes, with those whose parent was killed: they keep the session they were born in."""
@@ -56,11 +60,21 @@ class Fleet:
         return members
 
     def check(self) -> None:
-        """Raises: RuntimeError: a worker ended that nobody killed; the end of its log is in the message."""
+        """Start workers again that have ended by themselves, if that is to be done.
+
+        Raises:
+            RuntimeError: a worker ended that nobody killed and that is not to be started again; the end of its log is
+                in the message.
+        """
         for index, worker in enumerate(self._workers):
-            if worker.poll() is not None:
-                tail = (self._folder / f"worker{index}.log").read_text(errors="replace")[-800:]
+            if worker.poll() is None:
+                continue
+            if not self._scene.system.restarts:
+                tail = (self._scene.folder / f"worker{index}.log").read_text(errors="replace")[-800:]
                 raise RuntimeError(f"worker {index} ended with code {worker.returncode}: {tail}")
+            self._workers[index] = self._start(index)
+            self._sessions[index] = set()
+            self.restarted += 1
 
     def kill(self, chance: random.Random) -> Kill:
         """SIGKILL to a random child of a random worker, or to the worker itself, which is then started again."""
@@ -81,8 +95,7 @@ class Fleet:
 
     def kill_child(self, index: int, chance: random.Random) -> Kill:
         """Kill one process below a worker; the worker is to replace it."""
-        children = sorted(self._members(index) - {self._workers[index].pid})
-        victim = chance.choice(children)
+        victim = chance.choice(self._children(index))
         below = {stat.pid for stat in tree(self._workers[index].pid) if stat.parent == victim}
         before = time.monotonic_ns()
         with contextlib.suppress(ProcessLookupError):
@@ -92,12 +105,27 @@ class Fleet:
         survivors = wait_gone(sorted(below), grace=0.5)  # the template may be lost without its executors
         return Kill("child", before, after, frozenset({victim} | below.difference(survivors)))
 
+    def _children(self, index: int) -> list[int]:
+        """The processes below a worker.
+
+        Raises:
+            RuntimeError: there are none for 20 s.
+        """
+        until = time.monotonic() + 20
+        while not (children := sorted(self._members(index) - {self._workers[index].pid})):
+            if time.monotonic() > until:
+                raise RuntimeError(f"worker {index} has no processes")
+            self.check()
+            time.sleep(0.05)
+        return children
+
     def stop(self) -> list[int]:
         """Stop all workers as a user would.
 
         Returns:
             Processes that were still there 5 s after all workers had ended, killed now.
         """
+        self._stopped = True
         for index in range(len(self._workers)):
             self._members(index)
         for worker in self._workers:
@@ -108,7 +136,13 @@ class Fleet:
                 os.kill(pid, signal.SIGKILL)
         return left
 
-    def abandon(self) -> None:
-        """Kill everything at once, when a run has failed."""
-        for index, worker in enumerate(self._workers):
-            kill_tree(worker, sorted(self._members(index)))
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Kill what has not been stopped: a run has failed."""
+        if not self._stopped:
+            for index, worker in enumerate(self._workers):
+                kill_tree(worker, sorted(self._members(index)))

@@ -1,7 +1,8 @@
 """The journal: a file to which every task appends when it starts and when it ends, so that its effects can be counted.
 
 Owns the lines and their reading. One line is one `write` to a file opened with O_APPEND, so lines of killed processes
-are whole or absent. Times are CLOCK_MONOTONIC, which all processes of a machine share.
+are whole or absent. Times are CLOCK_MONOTONIC, which all processes of a machine share. Runs inside the task queues that
+are compared, so it needs nothing but the standard library.
 """
 
 from __future__ import annotations
@@ -15,12 +16,13 @@ from pathlib import Path
 
 @dataclass
 class Run:
-    """One run of a task: who, when (ns), and when it ended (None: it did not)."""
+    """One run of a task: who, when (ns), when it ended (None: it did not), and by which worker of the fleet."""
 
     number: int
     pid: int
     started: int
     ended: int | None = None
+    worker: int = 0
 
 
 @cache
@@ -28,9 +30,9 @@ def _open(path: Path) -> int:
     return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
 
 
-def note(path: Path, event: str, number: int) -> None:
+def note(path: Path, event: str, number: int, worker: int = 0) -> None:
     """Append one line: `S` at a start, `E` at an end."""
-    os.write(_open(path), f"{event} {number} {os.getpid()} {time.monotonic_ns()}\n".encode())
+    os.write(_open(path), f"{event} {number} {os.getpid()} {time.monotonic_ns()} {worker}\n".encode())
 
 
 def read(path: Path) -> list[Run]:
@@ -38,10 +40,10 @@ def read(path: Path) -> list[Run]:
     runs: list[Run] = []
     open_runs: dict[tuple[int, int], Run] = {}
     for line in path.read_text().splitlines() if path.exists() else []:
-        event, number, pid, at = line.split()
+        event, number, pid, at, worker = line.split()
         key = (int(number), int(pid))
         if event == "S":
-            open_runs[key] = Run(*key, int(at))
+            open_runs[key] = Run(*key, int(at), worker=int(worker))
             runs.append(open_runs[key])
         else:
             open_runs.pop(key).ended = int(at)

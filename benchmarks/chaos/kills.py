@@ -5,19 +5,21 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections import Counter
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 from benchmarks.chaos import journal
-from benchmarks.chaos.app import HOLD, build
+from benchmarks.chaos.app import build
+from benchmarks.chaos.feed import Feed
 from benchmarks.chaos.fleet import Fleet, Kill
-from benchmarks.chaos.journal import Run
-from celeriac import Celeriac
+from benchmarks.chaos.server import Server
+from benchmarks.chaos.systems import CELERIAC, Scene, System
+from benchmarks.chaos.verdict import Verdict, judge, missing
 
-#: A task that ended so shortly before a kill (seconds) may not have been acknowledged yet, and may run again.
-_UNSETTLED: Final = 0.05
+#: Seconds that a message may need to be run again beyond the lease of the worker that had it.
+_RECOVERY: Final = 40.0
 
 
 @dataclass(frozen=True)
@@ -25,144 +27,104 @@ class Plan:
     """How much, how long, how often.
 
     Attributes:
-        tasks: published at the start; more follow as long as kills are to come, so that every kill hits work.
+        tasks: how many in all.
+        backlog: of those, published at the start. The others follow in equal parts before each kill, so that every kill
+            hits work, and that what is run again has not to wait behind a long queue.
         task_seconds: how long each takes.
         kills: how many.
         interval: seconds between kills.
         workers: how many, of two processes each.
-        lease_seconds: the setting `worker_lease_seconds`.
+        lease_seconds: Celeriac's setting `worker_lease_seconds`.
         seed: of the choice of victims.
+        watch: seconds from the last kill to the judgement, whatever happens; None: until all tasks have their effect,
+            and until a lease that ended with the last kill has run out.
     """
 
-    tasks: int = 1_000
+    tasks: int = 1_500
+    backlog: int = 200
     task_seconds: float = 0.05
     kills: int = 10
     interval: float = 2.0
     workers: int = 2
     lease_seconds: float = 10.0
     seed: int = 1
+    watch: float | None = None
 
 
-@dataclass(frozen=True)
-class Verdict:
-    """What became of the tasks.
+def run_on_sqlite(folder: Path, plan: Plan) -> Verdict:
+    """Carry out `plan` in `folder` with Celeriac on SQLite.
 
-    Attributes:
-        tasks: published.
-        missing: without their effect.
-        kills: of children, of workers.
-        second_runs: starts beyond the first of each task.
-        running_at_kills: runs that a kill hit before they had ended.
-        ended_at_kills: runs of the same processes that had ended less than 50 ms before.
-        unexplained: second runs of tasks that no kill had hit.
-        slowest_recovery: seconds from a kill to the new start of its slowest victim.
-        dead_letters: messages that were given up.
-        left_over: processes that outlived their worker by more than 5 s.
-        seconds: the whole run.
+    Raises:
+        RuntimeError: a worker ended by itself.
     """
-
-    tasks: int
-    missing: int
-    kills: dict[str, int]
-    second_runs: int
-    running_at_kills: int
-    ended_at_kills: int
-    unexplained: int
-    slowest_recovery: float
-    dead_letters: int
-    left_over: int
-    seconds: float
+    return _run(Scene(folder, CELERIAC, f"sqlite:///{folder / 'chaos.sqlite3'}", plan.lease_seconds), plan, None)
 
 
-def _hit(run: Run, kill: Kill) -> bool:
-    """The kill may have prevented that this run was finished, or that it was acknowledged."""
-    if run.pid not in kill.pids or run.started > kill.after:
-        return False
-    return run.ended is None or run.ended > kill.before - int(_UNSETTLED * 1e9)
+def run_on_redis(folder: Path, plan: Plan, system: System = CELERIAC) -> Verdict:
+    """The same on a Redis server of its own, for any system.
+
+    Raises:
+        RuntimeError: there is no server, or a worker ended by itself that must not.
+    """
+    with Server(folder, fsync="everysec") as server:
+        return _run(Scene(folder, system, server.url, plan.lease_seconds), plan, server)
 
 
-def judge(tasks: int, runs: list[Run], kills: list[Kill]) -> Verdict:
-    """Compare the journal with the list of kills. Fields the journal can not know are zero."""
-    starts = Counter(run.number for run in runs)
-    hits = [(run, kill) for kill in kills for run in runs if _hit(run, kill)]
-    exposed = Counter(run.number for run, _ in hits)
-    recoveries = [
-        min(again) - kill.before
-        for run, kill in hits
-        if (again := [other.started for other in runs if other.number == run.number and other.started > run.started])
-    ]
-    return Verdict(
-        tasks=tasks,
-        missing=tasks - len({run.number for run in runs if run.ended is not None}),
-        kills=dict(Counter(kill.what for kill in kills)),
-        second_runs=sum(count - 1 for count in starts.values()),
-        running_at_kills=sum(run.ended is None or run.ended > kill.before for run, kill in hits),
-        ended_at_kills=sum(run.ended is not None and run.ended <= kill.before for run, kill in hits),
-        unexplained=sum(max(0, count - 1 - exposed[number]) for number, count in starts.items()),
-        slowest_recovery=max(recoveries, default=0) / 1e9,
-        dead_letters=0,
-        left_over=0,
-        seconds=0.0,
-    )
-
-
-class _Feed:
-    """Publishes numbered tasks, and more of them while kills are still to come."""
-
-    def __init__(self, app: Celeriac, folder: Path, seconds: float) -> None:
-        self._hold = app.tasks[HOLD]
-        self._journal = folder / "journal"
-        self._seconds = seconds
-        self.published = 0
-
-    def send(self, count: int) -> None:
-        self._hold.delay_many((self.published + index, self._seconds) for index in range(count))
-        self.published += count
-
-    def left(self) -> int:
-        return self.published - len(journal.ended(self._journal))
-
-
-def _wait_for(fleet: Fleet, feed: _Feed, most_left: int, until: float) -> None:
+def wait_for(fleet: Fleet, feed: Feed, most_left: int, until: float) -> None:
+    """Wait until at most `most_left` tasks are without their effect."""
     while feed.left() > most_left and time.monotonic() < until:
         fleet.check()
         time.sleep(0.05)
 
 
-def _kill_all(fleet: Fleet, feed: _Feed, plan: Plan) -> list[Kill]:
-    chance = random.Random(plan.seed)
+def dead_letters(scene: Scene) -> int:
+    """How many there are in Celeriac's broker."""
+    if scene.system is not CELERIAC:
+        return 0
+    with build(scene.broker, lease_seconds=scene.lease_seconds, max_deliveries=scene.max_deliveries) as app:
+        return len(asyncio.run(app.broker.dead_letters()))
+
+
+def _kill_all(fleet: Fleet, feed: Feed, plan: Plan) -> list[Kill]:
     kills: list[Kill] = []
-    for _ in range(plan.kills):
-        if feed.left() < plan.tasks // 5:
-            feed.send(plan.tasks // 5)
+    for number in range(plan.kills):
+        feed.send((plan.tasks - feed.published) // (plan.kills - number))
         time.sleep(plan.interval)
         fleet.check()
-        kills.append(fleet.kill(chance))
+        # Drawn anew for each, so that systems with different numbers of processes see the same kinds of kills.
+        kills.append(fleet.kill(random.Random(plan.seed * 1000 + number)))
     return kills
 
 
-def run(folder: Path, plan: Plan) -> Verdict:
-    """Carry out `plan` in `folder`.
+def _settle_down(fleet: Fleet, feed: Feed, plan: Plan) -> None:
+    last_kill = time.monotonic()
+    if plan.watch is None:
+        wait_for(fleet, feed, 0, last_kill + plan.lease_seconds + _RECOVERY)
+    # A task whose acknowledgement was lost runs again when its worker's lease has run out: see that, too.
+    end = last_kill + (plan.lease_seconds + 4 if plan.watch is None else plan.watch)
+    while time.monotonic() < end:
+        fleet.check()
+        time.sleep(0.2)
 
-    Raises:
-        RuntimeError: a worker ended by itself.
-    """
+
+def _run(scene: Scene, plan: Plan, server: Server | None) -> Verdict:
     began = time.monotonic()
-    app = build(folder, lease_seconds=plan.lease_seconds, max_deliveries=20)
-    feed = _Feed(app, folder, plan.task_seconds)
-    feed.send(plan.tasks)
-    fleet = Fleet(folder, plan.workers, lease_seconds=plan.lease_seconds, max_deliveries=20)
-    try:
-        _wait_for(fleet, feed, plan.tasks - 1, time.monotonic() + 20)
+    with ExitStack() as stack:
+        feed = stack.enter_context(Feed(scene, plan.task_seconds))
+        feed.send(plan.backlog)
+        fleet = stack.enter_context(Fleet(scene, plan.workers))
+        wait_for(fleet, feed, plan.backlog - 1, time.monotonic() + 30)
         kills = _kill_all(fleet, feed, plan)
-        last_kill = time.monotonic()
-        _wait_for(fleet, feed, 0, last_kill + plan.lease_seconds + 40)
-        # A task whose acknowledgement was lost runs again when its worker's lease has run out: see that, too.
-        time.sleep(max(0.0, last_kill + plan.lease_seconds + 4 - time.monotonic()))
+        _settle_down(fleet, feed, plan)
+        runs = journal.read(scene.folder / "journal")
+        kept = server.numbers() & missing(feed.published, runs) if server else set[int]()
         left_over = len(fleet.stop())
-    except BaseException:
-        fleet.abandon()
-        raise
-    verdict = judge(feed.published, journal.read(folder / "journal"), kills)
-    letters = asyncio.run(app.broker.dead_letters())
-    return replace(verdict, dead_letters=len(letters), left_over=left_over, seconds=time.monotonic() - began)
+    return replace(
+        judge(feed.published, runs, kills),
+        kept=len(kept),
+        dead_letters=dead_letters(scene),
+        left_over=left_over,
+        left_keys=server.keys_for_ever() if server else [],
+        ended=fleet.restarted,
+        seconds=time.monotonic() - began,
+    )

@@ -9,13 +9,16 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks.chaos import journal
-from benchmarks.chaos.app import HOLD, POISON, build
+from benchmarks.chaos.app import build
 from benchmarks.chaos.fleet import Fleet
+from benchmarks.chaos.server import Server
+from benchmarks.chaos.systems import CELERIAC, Scene
+from benchmarks.chaos.tasks import HOLD, POISON
 from celeriac import Celeriac
 from celeriac.message import DeadLetter
 
 _NUMBER: Final = 1_000_000
-_LEASE: Final = 10.0
+_LIMIT: Final = 60.0
 
 
 @dataclass(frozen=True)
@@ -43,36 +46,54 @@ class Verdict:
     seconds: float
 
 
+def _publish(app: Celeriac, good: int) -> None:
+    half = good // 2
+    app.tasks[HOLD].delay_many((number, 0.01) for number in range(half))
+    app.tasks[POISON].delay(_NUMBER)
+    app.tasks[HOLD].delay_many((number, 0.01) for number in range(half, good))
+
+
 def _dead_letters(app: Celeriac) -> list[DeadLetter]:
     return asyncio.run(app.broker.dead_letters())
 
 
-def run(folder: Path, *, good: int = 200, max_deliveries: int = 3, limit: float = 60.0) -> Verdict:
+def run_on_sqlite(folder: Path, *, good: int = 200) -> Verdict:
     """Publish `good` tasks with the poison in their midst; one worker of two processes runs them.
 
     Raises:
         RuntimeError: the worker ended by itself.
     """
+    return _run(_scene(folder, f"sqlite:///{folder / 'chaos.sqlite3'}"), good)
+
+
+def run_on_redis(folder: Path, *, good: int = 200) -> Verdict:
+    """The same on a Redis server of its own.
+
+    Raises:
+        RuntimeError: there is no server, or the worker ended by itself.
+    """
+    with Server(folder, fsync="everysec") as server:
+        return _run(_scene(folder, server.url), good)
+
+
+def _scene(folder: Path, broker: str) -> Scene:
+    return Scene(folder, CELERIAC, broker, max_deliveries=3)
+
+
+def _run(scene: Scene, good: int) -> Verdict:
     began = time.monotonic()
-    app = build(folder, lease_seconds=_LEASE, max_deliveries=max_deliveries)
-    half = good // 2
-    app.tasks[HOLD].delay_many((number, 0.01) for number in range(half))
-    app.tasks[POISON].delay(_NUMBER)
-    app.tasks[HOLD].delay_many((number, 0.01) for number in range(half, good))
-    fleet = Fleet(folder, 1, lease_seconds=_LEASE, max_deliveries=max_deliveries)
-    try:
-        until = began + limit
-        while time.monotonic() < until:
-            fleet.check()
-            if len(journal.ended(folder / "journal")) == good and _dead_letters(app):
-                break
-            time.sleep(0.1)
-        fleet.stop()
-    except BaseException:
-        fleet.abandon()
-        raise
-    runs = journal.read(folder / "journal")
-    letters = _dead_letters(app)
+    path = scene.folder / "journal"
+    with build(scene.broker, lease_seconds=scene.lease_seconds, max_deliveries=scene.max_deliveries) as app:
+        _publish(app, good)
+        with Fleet(scene, 1) as fleet:
+            while time.monotonic() < began + _LIMIT:
+                fleet.check()
+                if len(journal.ended(path)) == good and _dead_letters(app):
+                    break
+                time.sleep(0.1)
+            fleet.stop()
+        letters = _dead_letters(app)
+    runs = journal.read(path)
     good_runs = [run for run in runs if run.number != _NUMBER]
     return Verdict(
         good=good,

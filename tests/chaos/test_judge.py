@@ -1,42 +1,97 @@
-"""The judgement over a journal and a list of kills, on made-up histories."""
+"""The judgement over a journal and lists of kills and outages, on made-up histories."""
 
 from __future__ import annotations
 
+from typing import Literal
+
 from benchmarks.chaos.fleet import Kill
 from benchmarks.chaos.journal import Run
-from benchmarks.chaos.kills import judge
+from benchmarks.chaos.server import Outage, What
+from benchmarks.chaos.verdict import BACK_AFTER, Victims, came_back, judge
 
 _SECOND = 1_000_000_000
 
 
-def _kill(at: float, *pids: int) -> Kill:
-    return Kill("child", int(at * _SECOND), int(at * _SECOND), frozenset(pids))
+def _kill(at: float, *pids: int, what: Literal["child", "worker"] = "child") -> Kill:
+    return Kill(what, int(at * _SECOND), int(at * _SECOND), frozenset(pids))
 
 
-def _run(number: int, pid: int, started: float, ended: float | None) -> Run:
-    return Run(number, pid, int(started * _SECOND), None if ended is None else int(ended * _SECOND))
+def _outage(what: What, begin: float, end: float) -> Outage:
+    return Outage(what, int(begin * _SECOND), int(end * _SECOND))
+
+
+def _run(number: int, pid: int, started: float, ended: float | None, worker: int = 0) -> Run:
+    return Run(number, pid, int(started * _SECOND), None if ended is None else int(ended * _SECOND), worker)
 
 
 def test_a_victim_that_ran_again_is_explained_and_its_recovery_timed() -> None:
-    runs = [_run(1, 10, 1.0, None), _run(1, 11, 3.5, 3.6), _run(2, 12, 1.0, 1.1)]
+    runs = [_run(1, 10, 1.0, None), _run(1, 11, 3.5, 3.6), _run(0, 12, 1.0, 1.1)]
     verdict = judge(2, runs, [_kill(1.5, 10)])
     assert (verdict.missing, verdict.second_runs, verdict.running_at_kills) == (0, 1, 1)
     assert verdict.unexplained == 0
     assert verdict.slowest_recovery == 2.0
+    assert verdict.of_children == Victims(1, 1, 2.0, 2.0)
+    assert verdict.of_workers == Victims(0, 0, None, None)
+    assert verdict.faults(10.0) == []
 
 
 def test_a_victim_that_never_ran_again_is_missing() -> None:
-    verdict = judge(1, [_run(1, 10, 1.0, None)], [_kill(1.5, 10)])
+    verdict = judge(1, [_run(0, 10, 1.0, None)], [_kill(1.5, 10, what="worker")])
     assert (verdict.missing, verdict.second_runs) == (1, 0)
+    assert verdict.of_workers == Victims(1, 0, None, None)
+    assert verdict.faults(10.0) == ["1 tasks are missing"]
+
+
+def test_a_task_that_never_started_is_missing() -> None:
+    assert judge(2, [_run(0, 10, 1.0, 1.1)], []).missing == 1
 
 
 def test_a_second_run_without_a_kill_is_unexplained() -> None:
-    runs = [_run(1, 10, 1.0, 1.05), _run(1, 11, 3.0, 3.05)]
-    assert judge(1, runs, [_kill(2.0, 10)]).unexplained == 1
+    runs = [_run(0, 10, 1.0, 1.05), _run(0, 11, 3.0, 3.05)]
+    verdict = judge(1, runs, [_kill(2.0, 10)])
+    assert verdict.unexplained == 1
+    assert verdict.faults(10.0) == ["1 second runs without a kill"]
+
+
+def test_an_outage_explains_no_second_run() -> None:
+    runs = [_run(0, 10, 1.0, 1.05), _run(0, 11, 3.0, 3.05)]
+    assert judge(1, runs, [], [_outage("restart", 1.06, 2.0)]).unexplained == 1
 
 
 def test_an_end_just_before_the_kill_may_not_have_been_acknowledged() -> None:
-    runs = [_run(1, 10, 1.0, 1.05), _run(1, 11, 3.0, 3.05)]
+    runs = [_run(0, 10, 1.0, 1.05), _run(0, 11, 3.0, 3.05)]
     verdict = judge(1, runs, [_kill(1.06, 10)])
     assert (verdict.second_runs, verdict.unexplained) == (1, 0)
     assert (verdict.running_at_kills, verdict.ended_at_kills) == (0, 1)
+
+
+def test_a_recovery_over_an_outage_is_timed_from_the_return_of_the_server() -> None:
+    runs = [_run(0, 10, 1.0, None), _run(0, 11, 20.0, 20.1)]
+    verdict = judge(1, runs, [_kill(1.5, 10)], [_outage("restart", 2.0, 3.0), _outage("pause", 5.0, 15.0)])
+    assert verdict.slowest_recovery == 0.0
+    assert verdict.slowest_after_outage == 5.0
+
+
+def test_a_disturbance_that_takes_nothing_away_gives_no_time() -> None:
+    runs = [_run(0, 10, 1.0, None), _run(0, 11, 20.0, 20.1)]
+    verdict = judge(1, runs, [_kill(1.5, 10)], [_outage("hang up", 3.0, 3.0)])
+    assert verdict.slowest_recovery == 18.5
+    assert verdict.faults(10.0) == ["recovery took 18.5 s"]
+
+
+def test_a_worker_is_back_when_it_has_started_more_than_it_can_have_held() -> None:
+    outage = _outage("restart", 1.0, 2.0)
+    early = [_run(100, 9, 1.5, 1.6)]
+    runs = [_run(number, 10, 2.5 + number, 3.0 + number) for number in range(BACK_AFTER)]
+    assert came_back(early + runs[:-1], outage, worker=0) is None
+    assert came_back(early + runs, outage, worker=0) == 0.5 + BACK_AFTER - 1
+    assert came_back(early + runs, outage, worker=1) is None
+
+
+def test_the_slowest_worker_decides_how_long_a_return_takes() -> None:
+    outage = _outage("pause", 1.0, 2.0)
+    fast = [_run(number, 10, 3.0, 3.1, worker=0) for number in range(BACK_AFTER)]
+    slow = [_run(BACK_AFTER + number, 11, 8.0, 8.1, worker=1) for number in range(BACK_AFTER)]
+    verdict = judge(2 * BACK_AFTER, fast + slow, [], [outage])
+    assert verdict.back == {"pause": 6.0}
+    assert verdict.faults(10.0) == ["back only after {'pause': 6.0}"]

@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 from benchmarks.chaos import poison
+from scripts.servers import REDIS
+
+from servers.programs import need_program
 
 
 def _check(verdict: poison.Verdict) -> None:
@@ -20,9 +23,22 @@ def _check(verdict: poison.Verdict) -> None:
 @pytest.mark.chaos
 @pytest.mark.timeout(120)
 def test_poison_among_two_hundred(tmp_path: Path) -> None:
-    _check(poison.run(tmp_path))
+    _check(poison.run_on_sqlite(tmp_path))
+
+
+@pytest.mark.chaos
+@pytest.mark.timeout(120)
+def test_poison_among_two_hundred_on_redis(tmp_path: Path) -> None:
+    need_program(REDIS)
+    _check(poison.run_on_redis(tmp_path))
 
 
 @pytest.mark.timeout(90)
 def test_poison_among_twenty(tmp_path: Path) -> None:
-    _check(poison.run(tmp_path, good=20))
+    _check(poison.run_on_sqlite(tmp_path, good=20))
+
+
+@pytest.mark.timeout(90)
+def test_poison_among_twenty_on_redis(tmp_path: Path) -> None:
+    need_program(REDIS)
+    _check(poison.run_on_redis(tmp_path, good=20))

@@ -1,0 +1,110 @@
+"""The same kills on Celeriac, Celery and dramatiq, all on Redis: a table in Markdown, and all figures as JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
+
+from benchmarks import machine
+from benchmarks.chaos import kills
+from benchmarks.chaos.server import Server
+from benchmarks.chaos.systems import COMPARED
+from benchmarks.environments import ROOT
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from benchmarks.chaos.systems import System
+    from benchmarks.chaos.verdict import Verdict, Victims
+
+_HEAD: Final = (
+    "| | tasks | lost | still in Redis | runs twice | of these unexplained | again after the kill of a process "
+    "| again after the kill of a worker | runs of a healthy task of 25 s |\n"
+    "| --- | --: | --: | --: | --: | --: | --: | --: | --: |"
+)
+#: No kills, and one task that takes longer than a short visibility timeout.
+_HEALTHY: Final = kills.Plan(tasks=1, backlog=1, task_seconds=25.0, kills=0, watch=10.0)
+
+
+def run(folder: Path, plan: kills.Plan, *, save: bool) -> list[str]:
+    """Try one system after the other, print the table; what Celeriac has not kept.
+
+    Raises:
+        RuntimeError: there is no server, or a peer can not be installed.
+    """
+    about = machine.describe() | {"redis": _server_version(folder)}
+    verdicts: dict[str, dict[str, Verdict]] = {}
+    print(_HEAD)
+    for system in COMPARED:
+        verdicts[system.name] = {
+            "kills": _try(folder / system.name / "kills", plan, system),
+            "healthy": _try(folder / system.name / "healthy", _HEALTHY, system),
+        }
+        print(_row(system, *verdicts[system.name].values()), flush=True)
+    if save:
+        print(f"\n{_save(about, plan, verdicts).relative_to(ROOT)}")
+    own = verdicts[COMPARED[0].name]
+    return own["kills"].faults(plan.lease_seconds) + own["healthy"].faults(_HEALTHY.lease_seconds)
+
+
+def _try(folder: Path, plan: kills.Plan, system: System) -> Verdict:
+    folder.mkdir(parents=True)
+    return kills.run_on_redis(folder, plan, system)
+
+
+def _row(system: System, killed: Verdict, healthy: Verdict) -> str:
+    cells = [
+        f"{system.name} {system.version()}, {system.setup}",
+        f"{killed.tasks:,}",
+        str(killed.missing - killed.kept),
+        str(killed.kept),
+        str(killed.second_runs),
+        str(killed.unexplained),
+        _again(killed.of_children),
+        _again(killed.of_workers),
+        str(1 + healthy.second_runs),
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
+def _again(victims: Victims) -> str:
+    counts = f"{victims.again} of {victims.hit}"
+    return counts if victims.slowest is None else f"{counts}, {victims.typical:.1f} s ({victims.slowest:.1f} s)"
+
+
+def _server_version(folder: Path) -> str:
+    place = folder / "server"
+    place.mkdir(parents=True)
+    with Server(place, fsync="everysec") as server:
+        return server.version()
+
+
+def _save(about: dict[str, str | int | bool], plan: kills.Plan, verdicts: dict[str, dict[str, Verdict]]) -> Path:
+    now = datetime.now(UTC)
+    systems = {
+        system.name: {
+            "setup": system.setup,
+            "version": system.version(),
+            "worker": " ".join(system.worker),
+            "variables": system.variables,
+        }
+        for system in COMPARED
+    }
+    content = {
+        "machine": about,
+        "settings": {
+            "date": f"{now:%Y-%m-%dT%H:%MZ}",
+            "kills": dataclasses.asdict(plan),
+            "healthy": dataclasses.asdict(_HEALTHY),
+        },
+        "systems": systems,
+        "results": {
+            name: {what: dataclasses.asdict(verdict) for what, verdict in pair.items()}
+            for name, pair in verdicts.items()
+        },
+    }
+    path = ROOT / "benchmarks" / "results" / f"chaos-{now:%Y-%m-%d}-{machine.kind()}.json"
+    path.write_text(json.dumps(content, indent=1) + "\n")
+    return path

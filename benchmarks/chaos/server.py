@@ -1,0 +1,197 @@
+"""A private Redis server that is killed, stopped and disturbed, and what it still has at the end.
+
+Owns the process and the questions to it. Knows no task queue: tasks are found by their ids, see `tasks.task_id`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import re
+import signal
+import socket
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Literal, Self
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+from scripts.servers import REDIS, find_program
+
+from benchmarks.environments import variables
+from benchmarks.process import start
+
+if TYPE_CHECKING:
+    import subprocess
+    from pathlib import Path
+    from types import TracebackType
+
+_DEADLINE: Final = 20.0
+_ID: Final = re.compile(rb"chaos-(\d+)\b")
+_READ: Final = {
+    b"list": ("LRANGE", 0, -1),
+    b"hash": ("HGETALL",),
+    b"zset": ("ZRANGE", 0, -1),
+    b"set": ("SMEMBERS",),
+    b"string": ("GET",),
+}
+
+#: What is done to a server: SIGKILL and a new start, after a second or after a while; SIGSTOP for a while; all
+#: connections closed; scripts forgotten.
+What = Literal["restart", "absence", "pause", "hang up", "forget scripts"]
+
+
+@dataclass(frozen=True)
+class Outage:
+    """One disturbance: when it began, and when the server answered again (ns, CLOCK_MONOTONIC)."""
+
+    what: What
+    before: int
+    after: int
+
+
+class Server:
+    """Runs from the start of the block to its end, on one port, with an append-only file.
+
+    Args:
+        folder: for the file and the log.
+        fsync: `always`: a command is on the disk before it is answered; `everysec`: within a second.
+        absence: seconds between kill and new start, when that is not to be at once.
+        paused: seconds of a pause.
+    """
+
+    def __init__(
+        self, folder: Path, *, fsync: Literal["always", "everysec"], absence: float = 12.0, paused: float = 10.0
+    ) -> None:
+        program = find_program(REDIS)
+        if program is None:
+            raise RuntimeError("no redis-server; scripts/install-servers unpacks one")
+        self._folder = folder
+        self._port = _free_port()
+        self._command = [
+            *(program, "--port", str(self._port), "--bind", "127.0.0.1", "--dir", str(folder), "--save", ""),
+            *("--appendonly", "yes", "--appendfsync", fsync),
+        ]
+        self._absence = absence
+        self._paused = paused
+        self._process: subprocess.Popen[bytes] | None = None
+        self.url = f"redis://127.0.0.1:{self._port}/0"
+
+    def __enter__(self) -> Self:
+        try:
+            self._start()
+        except BaseException:
+            self._kill()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._kill()
+
+    def disturb(self, what: What) -> Outage:
+        """Do that to the server and wait until it answers again."""
+        before = time.monotonic_ns()
+        if what in {"restart", "absence"}:
+            self._kill()
+            time.sleep(1.0 if what == "restart" else self._absence)
+            self._start()
+        elif what == "pause":
+            assert self._process is not None
+            self._process.send_signal(signal.SIGSTOP)
+            time.sleep(self._paused)
+            self._process.send_signal(signal.SIGCONT)
+            self._wait_answer()
+        elif what == "hang up":
+            self.call("CLIENT", "KILL", "TYPE", "normal")
+            self.call("CLIENT", "KILL", "TYPE", "pubsub")
+        else:
+            self.call("SCRIPT", "FLUSH")
+        return Outage(what, before, time.monotonic_ns())
+
+    def call(self, *command: str | bytes | int) -> Any:
+        """One command on a connection of its own."""
+        client = redis.Redis(
+            host="127.0.0.1",
+            port=self._port,
+            socket_timeout=5.0,
+            socket_connect_timeout=5.0,
+            protocol=2,
+            retry=Retry(NoBackoff(), 0),
+        )
+        with contextlib.closing(client):
+            return client.execute_command(*command)
+
+    def version(self) -> str:
+        """The server's version."""
+        return str(self.call("INFO", "server")["redis_version"])
+
+    def numbers(self) -> set[int]:
+        """The tasks of which it has a message, in whatever key; results do not count."""
+        found: set[int] = set()
+        for key in self.call("KEYS", "*"):
+            if not key.startswith(b"celery-task-meta-"):
+                found.update(int(number) for number in _ID.findall(self._content(key)))
+        return found
+
+    def keys_for_ever(self) -> list[str]:
+        """Keys without a time to live, other than the bindings of queues, which belong to the queues."""
+        return sorted(
+            key.decode(errors="replace")
+            for key in self.call("KEYS", "*")
+            if not key.startswith(b"_kombu.binding") and self.call("PTTL", key) == -1
+        )
+
+    def stored_successes(self) -> set[int]:
+        """The tasks whose result is there and is a success."""
+        return {
+            int(number)
+            for key in self.call("KEYS", "celery-task-meta-*")
+            if b'"SUCCESS"' in (self.call("GET", key) or b"")
+            for number in _ID.findall(key)
+        }
+
+    # -- inside ---------------------------------------------------------------------------------------------------
+
+    def _content(self, key: bytes) -> bytes:
+        command, *arguments = _READ.get(self._type(key), ("DUMP",))
+        return repr(self.call(command, key, *arguments)).encode()
+
+    def _type(self, key: bytes) -> bytes:
+        kind: bytes = self.call("TYPE", key)
+        return kind
+
+    def _start(self) -> None:
+        self._process = start(self._command, env=variables(), cwd=self._folder, log=self._folder / "redis.log")
+        self._wait_answer()
+
+    def _wait_answer(self) -> None:
+        until = time.monotonic() + _DEADLINE
+        while True:
+            try:
+                self.call("PING")
+            except redis.RedisError:  # it is not there yet, or reads its file
+                if time.monotonic() > until:
+                    raise
+                time.sleep(0.01)
+            else:
+                return
+
+    def _kill(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait(_DEADLINE)
+
+
+def _free_port() -> int:
+    """A port from a range of which the system gives none away: it is free again for a server that comes back."""
+    for _ in range(100):
+        port = random.randint(20_000, 29_999)
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            with contextlib.suppress(OSError):
+                probe.bind(("127.0.0.1", port))
+                return port
+    raise RuntimeError("no free port between 20000 and 29999")
