@@ -139,6 +139,10 @@ class Attempt:
             refusal = unrunnable.unsupported(app, invocation)
             if refusal is not None:
                 return refusal
+        if invocation.protocol == 1 and not self.site.is_eager:
+            refusal = unrunnable.untimely(app, job.message, invocation)
+            if refusal is not None:
+                return refusal
         self.task = task
         request = make_request(app, task, invocation, job, self.site)
         self.conclusion = Conclusion(app, task, request, invocation, job.message, self.site.is_eager)

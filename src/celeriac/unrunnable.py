@@ -1,17 +1,19 @@
-"""Messages that can not be run here: what is said, stored and told about them.
+"""Messages that can not be run here, or not now: what is said, stored and told about them.
 
-They are kept among the dead letters with the reason, and who waits for the result learns it, too.
+What can not be run is kept among the dead letters with the reason, and who waits for the result learns it, too.
 """
 
 from __future__ import annotations
 
 import logging
+from copy import copy
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from celeriac import signals, states
-from celeriac.exceptions import NotRegistered, NotSupported
+from celeriac.exceptions import NotRegistered, NotSupported, Retry, TaskRevokedError
 from celeriac.follow_ups import find_unsupported
-from celeriac.outcome import ResultRecord, Unrunnable
+from celeriac.message import PARKED_HEADER
+from celeriac.outcome import Discarded, Early, ResultRecord, Unrunnable
 from celeriac.records import result_ttl
 from celeriac.result_meta import failure_record
 
@@ -32,7 +34,7 @@ class Refusal(NamedTuple):
     """
 
     error: Exception
-    outcome: Unrunnable
+    outcome: Unrunnable | Discarded | Early
 
 
 def undecodable(app: Celeriac, message: Message, exc: Exception) -> Refusal:
@@ -81,13 +83,34 @@ def unsupported(app: Celeriac, invocation: Invocation) -> Refusal | None:
     return Refusal(exc, Unrunnable(f"NotSupported: {exc}", _failure(app, invocation.id, invocation.headers, exc)))
 
 
-def _failure(app: Celeriac, task_id: Any, headers: dict[str, Any], exc: Exception) -> ResultRecord | None:
+def untimely(app: Celeriac, message: Message, invocation: Invocation) -> Refusal | None:
+    """A message of protocol 1 that has expired or comes before its time; None if it is to be run.
+
+    The supervisor sees to that where it can. These times are in the body, which may be a pickle, and it opens none.
+    """
+    now, eta = app.clock.time(), invocation.eta
+    if invocation.expires is not None and invocation.expires.timestamp() <= now:
+        logger.info("Discarding expired task: %s[%s]", invocation.task, invocation.id)
+        exc = TaskRevokedError("expired")
+        record = _failure(app, invocation.id, invocation.headers, exc, states.REVOKED)
+        return Refusal(exc, Discarded("expired", record))
+    if eta is None or eta.timestamp() <= now or message.headers.get(PARKED_HEADER) == invocation.headers["eta"]:
+        return None
+    parked = copy(message)
+    parked.headers = {**message.headers, PARKED_HEADER: invocation.headers["eta"]}
+    return Refusal(Retry("not yet due", when=eta), Early(parked, eta.timestamp()))
+
+
+def _failure(
+    app: Celeriac, task_id: Any, headers: dict[str, Any], exc: Exception, status: str = states.FAILURE
+) -> ResultRecord | None:
     if not isinstance(task_id, str) or not task_id or headers.get("ignore_result") or not app.stores_results:
         return None
     return failure_record(
         task_id,
         exc,
+        status=status,
         now=app.now(),
-        ttl=result_ttl(app, states.FAILURE),
+        ttl=result_ttl(app, status),
         serializer=app.conf.result_serializer,
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -13,9 +15,12 @@ from celeriac.exceptions import (
 )
 from celeriac.message import Message
 from celeriac.outcome import (
+    Discarded,
+    Early,
     Succeeded,
     Unrunnable,
 )
+from celeriac.testing import VirtualClock
 from hand_worker import SITE, attempt_of, make_message, stored
 
 
@@ -109,3 +114,29 @@ def test_protocol_1(app: Celeriac) -> None:
     assert (attempt.name, attempt.task_id) == ("", "")
     assert stored(attempt.run())["result"] == 7
     assert (attempt.name, attempt.task_id) == ("t", "1")
+
+
+def pickled_protocol_1(moment: str, seconds: float, clock: VirtualClock) -> Message:
+    """Its times are where no supervisor looks."""
+    text = datetime.fromtimestamp(clock.time() + seconds, UTC).isoformat()
+    body = pickle.dumps({"task": "t", "id": "1", "args": [7], moment: text})
+    return Message({}, {}, body, "application/x-python-serialize", "binary")
+
+
+def test_protocol_1_in_a_pickle_before_its_time(app: Celeriac, clock: VirtualClock) -> None:
+    app.conf.accept_content = ["pickle"]
+    app.task(name="t")(lambda x: x)
+    due = clock.time() + 60
+    outcome = Attempt(app, Job(1, pickled_protocol_1("eta", 60, clock), "celery"), SITE).run()
+    assert isinstance(outcome, Early)
+    assert outcome.not_before == due
+    again = Attempt(app, Job(1, outcome.message, "celery"), SITE).run()  # this clock may be slow
+    assert isinstance(again, Succeeded)
+
+
+def test_protocol_1_in_a_pickle_that_has_expired(app: Celeriac, clock: VirtualClock) -> None:
+    app.conf.accept_content = ["pickle"]
+    app.task(name="t")(lambda x: x)
+    outcome = Attempt(app, Job(1, pickled_protocol_1("expires", -1, clock), "celery"), SITE).run()
+    assert isinstance(outcome, Discarded)
+    assert stored(outcome)["status"] == "REVOKED"
