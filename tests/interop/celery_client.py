@@ -5,6 +5,7 @@ Questions are pickled `(method, keyword arguments)`, answers pickled `(true, val
 
 from __future__ import annotations
 
+import importlib
 import os
 import pickle
 import sys
@@ -14,6 +15,8 @@ from typing import Any
 from interop import celery_app
 from interop.seen import Seen, describe
 
+# Installed in that environment only, so it has no types here.
+_celery: Any = importlib.import_module("celery")
 _apps: dict[str, Any] = {}
 
 
@@ -39,11 +42,25 @@ def send(name: str, args: Any, kwargs: Any, options: dict[str, Any], settings: d
     return str(task.apply_async(args, kwargs, **options).id)
 
 
+def send_group(name: str, calls: list[Any], options: dict[str, Any]) -> list[str]:
+    """Send a group of one task; the ids of its members."""
+    task = celery_app.app.tasks[name]
+    members = _celery.group(task.s(*args).set(**options) for args in calls)
+    return [member.id for member in members.apply_async().results]
+
+
 def get(task_id: str, timeout: float, settings: dict[str, Any] | None = None) -> Seen:
     """Wait for a result and show it."""
     result = _app(settings).AsyncResult(task_id)
     result.get(timeout=timeout, propagate=False)
     return describe(result)
+
+
+def join(task_ids: list[str], timeout: float) -> list[Any]:
+    """Wait for many results at once."""
+    app = celery_app.app
+    values: list[Any] = app.ResultSet([app.AsyncResult(task_id) for task_id in task_ids]).get(timeout=timeout)
+    return values
 
 
 def look(task_id: str) -> Seen:
@@ -63,7 +80,7 @@ def restore() -> None:
         connection.default_channel.qos.restore_visible(num=100)
 
 
-_METHODS = {function.__name__: function for function in (send, get, look, store, restore)}
+_METHODS = {function.__name__: function for function in (send, send_group, get, join, look, store, restore)}
 
 
 def main() -> None:

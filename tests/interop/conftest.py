@@ -39,7 +39,7 @@ def celery_environment() -> environments.Environment:
     try:
         return environments.ensure(environments.HOME / name, _REQUIREMENTS, timeout=120)
     except RuntimeError as error:
-        line = " ".join(str(error).split())
+        line = f"pip can not install it: {str(error).splitlines()[-1]}"
         if os.environ.get("CELERIAC_REQUIRE_SERVERS", "0") not in {"", "0"}:
             pytest.fail(f"no Celery to test against (CELERIAC_REQUIRE_SERVERS is set): {line}", pytrace=False)
         pytest.skip(f"no Celery to test against: {line}")

@@ -70,3 +70,16 @@ def test_links_of_a_message_of_protocol_1(pair: Pair) -> None:
     task_id = pair.celery.send("add", 2, 3, settings={"task_protocol": 1}, queue="celeriac", link=[link])
     assert pair.place.journal.take(key) == ["celery 5"]
     assert pair.both(task_id).value == 5
+
+
+def test_members_of_a_celery_group_run(pair: Pair) -> None:
+    ids = pair.celery.call("send_group", name="add", calls=[(1, 1), (2, 2)], options={"queue": "celeriac"})
+    assert [pair.both(task_id).value for task_id in ids] == [2, 4]
+
+
+def test_a_link_of_a_chain_is_refused_and_celery_is_told(pair: Pair) -> None:
+    """Chains are not in this version: nothing of them is dropped silently."""
+    seen = pair.both(pair.celery.send("add", 1, 2, queue="celeriac", chain=[signature("add", 3)]))
+    assert seen.state == "FAILURE"
+    assert seen.error is not None
+    assert seen.error[0] == "NotSupported"

@@ -171,6 +171,14 @@ def test_a_rejected_task_fails(direction: Direction) -> None:
     assert (seen.state, seen.error) == ("FAILURE", ("Reject", ("not wanted", False)))
 
 
+def test_a_history_of_losses_that_came_through_celery_still_counts(pair: Pair) -> None:
+    """A Celery worker carries the header along; it is no business of the task's."""
+    losses = [{"at": 1.0, "worker": "w", "reason": "r"}]
+    seen = pair.both(pair.celery.send("context", queue="celeriac", headers={"x-celeriac-losses": losses})).value
+    assert seen["delivery_info"]["redelivered"] is True
+    assert seen["headers"] is None
+
+
 def test_a_call_to_an_exchange_reaches_a_queue_that_only_celeriac_has_declared(pair: Pair) -> None:
     member = b"celeriac\x06\x16\x06\x16celeriac"
     assert member in pair.place.redis("SMEMBERS", "_kombu.binding.celeriac")

@@ -39,15 +39,17 @@ def test_context(pair: Pair) -> None:
     assert context["headers"] == {"x-tenant": "acme"}
 
 
-def test_countdown(pair: Pair) -> None:
+@pytest.mark.parametrize("serializer", ["json", "pickle"])
+def test_countdown(pair: Pair, serializer: str) -> None:
     before = datetime.now(UTC)
-    seen = run(pair, "add", 1, 2, countdown=0.5)
+    seen = run(pair, "add", 1, 2, countdown=0.5, serializer=serializer)
     assert seen.value == 3
     assert datetime.fromisoformat(str(seen.date_done)) >= before + timedelta(seconds=0.5)
 
 
-def test_expired(pair: Pair) -> None:
-    seen = run(pair, "add", 1, 2, expires=datetime.now(UTC) - timedelta(hours=1))
+@pytest.mark.parametrize("serializer", ["json", "pickle"])
+def test_expired(pair: Pair, serializer: str) -> None:
+    seen = run(pair, "add", 1, 2, expires=datetime.now(UTC) - timedelta(hours=1), serializer=serializer)
     assert (seen.state, seen.error) == ("REVOKED", ("TaskRevokedError", ("expired",)))
 
 

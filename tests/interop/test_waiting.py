@@ -68,6 +68,12 @@ def test_many_wait_at_once_for_results_of_both_sides(pair: Pair) -> None:
     assert asyncio.run(wait()) == [number + 1 for number in range(50) for _ in pair.clients]
 
 
+def test_a_celery_client_joins_results_of_both_sides(pair: Pair) -> None:
+    ids = [pair.celery.send("add", number, 1, queue=side) for number in range(50) for side in pair.clients]
+    values = pair.celery.call("join", task_ids=ids, timeout=DEADLINE)
+    assert values == [number + 1 for number in range(50) for _ in pair.clients]
+
+
 def test_forgetting_is_seen_by_the_other_side(pair: Pair) -> None:
     task_id = pair.celery.send("add", 1, 2, queue="celery")
     pair.both(task_id)
