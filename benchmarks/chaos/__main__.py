@@ -8,15 +8,20 @@ import random
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.chaos import compare, kills, outages, poison
+from benchmarks.chaos import compare, kills, outages, poison, results
 from benchmarks.chaos.verdict import Verdict
 
-_SCENARIOS = ("kills", "outages", "poison")
+_TITLES: Final = {
+    "kills": "Random kills",
+    "outages": "Kills and outages of the server",
+    "poison": "A task that kills its process, 3 deliveries allowed",
+}
+_SCENARIOS: Final = tuple(_TITLES)
 
 
 def _arguments() -> argparse.Namespace:
@@ -24,14 +29,17 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--on", choices=("sqlite", "redis"), default="sqlite", help="the broker")
     parser.add_argument("--only", choices=_SCENARIOS, action="append", help="one scenario (default: all)")
     parser.add_argument("--compare", action="store_true", help="instead: kills on Redis, with Celery and dramatiq")
-    parser.add_argument("--save", action="store_true", help="with --compare: write benchmarks/results/chaos-...json")
+    parser.add_argument("--save", action="store_true", help="write benchmarks/results/chaos-...json")
     parser.add_argument("--tasks", type=int, default=1500, help="of the random kills")
     parser.add_argument("--kills", type=int, default=10)
     parser.add_argument("--interval", type=float, default=2.0, help="seconds between kills")
     parser.add_argument("--watch", type=float, default=60.0, help="with --compare: seconds after the last kill")
     parser.add_argument("--seed", type=int, default=None, help="of the choice of victims (default: by chance)")
     parser.add_argument("--folder", type=Path, help="keep database, journal and logs there")
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    if arguments.on != "redis" and "outages" in (arguments.only or ()):
+        parser.error("outages are those of a server; add --on redis")
+    return arguments
 
 
 def _text(value: Any) -> str:
@@ -49,33 +57,46 @@ def _show(console: Console, title: str, verdict: Verdict | poison.Verdict) -> No
     console.print(table)
 
 
-def _poison_faults(verdict: poison.Verdict) -> list[str]:
-    missing = [f"{verdict.missing} good tasks are missing"] if verdict.missing else []
-    return missing + ([] if verdict.dead_letters == 1 else [f"{verdict.dead_letters} dead letters instead of one"])
-
-
 def _run(console: Console, arguments: argparse.Namespace, seed: int, folder: Path) -> list[str]:
     """Run what was asked for; what was wrong."""
-    on_redis = arguments.on == "redis"
-    wanted = arguments.only or [name for name in _SCENARIOS if on_redis or name != "outages"]
-    for name in wanted:
-        (folder / name).mkdir(parents=True)
+    about = results.describe() if arguments.save else {}
+    wanted = arguments.only or [name for name in _SCENARIOS if arguments.on == "redis" or name != "outages"]
+    verdicts: dict[str, Verdict | poison.Verdict] = {}
+    settings: dict[str, Any] = {}
     faults: list[str] = []
-    if "kills" in wanted:
-        plan = kills.Plan(tasks=arguments.tasks, kills=arguments.kills, interval=arguments.interval, seed=seed)
-        killed = (kills.run_on_redis if on_redis else kills.run_on_sqlite)(folder / "kills", plan)
-        _show(console, f"Random kills on {arguments.on}, seed {seed}", killed)
-        faults += killed.faults(plan.lease_seconds)
-    if "outages" in wanted:
-        trouble = outages.Plan(interval=arguments.interval, seed=seed)
-        disturbed = outages.run(folder / "outages", trouble)
-        _show(console, f"Kills and outages of Redis, seed {seed}", disturbed)
-        faults += disturbed.faults(trouble.lease_seconds)
-    if "poison" in wanted:
-        poisoned = (poison.run_on_redis if on_redis else poison.run_on_sqlite)(folder / "poison")
-        _show(console, f"A task that kills its process, on {arguments.on}, 3 deliveries allowed", poisoned)
-        faults += _poison_faults(poisoned)
+    for name in wanted:
+        place = folder / name
+        place.mkdir(parents=True)
+        if name == "poison":
+            poisoned = (poison.run_on_redis if arguments.on == "redis" else poison.run_on_sqlite)(place)
+            faults += poisoned.faults()
+            verdicts[name] = poisoned
+        else:
+            plan, verdict = (
+                _run_kills(arguments, seed, place) if name == "kills" else _run_outages(arguments, seed, place)
+            )
+            settings[name] = dataclasses.asdict(plan)
+            faults += verdict.faults(plan.lease_seconds)
+            verdicts[name] = verdict
+        _show(console, f"{_TITLES[name]}, on {arguments.on}, seed {seed}", verdicts[name])
+    if arguments.save:
+        figures = {name: dataclasses.asdict(verdict) for name, verdict in verdicts.items()}
+        console.print(str(results.write(arguments.on, about, settings=settings, results=figures)))
     return faults
+
+
+def _run_kills(arguments: argparse.Namespace, seed: int, folder: Path) -> tuple[kills.Plan, Verdict]:
+    plan = _plan(arguments, seed)
+    return plan, (kills.run_on_redis if arguments.on == "redis" else kills.run_on_sqlite)(folder, plan)
+
+
+def _run_outages(arguments: argparse.Namespace, seed: int, folder: Path) -> tuple[outages.Plan, Verdict]:
+    plan = outages.Plan(interval=arguments.interval, seed=seed)
+    return plan, outages.run(folder, plan)
+
+
+def _plan(arguments: argparse.Namespace, seed: int) -> kills.Plan:
+    return kills.Plan(arguments.tasks, kills=arguments.kills, interval=arguments.interval, seed=seed)
 
 
 def main() -> int:
@@ -86,8 +107,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="chaos-") as temporary:
         folder: Path = arguments.folder or Path(temporary)
         if arguments.compare:
-            plan = kills.Plan(arguments.tasks, kills=arguments.kills, interval=arguments.interval, seed=seed)
-            plan = dataclasses.replace(plan, watch=arguments.watch)
+            plan = dataclasses.replace(_plan(arguments, seed), watch=arguments.watch)
             faults = compare.run(folder, plan, save=arguments.save)
         else:
             faults = _run(console, arguments, seed, folder)

@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from benchmarks import machine
-from benchmarks.chaos import kills
-from benchmarks.chaos.server import Server
+from benchmarks.chaos import kills, results
 from benchmarks.chaos.systems import COMPARED
-from benchmarks.environments import ROOT
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,7 +29,7 @@ def run(folder: Path, plan: kills.Plan, *, save: bool) -> list[str]:
     Raises:
         RuntimeError: there is no server, or a peer can not be installed.
     """
-    about = machine.describe() | {"redis": _server_version(folder)}
+    about = results.describe()
     verdicts: dict[str, dict[str, Verdict]] = {}
     print(_HEAD)
     for system in COMPARED:
@@ -44,7 +39,7 @@ def run(folder: Path, plan: kills.Plan, *, save: bool) -> list[str]:
         }
         print(_row(system, *verdicts[system.name].values()), flush=True)
     if save:
-        print(f"\n{_save(about, plan, verdicts).relative_to(ROOT)}")
+        print(f"\n{_save(about, plan, verdicts)}")
     own = verdicts[COMPARED[0].name]
     return own["kills"].faults(plan.lease_seconds) + own["healthy"].faults(_HEALTHY.lease_seconds)
 
@@ -74,15 +69,7 @@ def _again(victims: Victims) -> str:
     return counts if victims.slowest is None else f"{counts}, {victims.typical:.1f} s ({victims.slowest:.1f} s)"
 
 
-def _server_version(folder: Path) -> str:
-    place = folder / "server"
-    place.mkdir(parents=True)
-    with Server(place, fsync="everysec") as server:
-        return server.version()
-
-
-def _save(about: dict[str, str | int | bool], plan: kills.Plan, verdicts: dict[str, dict[str, Verdict]]) -> Path:
-    now = datetime.now(UTC)
+def _save(about: dict[str, Any], plan: kills.Plan, verdicts: dict[str, dict[str, Verdict]]) -> Path:
     systems = {
         system.name: {
             "setup": system.setup,
@@ -92,19 +79,8 @@ def _save(about: dict[str, str | int | bool], plan: kills.Plan, verdicts: dict[s
         }
         for system in COMPARED
     }
-    content = {
-        "machine": about,
-        "settings": {
-            "date": f"{now:%Y-%m-%dT%H:%MZ}",
-            "kills": dataclasses.asdict(plan),
-            "healthy": dataclasses.asdict(_HEALTHY),
-        },
-        "systems": systems,
-        "results": {
-            name: {what: dataclasses.asdict(verdict) for what, verdict in pair.items()}
-            for name, pair in verdicts.items()
-        },
+    figures = {
+        name: {what: dataclasses.asdict(verdict) for what, verdict in pair.items()} for name, pair in verdicts.items()
     }
-    path = ROOT / "benchmarks" / "results" / f"chaos-{now:%Y-%m-%d}-{machine.kind()}.json"
-    path.write_text(json.dumps(content, indent=1) + "\n")
-    return path
+    settings = {"kills": dataclasses.asdict(plan), "healthy": dataclasses.asdict(_HEALTHY)}
+    return results.write("peers", about, settings=settings, systems=systems, results=figures)

@@ -21,7 +21,7 @@ from benchmarks.chaos.fleet import Fleet, Kill
 from benchmarks.chaos.kills import dead_letters, wait_for
 from benchmarks.chaos.server import Outage, Server, What
 from benchmarks.chaos.systems import CELERIAC, Scene
-from benchmarks.chaos.verdict import Verdict, came_back, judge
+from benchmarks.chaos.verdict import Verdict, came_back, judge, missing
 
 #: Seconds after which a worker that is not back is given up.
 _PATIENCE: Final = 60.0
@@ -35,7 +35,7 @@ class Plan:
         backlog: tasks that wait whenever something happens; that many are published at the start.
         task_seconds: how long each takes.
         outages: what befalls the server, in an order that the seed decides.
-        kills: how many children or workers are killed in between.
+        kills: how many children or workers are killed in between. One more is killed in each absence and each pause.
         interval: seconds between one and the next.
         workers: how many, of two processes each.
         lease_seconds: the setting `worker_lease_seconds`.
@@ -85,11 +85,14 @@ class _Run:
             time.sleep(self._plan.interval)
             self._fleet.check()
             if what is None:
-                self.kills.append(self._fleet.kill(chance))
+                self._kill(chance)
             else:
                 self._feed.top_up(self._plan.backlog)
-                self.outages.append(self._server.disturb(what))
+                self.outages.append(self._server.disturb(what, meanwhile=lambda: self._kill(chance)))
                 self._wait_until_back(self.outages[-1])
+
+    def _kill(self, chance: random.Random) -> None:
+        self.kills.append(self._fleet.kill(chance))
 
     def settle_down(self) -> None:
         """Wait for the last effects, and for as long as leases may still run out."""
@@ -128,11 +131,12 @@ def run(folder: Path, plan: Plan) -> Verdict:
         this.disturb_all()
         this.settle_down()
         runs = journal.read(folder / "journal")
+        kept = server.numbers() & missing(feed.published, runs)
         left_over = len(fleet.stop())
         verdict = judge(feed.published, runs, this.kills, this.outages)
         return replace(
             verdict,
-            kept=len(server.numbers()),
+            kept=len(kept),
             dead_letters=dead_letters(scene),
             unstored=len({run.number for run in runs if run.ended is not None} - server.stored_successes()),
             left_over=left_over,

@@ -45,6 +45,11 @@ class Verdict:
     losses: int
     seconds: float
 
+    def faults(self) -> list[str]:
+        """What Celeriac promises and has not kept; empty when all is well."""
+        missing = [f"{self.missing} good tasks are missing"] if self.missing else []
+        return missing + ([] if self.dead_letters == 1 else [f"{self.dead_letters} dead letters instead of one"])
+
 
 def _publish(app: Celeriac, good: int) -> None:
     half = good // 2

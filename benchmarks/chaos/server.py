@@ -24,6 +24,7 @@ from benchmarks.process import start
 
 if TYPE_CHECKING:
     import subprocess
+    from collections.abc import Callable
     from pathlib import Path
     from types import TracebackType
 
@@ -91,17 +92,25 @@ class Server:
     ) -> None:
         self._kill()
 
-    def disturb(self, what: What) -> Outage:
-        """Do that to the server and wait until it answers again."""
+    def disturb(self, what: What, meanwhile: Callable[[], None] = lambda: None) -> Outage:
+        """Do that to the server and wait until it answers again.
+
+        Args:
+            what: is done to it.
+            meanwhile: is called in the middle of an absence or a pause.
+        """
         before = time.monotonic_ns()
         if what in {"restart", "absence"}:
             self._kill()
-            time.sleep(1.0 if what == "restart" else self._absence)
+            if what == "restart":
+                time.sleep(1.0)
+            else:
+                _wait(self._absence, meanwhile)
             self._start()
         elif what == "pause":
             assert self._process is not None
             self._process.send_signal(signal.SIGSTOP)
-            time.sleep(self._paused)
+            _wait(self._paused, meanwhile)
             self._process.send_signal(signal.SIGCONT)
             self._wait_answer()
         elif what == "hang up":
@@ -183,6 +192,14 @@ class Server:
         if self._process is not None:
             self._process.kill()
             self._process.wait(_DEADLINE)
+
+
+def _wait(seconds: float, meanwhile: Callable[[], None]) -> None:
+    """Wait so long, what is done in the middle included."""
+    end = time.monotonic() + seconds
+    time.sleep(seconds / 2)
+    meanwhile()
+    time.sleep(max(0.0, end - time.monotonic()))
 
 
 def _free_port() -> int:

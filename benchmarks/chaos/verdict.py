@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 #: A task that ended so shortly before a kill (seconds) may not have been acknowledged yet, and may run again.
 _UNSETTLED: Final = 0.05
+#: Seconds from the server's return until a worker must have written what ended meanwhile. Killed before, it can not.
+_WRITES_AGAIN: Final = 4.0
 #: A worker is back when it has started so many more tasks: more than it can have held when the server went.
 BACK_AFTER: Final = 10
 #: Outages during which nothing can be written.
@@ -50,7 +52,8 @@ class Verdict:
         kills: of children, of workers.
         second_runs: starts beyond the first of each task.
         running_at_kills: runs that a kill hit before they had ended.
-        ended_at_kills: runs of the same processes that had ended less than 50 ms before.
+        ended_at_kills: runs of the same processes that had ended less than 50 ms before; where a worker was killed
+            while it had no server to write to, also those that had ended since the server went.
         unexplained: second runs of tasks that no kill had hit.
         slowest_recovery: seconds from a kill to the new start of its slowest victim, the server being there meanwhile.
         of_children: runs that kills of children cut short.
@@ -123,7 +126,7 @@ class _Victim:
 def judge(tasks: int, runs: list[Run], kills: list[Kill], outages: Sequence[Outage] = ()) -> Verdict:
     """Compare the journal with the lists of kills and outages. What the journal can not know is left at zero."""
     starts = Counter(run.number for run in runs)
-    hits = [_victim(run, kill, runs, outages) for kill in kills for run in runs if _hit(run, kill)]
+    hits = [_victim(run, kill, runs, outages) for kill in kills for run in runs if _hit(run, kill, outages)]
     exposed = Counter(one.run.number for one in hits)
     quiet = [one for one in hits if one.outage is None]
     late = [(one.again - one.outage.after) / 1e9 for one in hits if one.outage is not None and one.again is not None]
@@ -166,11 +169,28 @@ def _back(runs: list[Run], outages: Sequence[Outage]) -> dict[str, float]:
     return slowest
 
 
-def _hit(run: Run, kill: Kill) -> bool:
+def _hit(run: Run, kill: Kill, outages: Sequence[Outage]) -> bool:
     """The kill may have prevented that this run was finished, or that it was acknowledged."""
     if run.pid not in kill.pids or run.started > kill.after:
         return False
-    return run.ended is None or run.ended > kill.before - int(_UNSETTLED * 1e9)
+    return run.ended is None or run.ended > _unsettled_since(kill, outages)
+
+
+def _unsettled_since(kill: Kill, outages: Sequence[Outage]) -> int:
+    """What ended since then may not have been acknowledged (ns).
+
+    A worker that dies while the server is away had to wait with it. When only a process of it dies, the worker still
+    acknowledges what had ended there.
+    """
+    away = [
+        one.before
+        for one in outages
+        if kill.what == "worker"
+        and one.what in _SILENT
+        and one.before < kill.after
+        and kill.before < one.after + int(_WRITES_AGAIN * 1e9)
+    ]
+    return min([kill.before, *away]) - int(_UNSETTLED * 1e9)
 
 
 def _victim(run: Run, kill: Kill, runs: list[Run], outages: Sequence[Outage]) -> _Victim:

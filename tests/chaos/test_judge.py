@@ -65,6 +65,16 @@ def test_an_end_just_before_the_kill_may_not_have_been_acknowledged() -> None:
     assert (verdict.running_at_kills, verdict.ended_at_kills) == (0, 1)
 
 
+def test_what_a_dead_worker_could_not_write_for_want_of_a_server_may_run_again() -> None:
+    runs = [_run(0, 10, 1.0, 1.98), _run(0, 11, 20.0, 20.1)]
+    away = [_outage("absence", 2.0, 9.0)]
+    assert judge(1, runs, [_kill(8.0, 10, what="worker")], away).unexplained == 0
+    assert judge(1, runs, [_kill(12.0, 10, what="worker")], away).unexplained == 0
+    assert judge(1, runs, [_kill(14.0, 10, what="worker")], away).unexplained == 1
+    assert judge(1, runs, [_kill(8.0, 10, what="child")], away).unexplained == 1
+    assert judge(1, runs, [_kill(8.0, 10, what="worker")]).unexplained == 1
+
+
 def test_a_recovery_over_an_outage_is_timed_from_the_return_of_the_server() -> None:
     runs = [_run(0, 10, 1.0, None), _run(0, 11, 20.0, 20.1)]
     verdict = judge(1, runs, [_kill(1.5, 10)], [_outage("restart", 2.0, 3.0), _outage("pause", 5.0, 15.0)])

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from benchmarks.chaos import outages
+from benchmarks.chaos.server import What
 from benchmarks.chaos.verdict import Verdict
 from scripts.servers import REDIS
 
@@ -22,14 +23,13 @@ def _run(folder: Path, plan: outages.Plan) -> Verdict:
 @pytest.mark.chaos
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("seed", [1, 2])
-def test_eight_outages_and_six_kills(seed: int, tmp_path: Path) -> None:
+def test_eight_outages_and_eight_kills(seed: int, tmp_path: Path) -> None:
     plan = outages.Plan(seed=seed)
     assert _run(tmp_path, plan).faults(plan.lease_seconds) == []
 
 
 @pytest.mark.timeout(90)
-def test_a_server_that_is_killed_once_with_one_worker(tmp_path: Path) -> None:
-    plan = outages.Plan(
-        backlog=100, outages=("restart", "hang up", "forget scripts"), kills=1, interval=0.7, lease_seconds=2.0
-    )
+def test_three_outages_and_two_kills(tmp_path: Path) -> None:
+    happens: tuple[What, ...] = ("absence", "hang up", "forget scripts")
+    plan = outages.Plan(backlog=100, outages=happens, kills=1, interval=0.7, lease_seconds=2.0, absence=2.0)
     assert _run(tmp_path, plan).faults(plan.lease_seconds) == []
