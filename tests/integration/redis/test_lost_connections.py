@@ -36,7 +36,6 @@ from .support import (
 either_way = pytest.mark.parametrize("point", [Point.CUT_BEFORE, Point.CUT_AFTER], ids=["request", "reply"])
 
 # A segment that is sent again after a partition can reach the server after what was sent later on a new connection.
-executed_late = pytest.mark.xfail(reason="nothing on the server tells a late command from one in time")
 
 
 @pytest.fixture
@@ -293,7 +292,6 @@ async def test_a_worker_that_waits_hears_of_work_after_its_connections_were_cut(
             await finish(broker, held)
 
 
-@executed_late
 @in_loop
 async def test_a_reservation_that_the_server_executes_late_takes_nothing_away(
     proxy: RedisProxy, redis_server: RedisServer, redis_url: str
@@ -311,7 +309,6 @@ async def test_a_reservation_that_the_server_executes_late_takes_nothing_away(
         await nothing_is_held(broker, redis_server)
 
 
-@executed_late
 @in_loop
 async def test_a_settlement_that_the_server_executes_late_is_written_once(
     proxy: RedisProxy, redis_server: RedisServer, redis_url: str

@@ -20,10 +20,6 @@ from servers.redis import RedisServer
 
 from .support import BOUND, backend_at, broker_at, fails_in_time, lease_ends, refused_names, take_all, try_on, worker_at
 
-two_at_once = pytest.mark.xfail(
-    reason="a renewal and a recovery that wait for one connection do not know of each other"
-)
-
 
 def results_kept(url: str, wanted: str) -> bool:
     with backend_at(url) as backend:
@@ -103,7 +99,7 @@ def publish_fails(broker: Broker) -> str:
 
 @pytest.mark.parametrize(
     "renewed_first",
-    [pytest.param(True, marks=two_at_once), False],
+    [True, False],
     ids=["renew", "recover"],
 )
 @in_loop
@@ -168,7 +164,6 @@ async def test_a_worker_that_starts_without_memory_works(own_redis: RedisServer)
         make_room(own_redis)
 
 
-@pytest.mark.xfail(reason="waiting for a result uses MULTI, which Redis refuses while maxmemory is reached")
 @in_loop
 async def test_results_are_read_without_memory(own_redis: RedisServer) -> None:
     with backend_at(own_redis.url()) as backend:

@@ -160,9 +160,6 @@ def test_connections_cut_at_scripts(
         assert "Traceback" not in worker.log
 
 
-@pytest.mark.xfail(
-    strict=False, reason="a renewal and a recovery that wait for one connection do not know of each other"
-)  # a matter of luck
 @pytest.mark.parametrize("outage", ["killed", "paused"])
 def test_leases_that_run_out_while_the_server_is_away_are_taken_up_again(
     bench: Bench, own_redis: RedisServer, outage: str

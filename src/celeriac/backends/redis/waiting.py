@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
+from redis.exceptions import OutOfMemoryError
+
 from celeriac.backends.redis.outage import Outage
 from celeriac.exceptions import BackendError, OperationalError
 from celeriac.outcome import ResultRecord
@@ -56,6 +58,11 @@ def wait_ready(wanted: Wanted, timeout: float, subscriptions: Subscriptions, pat
                 else:
                     record = _listen(wanted, subscription, deadline, outage)
         except OperationalError as error:
+            if isinstance(error.__cause__, OutOfMemoryError):  # it takes no transactions then, and lets everybody read
+                record = _look_alone(wanted, deadline)
+                if record is not None or not _left(deadline):
+                    return record
+                continue
             subscriptions.close()  # the others were most likely lost with this one
             if outage.goes_on(error) or not _left(deadline):
                 raise
@@ -64,6 +71,14 @@ def wait_ready(wanted: Wanted, timeout: float, subscriptions: Subscriptions, pat
             outage.is_over()
             if record is not None or not _left(deadline):
                 return record
+
+
+def _look_alone(wanted: Wanted, deadline: float) -> ResultRecord | None:
+    """Look once, or wait a moment where there is nothing yet."""
+    record = _ready(wanted, wanted.look())
+    if record is None:
+        time.sleep(min(_BLIND_INTERVAL, _left(deadline)))
+    return record
 
 
 def _listen(wanted: Wanted, subscription: Subscription, deadline: float, outage: Outage) -> ResultRecord | None:

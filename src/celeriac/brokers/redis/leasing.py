@@ -8,9 +8,6 @@ import msgspec
 
 from celeriac.message import Delivery
 
-#: Of a lease that is prolonged with less than this part left the server was away, for others too.
-LATE: float = 0.5
-
 
 class Lease(msgspec.Struct):
     """What this worker holds all its messages by.
@@ -22,7 +19,6 @@ class Lease(msgspec.Struct):
         number: of the next message that is held by it.
         lapsed: it had run out before it was prolonged, and nobody has been told yet.
         unsure: first and last number of trips whose answers were lost; what they took, if anything, is held unknown.
-        quiet_until: until then, by this process's monotonic clock, nothing is recovered; see `Broker.recover`.
     """
 
     owner: str
@@ -30,7 +26,6 @@ class Lease(msgspec.Struct):
     token: int = msgspec.field(default_factory=lambda: secrets.randbits(48))
     number: int = 1
     lapsed: bool = False
-    quiet_until: float = 0.0
     unsure: list[tuple[int, int]] = msgspec.field(default_factory=list)
 
     @property
@@ -46,30 +41,16 @@ class Lease(msgspec.Struct):
     def draw(self, count: int) -> int:
         """Reserve numbers for `count` messages and return the first. Those that are not used are lost."""
         first = self.number
-        self.number += count
+        self.number += max(count, 0)
         return first
 
     def note_unsure(self, first: int, count: int) -> None:
         """A trip that may have taken messages under these numbers was not answered."""
+        if count <= 0:
+            return
         if self.unsure and self.unsure[-1][1] == first - 1:
             first = self.unsure.pop()[0]
         self.unsure.append((first, first + count - 1))
-
-    def note_renewal(self, left: float | None, now: float) -> None:
-        """The lease was prolonged.
-
-        Args:
-            left: seconds that it still had, or None if it had run out.
-            now: reading of the monotonic clock.
-        """
-        if left is None:
-            self.lapsed = True
-        if left is None or left < self.seconds * LATE:
-            self.quiet_until = now + self.seconds
-
-    def is_quiet(self, now: float) -> bool:
-        """Nothing may be recovered now."""
-        return now < self.quiet_until <= now + self.seconds
 
 
 def field_of(delivery: Delivery) -> str:

@@ -7,5 +7,5 @@ local taken = taken_name(ME)
 if taken then
   return taken
 end
-prolong(ME, ARGV[6])
+prolong(ME, ARGV[6], tonumber(ARGV[6]))
 return redis.status_reply('OK')

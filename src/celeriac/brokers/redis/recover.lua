@@ -5,9 +5,10 @@
 -- ARGV[8]   bytes after which no more are taken
 -- ARGV[9]   prefix of the names under which they are held from now on
 -- ARGV[10]  number in the first of these names
--- ARGV[11]  seconds that the caller's lease must still have: with less it does nothing but prolong it
 --
--- Returns { seconds that the caller's lease had left as text, '' if it had run out,
+-- A worker that is late, or quiet, takes over nothing.
+--
+-- Returns { '1' if the caller's lease had run out, else '',
 --           groups of what was held, as it was, each with the name of the dead owner behind it }
 
 local DEAD_AT_ONCE = 64
@@ -15,14 +16,19 @@ local DEAD_AT_ONCE = 64
 local seconds, limit, bytes, number = ARGV[6], tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[10])
 local own = held_key(ME)
 
+if is_given_up(ME, number) then
+  return { '' }
+end
 local left = remaining(ME)
-if not left or left < tonumber(ARGV[11]) then
+if is_late(left, seconds) then
   local taken = taken_name(ME)
   if taken then
     return taken
   end
-  prolong(ME, seconds)
-  return { left and string.format('%.6f', left) or '' }
+  prolong(ME, seconds, left)
+end
+if is_quiet(ME, seconds) then
+  return { left and '' or '1' }
 end
 
 local function number_of(field)
@@ -68,4 +74,4 @@ if limit > 0 then
   -- Those that end too far ahead to be believed: the clock was set back.
   look(string.format('(%.6f', MONOTONIC + tonumber(seconds)), '+inf')
 end
-return { string.format('%.6f', left), unpack(groups) }
+return { '', unpack(groups) }

@@ -10,5 +10,5 @@ if not left then
     return taken
   end
 end
-prolong(ME, ARGV[6])
+prolong(ME, ARGV[6], left)
 return left and string.format('%.6f', left) or ''

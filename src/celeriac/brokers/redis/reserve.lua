@@ -68,6 +68,9 @@ local function take(queue, step)
   end
 end
 
+if is_given_up(ME, number) then
+  return { '', '', {} }
+end
 local lapsed = ''
 if not remaining(ME) then
   local taken = taken_name(ME)
@@ -90,7 +93,7 @@ end
 
 if #groups > 0 then
   if lapsed == '1' then
-    prolong(ME, seconds)
+    prolong(ME, seconds, nil)
   end
   local is_full = limit <= 0 or bytes <= 0
   for _, queue in ipairs(queues) do

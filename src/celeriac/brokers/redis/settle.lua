@@ -1,11 +1,10 @@
 -- Write settlements, each whole or not at all. Needs names.lua, wake.lua, push.lua and result.lua.
 --
--- ARGV[6]  name of this batch
--- ARGV[7]  '1' if it may have been written before: its answer was lost
--- ARGV[8]  key that remembers the last batch
--- ARGV[9]  milliseconds to remember it
--- ARGV[10] how stored results are encoded (the mark of store_result)
--- ARGV[11] number of places to look at first; then queue, step, due for each
+-- ARGV[6]  number of this batch, growing
+-- ARGV[7]  key that remembers a batch, and answers if it comes again or late
+-- ARGV[8]  milliseconds to remember it
+-- ARGV[9]  how stored results are encoded (the mark of store_result)
+-- ARGV[10] number of places to look at first; then queue, step, due for each
 -- then the settlements, each beginning with a kind and the name under which the message is held:
 --   a  acknowledge: nothing more
 --   s  acknowledge with a result: key, milliseconds to keep it or -1, meta
@@ -24,22 +23,21 @@
 -- The order inside a settlement is such that an error leaves the message held: it is written again then.
 
 local DEAD, DEAD_ORDER = OWN .. 'dead', OWN .. 'dead:order'
-local HELD, MARK = held_key(ME), ARGV[10]
+local HELD, MARK = held_key(ME), ARGV[9]
 
-if ARGV[7] == '1' then
-  local batch, refused = string.match(redis.call('GET', ARGV[8]) or '', '^([^:]*):(.*)$')
-  if batch == ARGV[6] then
-    return refused
-  end
+local batch, answered = string.match(redis.call('GET', ARGV[7]) or '', '^(%d+):(.*)$')
+if batch and tonumber(batch) >= tonumber(ARGV[6]) then
+  -- It was written before. A later batch in its place says that nobody waits for this one's answer any more.
+  return batch == ARGV[6] and answered or ''
 end
 
-local at = 12
+local at = 11
 local function next_argument()
   at = at + 1
   return ARGV[at - 1]
 end
 
-for _ = 1, tonumber(ARGV[11]) do
+for _ = 1, tonumber(ARGV[10]) do
   local wrong = misplaced(next_argument(), next_argument(), next_argument())
   if wrong then
     return wrong
@@ -140,5 +138,5 @@ while at <= #ARGV do
 end
 
 local answer = table.concat(refused, ',')
-redis.call('SET', ARGV[8], ARGV[6] .. ':' .. answer, 'PX', ARGV[9])
+redis.call('SET', ARGV[7], ARGV[6] .. ':' .. answer, 'PX', ARGV[8])
 return answer

@@ -53,7 +53,7 @@ class Scribe:
         self.results = results
 
     def write(self, settlements: Sequence[Settlement], now: float) -> list[Arg]:
-        """The arguments from the eleventh on.
+        """The arguments from the tenth on.
 
         Raises:
             EncodeError: a follow-up or a retry has no JSON form.

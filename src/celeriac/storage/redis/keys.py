@@ -38,10 +38,8 @@ class Keys:
         own = f"{prefix}celeriac:"
         #: Lease ids, scored by the end of each.
         self.leases = f"{own}leases"
-        #: Hash: for how long each lease is renewed, in seconds.
-        self.lease_seconds = f"{own}lease-seconds"
-        #: Hash: owners' names to lease ids.
-        self.names = f"{own}names"
+        #: Hash: what is known of each lease, see lease.lua.
+        self.lease_facts = f"{own}lease-facts"
         #: Hash of dead letters.
         self.dead = f"{own}dead"
         #: Their tags in the order of death.
