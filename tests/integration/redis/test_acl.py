@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 
 import pytest
@@ -35,6 +36,20 @@ def test_what_a_user_may_not_do_is_told_with_the_cure(server: RedisServer) -> No
     ):
         app.send_task("tests.nothing", queue="acl")
     assert "hunter2" not in repr(caught.value)
+
+
+def test_a_worker_without_channels_is_told_at_once(server: RedisServer) -> None:
+    server.call("ACL", "SETUSER", "deaf", "on", ">hunter2", "~*", "resetchannels", "+@all")
+
+    async def run() -> None:
+        with Celeriac("acl", broker=f"redis://deaf:hunter2@127.0.0.1:{server.port}") as app:
+            try:
+                await app.broker.open("deaf", lease_seconds=1)
+            finally:
+                await app.broker.close()
+
+    with pytest.raises(OperationalError, match=r"does not permit this to the user.*channel.*ACL"):
+        asyncio.run(run())
 
 
 def test_a_key_prefix_keeps_an_app_within_its_rights(server: RedisServer) -> None:

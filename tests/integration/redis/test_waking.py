@@ -140,10 +140,11 @@ def test_a_killed_channel_is_made_anew(redis_url: str, redis_server: RedisServer
     run()
 
 
+@pytest.mark.parametrize("rights", [("&*", "-client|tracking"), ("resetchannels", "&celeriac:*")])
 def test_without_the_right_to_track_it_looks_often_and_says_so(
-    redis_url: str, redis_server: RedisServer, caplog: pytest.LogCaptureFixture
+    rights: tuple[str, ...], redis_url: str, redis_server: RedisServer, caplog: pytest.LogCaptureFixture
 ) -> None:
-    redis_server.call("ACL", "SETUSER", "poor", "on", ">secret", "~*", "&*", "+@all", "-client|tracking")
+    redis_server.call("ACL", "SETUSER", "poor", "on", ">secret", "~*", "+@all", *rights)
     url = redis_url.replace("redis://", "redis://poor:secret@")
 
     @in_loop

@@ -178,7 +178,7 @@ def test_leases_that_run_out_while_the_server_is_away_are_taken_up_again(
         bench.open(name)
     assert [patiently(partial(result.get, timeout=DEADLINE)) for result in results] == ["a", "b"]
     assert [bench.count(f"begin-{name}") for name in "ab"] == [1, 1]
-    assert not any("taken over" in worker.log or "Recovered" in worker.log for worker in workers)
+    assert not any("was taken over by" in worker.log or "Recovered" in worker.log for worker in workers)
 
 
 def test_connections_that_the_server_kills_under_load(bench: Bench, own_redis: RedisServer) -> None:
