@@ -176,7 +176,11 @@ class Sleeper:
                         pause = _FIRST_PAUSE
                         self.ring()
             except OperationalError as error:
-                logger.debug("The channel that wakes this worker is gone: %s", error)
+                if _is_refusal(error):
+                    self._refuse(asyncio.get_running_loop().time(), error)
+                    pause = _REFUSED_SECONDS
+                else:
+                    logger.debug("The channel that wakes this worker is gone: %s", error)
             finally:
                 self._client_id = self._tracking = None
                 subscription, self._subscription = self._subscription, None
@@ -213,7 +217,7 @@ class Sleeper:
         self._refused_until = now + _REFUSED_SECONDS
         logger.warning(
             "Redis does not tell this worker of new messages, so it looks every %.1f s: %s. Allow its user the command "
-            "CLIENT TRACKING and all channels",
+            "CLIENT TRACKING, and the channels that begin with the key prefix and __redis__:invalidate",
             _BLIND_SECONDS,
             error,
         )

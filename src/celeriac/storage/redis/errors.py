@@ -63,6 +63,10 @@ _BREAKING: Final = frozenset(
 _FINAL: Final = ("WRONGTYPE", "string exceeds maximum allowed size", "invalid bulk length", "invalid multibulk length")
 
 _UNKNOWN_COMMAND: Final = "unknown command"
+#: How Redis 7.0 says NOPERM inside a script.
+_SCRIPT_MAY_NOT: Final = "user executing the script can't"
+#: Where in a script an error came up: of no use to whoever reads it.
+_PLACE_IN_SCRIPT: Final = re.compile(r"\.? script: [0-9a-f]{40}, on @user_script:\d+")
 
 
 def told(error: Exception, location_address: str) -> CeleriacError:
@@ -81,7 +85,7 @@ def told(error: Exception, location_address: str) -> CeleriacError:
     """
     if isinstance(error, CeleriacError):
         return error
-    text = " ".join(str(error).split()).rstrip(".") or type(error).__name__
+    text = _PLACE_IN_SCRIPT.sub("", " ".join(str(error).split())).rstrip(".") or type(error).__name__
     if isinstance(error, theirs.DataError) or any(words in text for words in _FINAL):
         return StoreRefused(f"{location_address} can not keep this: {text}")
     code = _code(error, text)
@@ -116,6 +120,8 @@ def _code(error: Exception, text: str) -> str:
         if isinstance(error, kind):
             return code
     if isinstance(error, theirs.ResponseError):
+        if _SCRIPT_MAY_NOT in text:
+            return "NOPERM"
         # Servers before version 7 put the code of an error inside a script into the middle of the text.
         found = re.search(r"(?:^|-)([A-Z]{3,})\b", text)
         if found is not None:
