@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from celeriac.exceptions import OperationalError
@@ -308,6 +310,20 @@ class RecoveryCases(Harness):
                 clock.advance(LEASE / 4)
                 assert await first.recover(10) == []
                 assert await finish(second, held) == []
+
+    @in_loop
+    async def test_a_renewal_and_a_recovery_that_both_waited_take_nothing_from_the_living(
+        self, make_broker: MakeBroker, clock: VirtualClock
+    ) -> None:
+        """A store that stood still answers all that came meanwhile, one right after the other."""
+        async with opened(make_broker(), "a") as first, opened(make_broker(), "b") as second:
+            second.publish([job(1)])
+            held = await take(second)
+            clock.advance(LEASE * 2)
+            _, recovered = await asyncio.gather(first.renew(), first.recover(10))
+            assert recovered == []
+            assert not await second.renew()
+            assert await finish(second, held) == []
 
     @in_loop
     async def test_large_messages_come_over_several_calls(self, make_broker: MakeBroker, clock: VirtualClock) -> None:
