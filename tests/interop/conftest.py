@@ -35,7 +35,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def celery_environment() -> environments.Environment:
     """Where the real Celery is installed: made by the first test that needs it."""
-    name = f"celery-{CELERY}-{sys.implementation.cache_tag}"
+    name = f"celery-{CELERY}-{sys.implementation.cache_tag}{sys.abiflags}"
     try:
         return environments.ensure(environments.HOME / name, _REQUIREMENTS, timeout=120)
     except RuntimeError as error:

@@ -49,13 +49,17 @@ def _wait_for_it(pair: Pair, get: Any) -> float:
     return float(found[1] - opened)
 
 
+def _is_woken(pair: Pair, get: Any) -> bool:
+    """All but one of six come at once. The fallback, a look each second, would bring that about once in 200 times."""
+    return sorted(_wait_for_it(pair, get) for _ in range(6))[-2] < 0.25
+
+
 def test_celeriac_clients_are_woken_by_a_celery_worker(pair: Pair) -> None:
-    """The quickest of three: the fallback polls twice a second at most, a busy machine may be slow once."""
-    assert min(_wait_for_it(pair, lambda result: result.get(timeout=DEADLINE)) for _ in range(3)) < 0.2
+    assert _is_woken(pair, lambda result: result.get(timeout=DEADLINE))
 
 
 def test_coroutines_are_woken_by_a_celery_worker(pair: Pair) -> None:
-    assert min(_wait_for_it(pair, lambda result: asyncio.run(result.aget(timeout=DEADLINE))) for _ in range(3)) < 0.2
+    assert _is_woken(pair, lambda result: asyncio.run(result.aget(timeout=DEADLINE)))
 
 
 def test_many_wait_at_once_for_results_of_both_sides(pair: Pair) -> None:
