@@ -26,19 +26,26 @@ def _server(here: Place) -> Meter:
 
 
 def _at_rest(subject: Subject) -> dict[str, float]:
-    seconds = 20.0 if subject.scale == 1 else 5.0
     with subject.place() as here, here.ready_worker() as worker:
-        server = _server(here)
         time.sleep(_SETTLE)
-        worker_cpu, server_cpu, began = worker.cpu(), server.cpu(), time.monotonic()
-        with server.commands() as commands:
-            time.sleep(seconds)
-        took = time.monotonic() - began
-        return {
-            "cpu": 100 * (worker.cpu() - worker_cpu) / took,
-            "commands": commands.sent.total() / took,
-            "server_cpu": 100 * (server.cpu() - server_cpu) / took,
-        }
+        return _watched(subject, _server(here), [worker])
+
+
+def _watched(subject: Subject, server: Meter, workers: list[Worker]) -> dict[str, float]:
+    """What goes on for some seconds: processor time first, then commands, as MONITOR costs time itself."""
+    seconds = 20.0 if subject.scale == 1 else 5.0
+
+    def cpu() -> float:
+        return sum(worker.cpu() for worker in workers)
+
+    worker_cpu, server_cpu, began = cpu(), server.cpu(), time.monotonic()
+    time.sleep(seconds)
+    took = time.monotonic() - began
+    figures = {"cpu": 100 * (cpu() - worker_cpu) / took, "server_cpu": 100 * (server.cpu() - server_cpu) / took}
+    began = time.monotonic()
+    with server.commands() as commands:
+        time.sleep(seconds)
+    return {**figures, "commands": commands.sent.total() / (time.monotonic() - began)}
 
 
 def _under_load(subject: Subject) -> dict[str, float]:
@@ -54,19 +61,14 @@ def _under_load(subject: Subject) -> dict[str, float]:
 
 
 def _fleet(subject: Subject) -> dict[str, float]:
-    seconds = 20.0 if subject.scale == 1 else 5.0
     sizes = subject.peer.fleet_sizes
     rates, shares = [], []
     for size in sizes:
         with subject.place() as here, contextlib.ExitStack() as stack:
-            server = _server(here)
-            _start_fleet(here, server, size, stack)
-            cpu, began = server.cpu(), time.monotonic()
-            with server.commands() as commands:
-                time.sleep(seconds)
-            took = time.monotonic() - began
-            rates.append(commands.sent.total() / took)
-            shares.append(100 * (server.cpu() - cpu) / took)
+            workers = _start_fleet(here, _server(here), size, stack)
+            figures = _watched(subject, _server(here), workers)
+            rates.append(figures["commands"])
+            shares.append(figures["server_cpu"])
     each = [rate / size for rate, size in zip(rates, sizes, strict=True)]
     return {
         **dict(zip(("small", "middle", "large"), each, strict=True)),
@@ -76,7 +78,7 @@ def _fleet(subject: Subject) -> dict[str, float]:
     }
 
 
-def _start_fleet(here: Place, server: Meter, size: int, stack: contextlib.ExitStack) -> None:
+def _start_fleet(here: Place, server: Meter, size: int, stack: contextlib.ExitStack) -> list[Worker]:
     """Start `size` idle workers; they are there when no more connections come in."""
     command, before = here.peer.fleet_worker, server.clients()
     if "{count}" in command:
@@ -86,6 +88,7 @@ def _start_fleet(here: Place, server: Meter, size: int, stack: contextlib.ExitSt
     until = time.monotonic() + _GATHERED
     _gather(server, workers, before + size, until)
     time.sleep(_SETTLE)
+    return workers
 
 
 def _gather(server: Meter, workers: list[Worker], least: int, until: float) -> None:

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from celeriac.backends.sqlite import SQLiteBackend
-from celeriac.brokers.sqlite import SQLiteBroker, keeping, settling
 from celeriac.brokers.batches import SETTLED_BYTES, split
+from celeriac.brokers.sqlite import SQLiteBroker, keeping, settling
 from celeriac.brokers.sqlite.batches import TAKEN_BYTES
 from celeriac.brokers.sqlite.leasing import Lease
 from celeriac.brokers.sqlite.reserving import peek
