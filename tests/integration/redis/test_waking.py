@@ -183,3 +183,24 @@ def test_a_lookout_that_died_is_replaced(redis_url: str) -> None:
         producer.disconnect()
 
     run()
+
+
+def test_a_server_that_forgot_everything_is_told_of_the_queues_again(redis_url: str, redis_server: RedisServer) -> None:
+    """Whatever call finds out first."""
+
+    @in_loop
+    async def run() -> None:
+        broker = make_broker(redis_url)
+        await broker.open("w", lease_seconds=10)
+        for first in ("recover", "reserve"):
+            await broker.reserve(["q"], 1, 0)
+            assert redis_server.call("SCARD", "_kombu.binding.q") == 1
+            redis_server.call("FLUSHALL")
+            await (broker.recover(1) if first == "recover" else broker.reserve(["q"], 1, 0))
+            await broker.renew()
+        await broker.reserve(["q"], 1, 0)
+        assert redis_server.call("SCARD", "_kombu.binding.q") == 1
+        await broker.close()
+        broker.disconnect()
+
+    run()

@@ -151,10 +151,9 @@ class Session:
     async def renew(self) -> bool:
         """Prolong the lease; see `Broker.renew`."""
         left = await self._run(scripts.RENEW, [self.lease.seconds], self._lease_link)
-        if not left:
-            self.lease.lapsed = True
+        lapsed, self.lease.lapsed = not left or self.lease.lapsed, False
+        if lapsed:
             self._bound.clear()  # the server may have lost all it had
-        lapsed, self.lease.lapsed = self.lease.lapsed, False
         return not lapsed
 
     async def recover(self, limit: int) -> list[Delivery]:
