@@ -33,7 +33,7 @@ def _at_rest(subject: Subject) -> dict[str, float]:
 
 def _watched(subject: Subject, server: Meter, workers: list[Worker]) -> dict[str, float]:
     """What goes on for some seconds: processor time first, then commands, as MONITOR costs time itself."""
-    seconds = 20.0 if subject.scale == 1 else 5.0
+    seconds = 10.0 if subject.scale == 1 else 4.0
 
     def cpu() -> float:
         return sum(worker.cpu() for worker in workers)
