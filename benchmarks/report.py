@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import statistics
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from rich.table import Table
 
@@ -29,6 +29,9 @@ class Cell:
         for key, figure in figures.items():
             self.samples.setdefault(key, []).append(figure)
 
+
+#: More peers than these stand one below the other.
+_SIDE_BY_SIDE: Final = 5
 
 Cells = dict[str, dict[str, Cell]]  # scenario, peer
 
@@ -61,6 +64,24 @@ def _cell(metric: Metric, cell: Cell | None, first: Cell | None) -> str:
     return text
 
 
+def _table(scenario: Scenario, shown: list[Peer], row: dict[str, Cell], first: Cell | None) -> Table:
+    """Peers side by side; one below the other where they are many."""
+    table = Table(title=scenario.title, title_justify="left", title_style="bold")
+    turned = len(shown) > _SIDE_BY_SIDE
+    gap = " " if turned else "\n"
+    heads = [peer.name + ("" if peer.speed == 1 else f"{gap}[dim]counts x {peer.speed:g}[/]") for peer in shown]
+    names = [f"{metric.title}, {metric.unit}" for metric in scenario.metrics]
+    lines = [[_cell(metric, row.get(peer.name), first) for peer in shown] for metric in scenario.metrics]
+    if turned:
+        names, heads, lines = heads, names, [list(line) for line in zip(*lines, strict=True)]
+    table.add_column("")
+    for head in heads:
+        table.add_column(head, justify="right")
+    for name, line in zip(names, lines, strict=True):
+        table.add_row(name, *line)
+    return table
+
+
 def show(console: Console, scenarios: list[Scenario], peers: list[Peer], cells: Cells) -> None:
     """Print a table for each scenario: median (least to greatest), and how many times better the first is."""
     for scenario in scenarios:
@@ -68,16 +89,7 @@ def show(console: Console, scenarios: list[Scenario], peers: list[Peer], cells: 
         shown = [peer for peer in peers if peer.name in row]
         if not shown:
             continue
-        table = Table(title=scenario.title, title_justify="left", title_style="bold")
-        table.add_column("")
-        for peer in shown:
-            scaled = "" if peer.speed == 1 else f"\n[dim]counts x {peer.speed:g}[/]"
-            table.add_column(peer.name + scaled, justify="right")
-        first = row.get(peers[0].name)
-        for metric in scenario.metrics:
-            figures = [_cell(metric, row.get(peer.name), first) for peer in shown]
-            table.add_row(f"{metric.title}, {metric.unit}", *figures)
-        console.print(table)
+        console.print(_table(scenario, shown, row, row.get(peers[0].name)))
         for peer in shown:
             for error in row[peer.name].errors:
                 console.print(f"{peer.name}: {error}", style="red", markup=False)

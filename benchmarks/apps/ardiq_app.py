@@ -44,7 +44,8 @@ class ArdiqPort(AsyncPort):
     async def defer(self, task: str, args: Arguments, seconds: float) -> None:
         await _tasks[task].options(delay_ms=round(seconds * 1000)).enqueue(*args)
 
-    async def result(self, sent: Any) -> int:
+    async def ask(self, task: str, number: int) -> int:
+        sent = await self.send(task, (number,))
         return int((await sent.result(timeout=30)).value)
 
 

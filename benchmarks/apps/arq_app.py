@@ -51,7 +51,8 @@ class ArqPort(AsyncPort):
     async def defer(self, task: str, args: Arguments, seconds: float) -> None:
         await self._pool.enqueue_job(task, *args, _defer_by=seconds)
 
-    async def result(self, sent: Any) -> int:
+    async def ask(self, task: str, number: int) -> int:
+        sent = await self.send(task, (number,))
         return int(await sent.result(timeout=30, poll_delay=0.001))
 
 

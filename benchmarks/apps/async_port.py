@@ -47,7 +47,7 @@ class AsyncPort(ABC):
 
     @abstractmethod
     async def send(self, task: str, args: Arguments) -> Any:
-        """One ordinary call; the handle of its result."""
+        """One ordinary call; what it gives."""
 
     async def send_all(self, task: str, calls: Sequence[Arguments]) -> None:
         """The quickest way to send many."""
@@ -58,8 +58,8 @@ class AsyncPort(ABC):
         """To be run in `seconds` from now."""
 
     @abstractmethod
-    async def result(self, sent: Any) -> int:
-        """Wait for the result of what `send` returned, 30 s at most."""
+    async def ask(self, task: str, number: int) -> int:
+        """One ordinary call, and its result; wait 30 s at most."""
 
     def send_each(self, task: str, calls: Iterable[Arguments]) -> None:
         """One after the other."""
@@ -86,10 +86,7 @@ class AsyncPort(ABC):
     def call(self, task: str, number: int) -> int:
         """Send, wait for the result."""
 
-        async def call() -> int:
-            return await self.result(await self.send(task, (number,)))
-
-        return self._run(call())
+        return self._run(self.ask(task, number))
 
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
         if not self._opened:

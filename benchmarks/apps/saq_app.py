@@ -40,7 +40,7 @@ settings = {
 
 
 class SaqPort(AsyncPort):
-    """enqueue, job.refresh; SAQ has no way to send many at once but `map`, which waits for results."""
+    """enqueue, apply; SAQ has no way to send many at once but `map`, which waits for results."""
 
     async def open(self) -> None:
         await queue.connect()
@@ -51,9 +51,8 @@ class SaqPort(AsyncPort):
     async def defer(self, task: str, args: Arguments, seconds: float) -> None:
         await queue.enqueue(task, args=args, ttl=_TTL, scheduled=time.time() + seconds)
 
-    async def result(self, sent: Any) -> int:
-        await sent.refresh(until_complete=30)
-        return int(sent.result)
+    async def ask(self, task: str, number: int) -> int:
+        return int(await queue.apply(task, timeout=30, args=(number,), ttl=_TTL))
 
 
 port: Port = SaqPort()

@@ -43,7 +43,8 @@ class StreaqPort(AsyncPort):
     async def defer(self, task: str, args: Arguments, seconds: float) -> None:
         await _tasks[task].enqueue(*args).start(delay=seconds)
 
-    async def result(self, sent: Any) -> int:
+    async def ask(self, task: str, number: int) -> int:
+        sent = await self.send(task, (number,))
         return int((await sent.result(timeout=30)).result)
 
 

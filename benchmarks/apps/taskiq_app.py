@@ -41,7 +41,8 @@ class TaskiqPort(AsyncPort):
     async def defer(self, task: str, args: Arguments, seconds: float) -> None:
         raise NotImplementedError("taskiq keeps future tasks in a scheduler of its own")
 
-    async def result(self, sent: Any) -> int:
+    async def ask(self, task: str, number: int) -> int:
+        sent = await self.send(task, (number,))
         return int((await sent.wait_result(timeout=30, check_interval=0.001)).return_value)
 
 

@@ -14,10 +14,16 @@ if TYPE_CHECKING:
     from benchmarks.chaos.systems import System
     from benchmarks.chaos.verdict import Verdict, Victims
 
-_HEAD: Final = (
-    "| | tasks | lost | still in Redis | runs twice | of these unexplained | again after the kill of a process "
-    "| again after the kill of a worker | runs of a healthy task of 25 s |\n"
-    "| --- | --: | --: | --: | --: | --: | --: | --: | --: |"
+_COLUMNS: Final = (
+    "",
+    "tasks",
+    "lost",
+    "not within {watch:.0f} s",
+    "second runs",
+    "unexplained",
+    "again after the kill of a process",
+    "again after the kill of a worker",
+    "runs of a healthy task",
 )
 #: No kills, and one task that takes longer than a short visibility timeout.
 _HEALTHY: Final = kills.Plan(tasks=1, backlog=1, task_seconds=25.0, kills=0, watch=10.0)
@@ -31,7 +37,8 @@ def run(folder: Path, plan: kills.Plan, *, save: bool) -> list[str]:
     """
     about = results.describe()
     verdicts: dict[str, dict[str, Verdict]] = {}
-    print(_HEAD)
+    print(f"| {' | '.join(_COLUMNS).format(watch=plan.watch)} |")
+    print(f"| {' | '.join(['---'] + ['--:'] * (len(_COLUMNS) - 1))} |")
     for system in COMPARED:
         verdicts[system.name] = {
             "kills": _try(folder / system.name / "kills", plan, system),
@@ -51,7 +58,7 @@ def _try(folder: Path, plan: kills.Plan, system: System) -> Verdict:
 
 def _row(system: System, killed: Verdict, healthy: Verdict) -> str:
     cells = [
-        f"{system.name} {system.version()}, {system.setup}",
+        f"{system.distribution} {system.version()}: {system.setup}",
         f"{killed.tasks:,}",
         str(killed.missing - killed.kept),
         str(killed.kept),

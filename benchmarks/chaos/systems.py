@@ -34,7 +34,7 @@ class System:
     worker: tuple[str, ...]
     environment: str = ""
     requirements: tuple[str, ...] = ()
-    distribution: str = ""
+    distribution: str = "celeriac"
     variables: dict[str, str] = field(default_factory=dict)
     restarts: bool = False
 

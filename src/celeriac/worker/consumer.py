@@ -12,7 +12,7 @@ from celeriac.exceptions import OperationalError
 from celeriac.message import Delivery
 from celeriac.worker.backoff import Backoff
 from celeriac.worker.dispatcher import Dispatcher
-from celeriac.worker.outages import Outage
+from celeriac.worker.outages import Outage, Trouble
 
 logger = logging.getLogger("celeriac.worker")
 
@@ -48,6 +48,7 @@ class Consumer:
         intake: gets what was taken.
         outage: when to give up a broker that is away.
         give_up: called then, with the reason.
+        trouble: told when nothing can be taken for now.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class Consumer:
         intake: Intake,
         outage: Outage,
         give_up: Callable[[str], None],
+        trouble: Trouble,
     ) -> None:
         self._broker = broker
         self._queues = queues
@@ -65,6 +67,7 @@ class Consumer:
         self._intake = intake
         self._outage = outage
         self._give_up = give_up
+        self._trouble = trouble
         self._backoff = Backoff()
         self._task: asyncio.Task[None] | None = None
         self._trip: asyncio.Task[list[Delivery]] | None = None
@@ -119,7 +122,7 @@ class Consumer:
             if self._backoff.failing:
                 self._backoff.reset()
                 self._outage.end()
-                logger.warning("The broker is back; taking tasks again")
+                self._trouble.ends("taking tasks")
             if deliveries:
                 self._taking = asyncio.get_running_loop().create_task(self._intake.take(deliveries))
                 await asyncio.shield(self._taking)
@@ -143,6 +146,6 @@ class Consumer:
     async def _wait_for_broker(self, error: OperationalError) -> None:
         if self._outage.failed():
             self._give_up(f"The broker is away, and broker_connection_retry and its kin allow no more tries: {error}")
-        elif not self._backoff.failing:
-            logger.error("The broker gives no tasks, trying on: %s", error)
+        else:
+            self._trouble.begins("taking tasks", error)
         await asyncio.sleep(self._backoff.next())

@@ -15,6 +15,7 @@ from celeriac.backends.base import Backend
 from celeriac.brokers.base import Broker
 from celeriac.exceptions import OperationalError
 from celeriac.message import Delivery
+from celeriac.worker.outages import Trouble
 
 logger = logging.getLogger("celeriac.worker")
 
@@ -24,6 +25,8 @@ RENEWALS_PER_LEASE: Final = 4
 RECOVER_SECONDS: Final = 1.0
 #: Messages taken over in one trip.
 _RECOVER_BATCH: Final = 256
+#: Seconds until a duty that found the store away is tried again, at most.
+_RETRY_SECONDS: Final = 1.0
 #: Seconds between sweeps of expired results.
 SWEEP_SECONDS: Final = 60.0
 
@@ -88,10 +91,10 @@ class SweepResults:
 class Ticker:
     """Calls a duty at an interval, first at once."""
 
-    def __init__(self, duty: Duty, seconds: float) -> None:
+    def __init__(self, duty: Duty, seconds: float, trouble: Trouble) -> None:
         self._duty = duty
         self._seconds = seconds
-        self._failing = False
+        self._trouble = trouble
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -104,18 +107,18 @@ class Ticker:
 
     async def _run(self) -> None:
         while True:
-            await self._try(self._duty.tick)
-            await asyncio.sleep(self._seconds)
+            works = await self._try(self._duty.tick)
+            await asyncio.sleep(self._seconds if works else min(self._seconds, _RETRY_SECONDS))
 
-    async def _try(self, tick: Callable[[], Awaitable[None]]) -> None:
+    async def _try(self, tick: Callable[[], Awaitable[None]]) -> bool:
         name = type(self._duty).__name__
         try:
             await tick()
         except OperationalError as error:
-            if not self._failing:
-                logger.error("%s fails, trying on: %s", name, error)
-            self._failing = True
+            self._trouble.begins(name, error)
+            return False
         except Exception:  # a duty that stopped for good would be worse than one that fails loudly
             logger.exception("%s failed", name)
         else:
-            self._failing = False
+            self._trouble.ends(name)
+        return True

@@ -76,6 +76,34 @@ class Outage:
         self._since = None
 
 
+class Trouble:
+    """Tells once that the worker is held up, and once that it goes on, whichever of its parts notices.
+
+    Example:
+        >>> trouble = Trouble()
+        >>> trouble.begins("consumer", OperationalError("away"))
+        >>> trouble.begins("settler", OperationalError("away"))
+        >>> trouble.ends("consumer"), trouble.ends("settler")
+        (None, None)
+    """
+
+    def __init__(self) -> None:
+        self._parts: set[str] = set()
+
+    def begins(self, part: str, error: Exception) -> None:
+        """`part` can not do its work for now."""
+        if not self._parts:
+            logger.error("Work is held up, trying on: %s", error)
+        self._parts.add(part)
+
+    def ends(self, part: str) -> None:
+        """`part` does its work, as nearly always."""
+        if part in self._parts:
+            self._parts.discard(part)
+            if not self._parts:
+                logger.warning("Work goes on")
+
+
 async def open_patiently(
     open_broker: Callable[[], Awaitable[None]], outage: Outage, shutdown: asyncio.Event, backoff: Backoff
 ) -> bool:

@@ -20,6 +20,7 @@ from celeriac.message import Delivery
 from celeriac.outcome import Bury, Keep, Requeue, Settlement
 from celeriac.worker.backoff import Backoff
 from celeriac.worker.failures import bare_failure
+from celeriac.worker.outages import Trouble
 
 if TYPE_CHECKING:
     from celeriac.app import Celeriac
@@ -40,12 +41,14 @@ class Settler:
         app: for the failure of a task whose outcome can not be stored.
         broker: where messages are settled.
         backend: where results go.
+        trouble: told when nothing can be written for now.
     """
 
-    def __init__(self, app: Celeriac, broker: Broker, backend: Backend) -> None:
+    def __init__(self, app: Celeriac, broker: Broker, backend: Backend, trouble: Trouble) -> None:
         self._app = app
         self._broker = broker
         self._backend = backend
+        self._trouble = trouble
         self._shared = broker.stores_results_of(backend)
         self._pending: list[Settlement] = []
         self._released: list[Delivery] = []
@@ -144,7 +147,7 @@ class Settler:
                 lost = [one for settlement in batch for one in await self._write([settlement])]
             if self._backoff.failing:
                 self._backoff.reset()
-                logger.warning("The broker is back")
+                self._trouble.ends("settling")
             for settlement in batch:
                 if isinstance(settlement.action, Bury):
                     _log_buried(settlement.delivery, settlement.action.reason)
@@ -195,8 +198,7 @@ class Settler:
                 return
 
     async def _wait_for_broker(self, error: OperationalError) -> None:
-        if not self._backoff.failing:
-            logger.error("The broker does not take settlements, trying on: %s", error)
+        self._trouble.begins("settling", error)
         await asyncio.sleep(self._backoff.next())
 
 
@@ -214,7 +216,11 @@ def _without_superseded(batch: list[Settlement]) -> list[Settlement]:
 
 
 def _log_lost(delivery: Delivery) -> None:
-    logger.warning("Task %s was taken over by another worker: what it did here is not recorded", delivery.label)
+    logger.warning(
+        "Task %s is not this worker's any more, it was taken over by another or forgotten by the store: what it did "
+        "here is not recorded",
+        delivery.label,
+    )
 
 
 def _log_buried(delivery: Delivery, reason: str) -> None:

@@ -31,7 +31,7 @@ from celeriac.worker.executors.launcher import Launcher
 from celeriac.worker.executors.pool import Pool
 from celeriac.worker.intake import Intake
 from celeriac.worker.options import WorkerOptions, available_cpus
-from celeriac.worker.outages import Outage, open_patiently, patience_at_start, patience_later
+from celeriac.worker.outages import Outage, Trouble, open_patiently, patience_at_start, patience_later
 from celeriac.worker.settler import Settler
 from celeriac.worker.verdicts import Verdicts
 
@@ -85,7 +85,8 @@ class Supervisor:
         self._broker = app.broker
         self._owner = f"{options.hostname}#{os.getpid()}-{secrets.token_hex(4)}"
         self._pools: dict[str, Pool] = {}
-        self._settler = Settler(app, app.broker, app.backend)
+        trouble = Trouble()
+        self._settler = Settler(app, app.broker, app.backend, trouble)
         admission = Admission(app, options, _DEFAULT_KINDS[options.pool])
         self._verdicts = Verdicts(app, self._owner, options.hostname, admission, self._settler, self._pools, launcher)
         self._dispatcher = Dispatcher(self._pools, launcher, self._verdicts)
@@ -93,12 +94,12 @@ class Supervisor:
         self._kinds_at_start = {_MAIN_KINDS[options.pool]} | {admission.kind_of(task) for task in app.user_tasks()}
         intake = Intake(app.clock, admission, self._settler, self._dispatcher)
         outage = Outage(patience_later(app.conf), app.clock.monotonic)
-        self._consumer = Consumer(app.broker, options.queues, self._dispatcher, intake, outage, self.fail)
+        self._consumer = Consumer(app.broker, options.queues, self._dispatcher, intake, outage, self.fail, trouble)
         seconds = app.conf.worker_lease_seconds / RENEWALS_PER_LEASE
         self._duties = [
-            Ticker(RenewLease(app.broker), seconds),
-            Ticker(RecoverLost(app.broker, self._verdicts.on_recovered), min(seconds, RECOVER_SECONDS)),
-            Ticker(SweepResults(app.backend), SWEEP_SECONDS),
+            Ticker(RenewLease(app.broker), seconds, trouble),
+            Ticker(RecoverLost(app.broker, self._verdicts.on_recovered), min(seconds, RECOVER_SECONDS), trouble),
+            Ticker(SweepResults(app.backend), SWEEP_SECONDS, trouble),
         ]
         self._shutdown = Shutdown.NONE
         self._shutdown_changed = asyncio.Event()

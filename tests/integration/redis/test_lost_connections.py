@@ -153,6 +153,8 @@ async def test_a_settlement_that_is_cut_in_its_middle_is_written_once(
         held = await take_all(broker, 10)
         body = b"x" * 5000
         batch = [Settlement(one, Acknowledge(), None, (job("followed", "next", body=body),)) for one in held]
+        while len(redis_server.call("PUBSUB", "CHANNELS")) < 2:  # what wakes the worker is not to be what is cut
+            await asyncio.sleep(0.01)
         lost = proxy.cut_after(size, "requests")
         await fails_in_time(broker.settle(batch))
         lost.wait()

@@ -97,7 +97,7 @@ def test_a_stopped_worker_can_not_settle_what_others_took_over(bench: Bench) -> 
         assert result.get(timeout=DEADLINE) == "contested"
     finally:
         stopped.signal(signal.SIGCONT)
-    wait_until(lambda: "taken over by another worker" in stopped.log, "the refusal in the log")
+    wait_until(lambda: "it was taken over by another" in stopped.log, "the refusal in the log")
     assert first_pid in {pid for event, pid in bench.events() if event == "end-contested"}
     assert result.state == states.SUCCESS
 

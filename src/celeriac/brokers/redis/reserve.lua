@@ -1,4 +1,4 @@
--- Take messages that are due. Needs names.lua, lease.lua and wake.lua.
+-- Take messages that are due. Needs names.lua, lease.lua, wake.lua and promote.lua.
 --
 -- ARGV[6]   seconds that the lease lasts, should it have to be prolonged
 -- ARGV[7]   most messages
@@ -12,10 +12,10 @@
 -- Returns { '1' if the lease had run out, else '',
 --           seconds until the first future message is due as text, or '',
 --           queues that the caller is the lookout of,
+--           keys that are in the way,
 --           groups of envelopes, each with the name of its queue behind them }
 
 local IDLE_MS = 60000
-local PROMOTED_AT_ONCE = 1000
 
 local seconds, limit, bytes, number = ARGV[6], tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[10])
 local wait_ms, waited = tonumber(ARGV[11]), ARGV[12] == '1'
@@ -27,18 +27,6 @@ for at = 14 + ARGV[13], #ARGV do
   queues[#queues + 1] = ARGV[at]
 end
 
-local function promote(queue)
-  local key = due_key(queue)
-  local due = redis.call('ZRANGEBYSCORE', key, '-inf', string.format('%.6f', WALL), 'LIMIT', 0, PROMOTED_AT_ONCE)
-  for _, member in ipairs(due) do
-    local step, envelope = string.match(member, '^[^:]*:(%d+):(.*)$')
-    redis.call('LPUSH', list_key(queue, step), envelope)
-  end
-  if #due > 0 then
-    redis.call('ZREMRANGEBYRANK', key, 0, #due - 1)
-  end
-end
-
 local groups = {}
 
 local function take(queue, step)
@@ -46,8 +34,11 @@ local function take(queue, step)
   local count = 1  -- growing, so that a few very large messages do not make one huge reply
   while limit > 0 and bytes > 0 do
     local wanted = math.min(count, limit)
-    local envelopes = redis.call('RPOP', key, wanted)
-    if not envelopes or #envelopes == 0 then
+    local envelopes = redis.pcall('RPOP', key, wanted)
+    if envelopes and envelopes.err then
+      misfits[#misfits + 1] = key
+      return
+    elseif not envelopes or #envelopes == 0 then
       return
     end
     local found, fields = #envelopes, {}
@@ -69,7 +60,7 @@ local function take(queue, step)
 end
 
 if is_given_up(ME, number) then
-  return { '', '', {} }
+  return { '', '', {}, {} }
 end
 local lapsed = ''
 if not remaining(ME) then
@@ -105,14 +96,15 @@ if #groups > 0 then
     end
     if is_full then
       for _, step in ipairs(steps) do
-        if redis.call('EXISTS', list_key(queue, step)) == 1 then
+        local length = redis.pcall('LLEN', list_key(queue, step))
+        if type(length) == 'number' and length > 0 then
           ring(queue)
           break
         end
       end
     end
   end
-  return { lapsed, '', {}, unpack(groups) }
+  return { lapsed, '', {}, misfits, unpack(groups) }
 end
 
 local watched, first = {}, nil
@@ -131,4 +123,4 @@ if wait_ms > 0 then
     end
   end
 end
-return { '', first and string.format('%.6f', tonumber(first) - WALL) or '', watched }
+return { '', first and string.format('%.6f', tonumber(first) - WALL) or '', watched, misfits }

@@ -28,17 +28,19 @@ class Taken(msgspec.Struct):
         lapsed: the lease had run out; it has been prolonged.
         next_due: seconds until the first future message of the queues that are watched, by the server's clock.
         watched: the queues that this worker is the lookout of, if nothing was taken.
+        misfits: keys that are in the way of taking, since they are something else than a list (or a sorted set).
     """
 
     deliveries: list[Delivery]
     lapsed: bool
     next_due: float | None
     watched: list[str]
+    misfits: list[str]
 
 
 def read_taken(reply: list[Any], lease: Lease, first: int) -> Taken:
     """Read what `reserve.lua` returned. `first` is the number that it was given."""
-    lapsed, next_due, watched, *groups = reply
+    lapsed, next_due, watched, misfits, *groups = reply
     deliveries: list[Delivery] = []
     number = first
     for *envelopes, name in groups:
@@ -47,7 +49,13 @@ def read_taken(reply: list[Any], lease: Lease, first: int) -> Taken:
             opened = open_envelope(raw)
             deliveries.append(Delivery(number, lease.token, opened.packed, queue, opened.priority, opened.history))
             number += 1
-    return Taken(deliveries, bool(lapsed), float(next_due) if next_due else None, [name.decode() for name in watched])
+    return Taken(
+        deliveries,
+        bool(lapsed),
+        float(next_due) if next_due else None,
+        [name.decode() for name in watched],
+        [key.decode("utf-8", "replace") for key in misfits],
+    )
 
 
 def read_recovered(groups: Iterable[list[bytes]], lease: Lease, first: int) -> list[Delivery]:

@@ -69,6 +69,7 @@ class Session:
         #: Queues that this worker has waited for since it was last too busy to wait: it may be their lookout.
         self._waited: set[str] = set()
         self._bound: set[str] = set()
+        self._misfits: frozenset[str] = frozenset()
         #: One batch at a time, so that the server need not remember many.
         self._settling = asyncio.Lock()
         self._batches = 0
@@ -150,7 +151,7 @@ class Session:
 
     async def renew(self) -> bool:
         """Prolong the lease; see `Broker.renew`."""
-        left = await self._run(scripts.RENEW, [self.lease.seconds], self._lease_link)
+        left = await self._run(scripts.RENEW, [self.lease.seconds, *self._bound], self._lease_link)
         lapsed, self.lease.lapsed = not left or self.lease.lapsed, False
         if lapsed:
             self._bound.clear()  # the server may have lost all it had
@@ -267,7 +268,19 @@ class Session:
         reply = await self._run_taking(scripts.RESERVE, arguments, first, limit, self._link)
         taken = read_taken(reply, lease, first)
         lease.lapsed = lease.lapsed or taken.lapsed
+        self._tell_of_misfits(taken.misfits)
         return taken
+
+    def _tell_of_misfits(self, keys: Sequence[str]) -> None:
+        for key in keys:
+            if key not in self._misfits:
+                logger.error(
+                    "Nothing can be taken by way of the key %r at %s: it is something else than a queue's. Rename or "
+                    "delete it",
+                    key,
+                    self._location.address,
+                )
+        self._misfits = frozenset(keys)
 
     async def _pass_on(self) -> None:
         """Have another worker woken: this one was, and has no time."""
