@@ -23,6 +23,8 @@ from benchmarks.chaos.server import Outage, Server, What
 from benchmarks.chaos.systems import CELERIAC, Scene
 from benchmarks.chaos.verdict import Verdict, came_back, judge, missing
 
+#: Seconds from the server's return in which nothing else happens: until all is written that had to wait for it.
+_CALM: Final = 4.0
 #: Seconds after which a worker that is not back is given up.
 _PATIENCE: Final = 60.0
 
@@ -111,6 +113,7 @@ class _Run:
                 if not self._feed.left():
                     self._feed.send(self._plan.backlog)
                 time.sleep(0.05)
+        time.sleep(max(0.0, outage.after / 1e9 + _CALM - time.monotonic()))
 
 
 def run(folder: Path, plan: Plan) -> Verdict:

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
 #: A task that ended so shortly before a kill (seconds) may not have been acknowledged yet, and may run again.
 _UNSETTLED: Final = 0.05
-#: Seconds from the server's return until a worker must have written what ended meanwhile. Killed before, it can not.
-_WRITES_AGAIN: Final = 4.0
 #: A worker is back when it has started so many more tasks: more than it can have held when the server went.
 BACK_AFTER: Final = 10
 #: Outages during which nothing can be written.
@@ -185,10 +183,7 @@ def _unsettled_since(kill: Kill, outages: Sequence[Outage]) -> int:
     away = [
         one.before
         for one in outages
-        if kill.what == "worker"
-        and one.what in _SILENT
-        and one.before < kill.after
-        and kill.before < one.after + int(_WRITES_AGAIN * 1e9)
+        if kill.what == "worker" and one.what in _SILENT and one.before < kill.after and kill.before < one.after
     ]
     return min([kill.before, *away]) - int(_UNSETTLED * 1e9)
 
