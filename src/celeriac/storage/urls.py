@@ -50,7 +50,8 @@ def split_url(url: str, what: str) -> tuple[str, str]:
     scheme, separator, rest = url.partition("://")
     if not scheme or (not separator and not scheme.isidentifier()):
         raise ImproperlyConfigured(
-            f"{what} is {_shown(url)!r}, which is not a URL; write for example 'sqlite:///celeriac.sqlite3'"
+            f"{what} is {_shown(url)!r}, which is not a URL; write for example 'sqlite:///celeriac.sqlite3' or "
+            "'redis://localhost:6379/0'"
         )
     return scheme.lower(), rest
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
+import logging
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,7 +18,7 @@ from celeriac.exceptions import StoreRefused
 from celeriac.message import Delivery, Loss
 from celeriac.outcome import Acknowledge, Bury, Keep, Requeue, Settlement
 from celeriac.storage.redis.reading import read_location
-from celeriac.testing.conformance.support import in_loop, job, names, opened, success, take
+from celeriac.testing.conformance.support import PATIENCE, in_loop, job, names, opened, success, take
 from servers.redis import RedisServer
 
 LOSS = Loss(1.0, "w", "killed by signal 9")
@@ -197,5 +200,44 @@ def test_two_deliveries_of_equal_messages_are_told_apart(broker: RedisBroker, re
             held: list[Delivery] = [second]
             assert await broker.settle([Settlement(one, Requeue()) for one in held]) == []
             assert await broker.depth("q") == 1
+
+    run()
+
+
+def test_a_key_that_is_no_list_stops_only_its_own_queue(
+    broker: RedisBroker, redis_server: RedisServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    @in_loop
+    async def run() -> None:
+        redis_server.call("SET", "q", "a text")
+        redis_server.call("SET", "celeriac:due:other", "a text")
+        broker.publish([job(1, "other"), job(2, "other"), job(3, "third", not_before=1e-9)])
+        async with opened(broker):
+            with caplog.at_level(logging.ERROR, "celeriac.broker"):
+                for _ in range(3):
+                    assert len(await broker.reserve(["q", "other", "third"], 1, 0)) == 1
+                assert await broker.reserve(["q", "other"], 1, 0.05) == []
+            assert len(caplog.records) == 2
+            assert "'celeriac:due:other'" in caplog.text
+            assert "'q'" in caplog.text
+            redis_server.call("DEL", "q")
+            broker.publish([job(4)])
+            assert names(await take(broker)) == ["4"]
+
+    run()
+
+
+def test_a_busy_worker_puts_due_messages_where_celerys_workers_look(
+    broker: RedisBroker, redis_server: RedisServer
+) -> None:
+    @in_loop
+    async def run() -> None:
+        async with opened(broker):
+            assert await take(broker) == []
+            broker.publish([job(1, not_before=time.time() + 0.05)])
+            async with asyncio.timeout(PATIENCE):
+                while redis_server.call("LLEN", "q") == 0:
+                    assert await broker.renew()
+                    await asyncio.sleep(0.01)
 
     run()

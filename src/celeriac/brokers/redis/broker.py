@@ -6,7 +6,7 @@ Owns what publishes: a pool of connections for threads and a link for each event
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from celeriac.backends.redis import RedisBackend
 from celeriac.brokers.base import Capabilities
@@ -17,7 +17,7 @@ from celeriac.brokers.redis.publishing import Shelf, due_text
 from celeriac.brokers.redis.session import Session
 from celeriac.brokers.redis.settling import Scribe
 from celeriac.clock import SYSTEM_CLOCK, Clock
-from celeriac.exceptions import OperationalError
+from celeriac.exceptions import ImproperlyConfigured, OperationalError
 from celeriac.storage.redis.envelope import seal
 from celeriac.storage.redis.keys import PRIORITY_STEPS, SEPARATOR, Keys
 from celeriac.storage.redis.links import Links, LoopLinks
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from celeriac.storage.redis.links import Arg
     from celeriac.storage.redis.location import Location
 
+_STRATEGIES: Final = ("round_robin", "sorted", "priority")
+
 
 class RedisBroker:
     """A broker on Redis or Valkey, 6.2 or newer; Celery's workers and producers may use the same queues.
@@ -39,6 +41,9 @@ class RedisBroker:
         sep: separator between a queue's name and a step, as in Celery's transport options.
         priority_steps: the lowest priority of each list of a queue.
         queue_order_strategy: `round_robin`: queues take turns at being first; `sorted`: by name; `priority`: as given.
+
+    Raises:
+        ImproperlyConfigured: an option is not what it should be.
     """
 
     def __init__(
@@ -50,12 +55,19 @@ class RedisBroker:
         priority_steps: Sequence[int] = PRIORITY_STEPS,
         queue_order_strategy: str = "round_robin",
     ) -> None:
-        self.capabilities = Capabilities(priorities=len(priority_steps))
+        if type(sep) is not str or not sep:  # it comes from a dictionary of anything
+            raise ImproperlyConfigured(f"the transport option sep is {sep!r}; it is a text that no queue's name has")
+        if queue_order_strategy not in _STRATEGIES:
+            raise ImproperlyConfigured(
+                f"the transport option queue_order_strategy is {queue_order_strategy!r}; known are "
+                f"{', '.join(_STRATEGIES)}"
+            )
         self.location = location
         self.address = location.address
         self._clock = clock
         self._keys = Keys(location.prefix, sep)
         self._shelf = Shelf(self._keys, priority_steps)
+        self.capabilities = Capabilities(priorities=len(self._shelf.steps))
         self._strategy = queue_order_strategy
         self._scribe = Scribe(self._shelf, RedisBackend(location, clock=clock))
         self._keeper = Keeper(self._shelf, clock)

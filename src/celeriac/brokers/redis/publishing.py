@@ -7,6 +7,8 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
+from celeriac.exceptions import ImproperlyConfigured
+from celeriac.message import MAX_PRIORITY, MIN_PRIORITY
 from celeriac.storage.codec import priority_level
 from celeriac.storage.redis.envelope import seal
 
@@ -26,9 +28,17 @@ class Shelf:
     Args:
         keys: names of keys.
         steps: the lowest priority of each list, ascending from 0.
+
+    Raises:
+        ImproperlyConfigured: these are no steps.
     """
 
     def __init__(self, keys: Keys, steps: Sequence[int]) -> None:
+        if not _are_steps(steps):
+            raise ImproperlyConfigured(
+                f"the transport option priority_steps is {steps!r}; it is a list of priorities from 0 to 9, ascending "
+                "from 0, such as [0, 3, 6, 9]"
+            )
         self.keys = keys
         self.steps = tuple(steps)
         self._step_of = [max(step for step in self.steps if step <= level) for level in range(10)]
@@ -57,6 +67,15 @@ class Shelf:
             envelope = seal(one.message, one.queue, one.priority)
             arguments += (one.queue, self.step(one.priority), due, place() if due else "", envelope)
         return arguments
+
+
+def _are_steps(steps: object) -> bool:
+    return (
+        isinstance(steps, Sequence)
+        and all(type(step) is int and MIN_PRIORITY <= step <= MAX_PRIORITY for step in steps)
+        and list(steps[:1]) == [MIN_PRIORITY]
+        and list(steps) == sorted(set(steps))
+    )
 
 
 def due_text(not_before: float | None, now: float) -> str:

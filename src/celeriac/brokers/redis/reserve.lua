@@ -116,7 +116,7 @@ if wait_ms > 0 then
     if not lookout or lookout == ME then
       redis.call('SET', lookout_key(queue), ME, 'PX', wait_ms)
       watched[#watched + 1] = queue
-      local score = redis.call('ZRANGE', due_key(queue), 0, 0, 'WITHSCORES')[2]
+      local score = redis.pcall('ZRANGE', due_key(queue), 0, 0, 'WITHSCORES')[2]
       if score and (not first or tonumber(score) < tonumber(first)) then
         first = score
       end

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
@@ -39,6 +40,8 @@ _SETTLED_BYTES: Final = 8 * 1024 * 1024
 _REMEMBERED_MS: Final = 600_000
 #: The first Redis with what the scripts use (RPOP with a count).
 _OLDEST: Final = (6, 2)
+#: Seconds between log lines about one key that is in the way.
+_TELL_AGAIN_SECONDS: Final = 60.0
 
 
 class Session:
@@ -69,7 +72,8 @@ class Session:
         #: Queues that this worker has waited for since it was last too busy to wait: it may be their lookout.
         self._waited: set[str] = set()
         self._bound: set[str] = set()
-        self._misfits: frozenset[str] = frozenset()
+        #: Keys that are in the way, and when that was told.
+        self._misfits: dict[str, float] = {}
         #: One batch at a time, so that the server need not remember many.
         self._settling = asyncio.Lock()
         self._batches = 0
@@ -272,15 +276,17 @@ class Session:
         return taken
 
     def _tell_of_misfits(self, keys: Sequence[str]) -> None:
+        """Say it again from time to time, not at every look."""
+        now = asyncio.get_running_loop().time()
         for key in keys:
-            if key not in self._misfits:
+            if now - self._misfits.get(key, -math.inf) >= _TELL_AGAIN_SECONDS:
+                self._misfits[key] = now
                 logger.error(
                     "Nothing can be taken by way of the key %r at %s: it is something else than a queue's. Rename or "
                     "delete it",
                     key,
                     self._location.address,
                 )
-        self._misfits = frozenset(keys)
 
     async def _pass_on(self) -> None:
         """Have another worker woken: this one was, and has no time."""
