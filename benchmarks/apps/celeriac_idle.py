@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from celeriac import Celeriac
 from celeriac.brokers import open_broker
-from celeriac.worker.duties import RECOVER_SECONDS, RENEWALS_PER_LEASE, RecoverLost, RenewLease, Ticker
+from celeriac.worker.duties import RECOVER_SECONDS, RENEWALS_PER_LEASE, Duty, RecoverLost, RenewLease
 
 if TYPE_CHECKING:
     from celeriac.message import Delivery
@@ -33,15 +33,18 @@ async def _work(url: str, number: int, queue: str, lease_seconds: float, door: a
     async with door:
         await broker.open(f"idle-{number}", lease_seconds=lease_seconds)
     seconds = lease_seconds / RENEWALS_PER_LEASE
-    duties = (
-        Ticker(RenewLease(broker), seconds),
-        Ticker(RecoverLost(broker, _unexpected), min(seconds, RECOVER_SECONDS)),
-    )
-    for duty in duties:
-        duty.start()
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(_repeat(RenewLease(broker), seconds))
+        tasks.create_task(_repeat(RecoverLost(broker, _unexpected), min(seconds, RECOVER_SECONDS)))
+        while not await broker.reserve([queue], _BATCH, _WAIT_SECONDS):
+            pass  # it waits by itself
+        raise RuntimeError("an idle worker was given something to do")
+
+
+async def _repeat(duty: Duty, seconds: float) -> None:
     while True:
-        if await broker.reserve([queue], _BATCH, _WAIT_SECONDS):
-            raise RuntimeError("an idle worker was given something to do")
+        await duty.tick()
+        await asyncio.sleep(seconds)
 
 
 async def _run(count: int, url: str) -> None:

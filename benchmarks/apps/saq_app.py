@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import importlib
 import time
 from typing import TYPE_CHECKING, Any
@@ -40,7 +42,7 @@ settings = {
 
 
 class SaqPort(AsyncPort):
-    """enqueue, apply; SAQ has no way to send many at once but `map`, which waits for results."""
+    """enqueue, job.refresh; SAQ has no way to send many at once but `map`, which waits for results."""
 
     async def open(self) -> None:
         await queue.connect()
@@ -52,7 +54,12 @@ class SaqPort(AsyncPort):
         await queue.enqueue(task, args=args, ttl=_TTL, scheduled=time.time() + seconds)
 
     async def ask(self, task: str, number: int) -> int:
-        return int(await queue.apply(task, timeout=30, args=(number,), ttl=_TTL))
+        job = await self.send(task, (number,))
+        async with asyncio.timeout(30):
+            while not job.completed:
+                with contextlib.suppress(TimeoutError):  # it may end before SAQ listens, which then waits in vain
+                    await job.refresh(until_complete=1)
+        return int(job.result)
 
 
 port: Port = SaqPort()
