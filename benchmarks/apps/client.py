@@ -82,6 +82,7 @@ def later_many(port: Port, request: Request) -> Answer:
 
 def stamps(port: Port, request: Request) -> Answer:
     """Send `count` time stamps, `gap` seconds apart on average, to an idle worker."""
+    port.send_each("noop", [()])  # connections and imports
     port.send_each("stamp", _stamped(request, 0.0))
     return {}
 
@@ -89,6 +90,7 @@ def stamps(port: Port, request: Request) -> Answer:
 def due(port: Port, request: Request) -> Answer:
     """Send `count` tasks to an idle worker, each `countdown` seconds before it is due, `gap` seconds apart."""
     countdown = float(request["countdown"])
+    port.send_each("noop", [()])  # as above
     port.send_later("stamp", _stamped(request, countdown), countdown)
     return {}
 

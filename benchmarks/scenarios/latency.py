@@ -26,7 +26,7 @@ def _stamped(subject: Subject, operation: str, **request: float) -> dict[str, fl
     count = _SINGLES if subject.scale == 1 else 100
     with subject.place() as here, here.ready_worker() as worker:
         here.client(operation, count=count, gap=_GAP, **request)
-        here.wait(count, worker, limit=30)
+        here.wait(count + 1, worker, limit=30)
         time.sleep(0.05)
         samples = [sample / 1e6 for sample in here.board.samples(count)]
     if not all(samples):
