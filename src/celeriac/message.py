@@ -77,7 +77,7 @@ class Head(msgspec.Struct, frozen=True):
         return f"{self.task}[{self.id}]"
 
 
-class PackedMessage(msgspec.Struct, frozen=True):
+class PackedMessage(msgspec.Struct, frozen=True, array_like=True):
     """A message as stores keep it: headers and properties in one JSON array, the body as it is.
 
     It travels from store to executor without being unpacked on the way; a supervisor only peeks.
@@ -230,7 +230,7 @@ class Delivery(msgspec.Struct):
         return self._head
 
     def note_head(self, head: Head) -> None:
-        """Have `head` be this, found in the body: where protocol 1 keeps it."""
+        """Have `head` be this: read before, or found in the body, where protocol 1 keeps it."""
         self._head = head
 
     @property

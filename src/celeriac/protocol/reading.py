@@ -124,7 +124,7 @@ def read_invocation(message: Message, *, accept: Collection[str], inflated_size_
             f"the body of a protocol 2 message must be [args, kwargs, embed], not {safe_repr(value, 100)}"
         )
     args, kwargs, embed = value
-    return _build(headers, _custom(headers), args, kwargs, embed)
+    return _build(headers, args, kwargs, embed)
 
 
 def header_expires(headers: Mapping[str, Any]) -> float | None:
@@ -151,14 +151,53 @@ def _time_of(text: Any) -> float | None:
         return None  # the attempt will say what is wrong with it
 
 
-def _build(
-    headers: Mapping[str, Any], custom: dict[str, Any], args: object, kwargs: object, embed: object
-) -> Invocation:
-    """Check the fields of a message in protocol 2's form."""
+class _UsualHeaders(msgspec.Struct, forbid_unknown_fields=True):
+    """All headers of protocol 2 and no other, each of its usual type: nothing is left to check but limits and times."""
+
+    lang: str | None
+    task: str
+    id: str
+    shadow: str | None
+    eta: str | None
+    expires: str | None
+    group: str | None
+    group_index: int | None
+    retries: int
+    timelimit: list[float | None]
+    root_id: str
+    parent_id: str | None
+    argsrepr: str | None
+    kwargsrepr: str | None
+    origin: str | None
+    ignore_result: bool | None
+    replaced_task_nesting: int
+    stamped_headers: list[str] | None
+    stamps: dict[str, Any]
+
+
+def _checked(headers: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The headers in their normal form, and the custom ones."""
+    if len(headers) == len(HEADER_DEFAULTS) and type(headers) is dict:
+        try:
+            msgspec.convert(headers, _UsualHeaders)  # a sixth of the time of looking at each
+        except msgspec.ValidationError:
+            pass  # looked at one by one, to take what can be taken and to say what is wrong
+        else:
+            normal = headers.copy()
+            normal["timelimit"] = _limits(normal["timelimit"])
+            _text(normal["task"], "the task name")  # not empty
+            _text(normal["id"], "the task id")
+            return normal, {}
     normal = {name: headers.get(name, default) for name, default in HEADER_DEFAULTS.items()}
-    task = _text(normal["task"], "the task name")
-    task_id = _task_id(normal)
+    _text(normal["task"], "the task name")
+    _task_id(normal)
     _normalise(normal)
+    return normal, _custom(headers)
+
+
+def _build(headers: Mapping[str, Any], args: object, kwargs: object, embed: object) -> Invocation:
+    """Check the fields of a message in protocol 2's form."""
+    normal, custom = _checked(headers)
     if normal["argsrepr"] is None:
         normal["argsrepr"] = safe_repr(tuple(args) if isinstance(args, list) else args)
     if normal["kwargsrepr"] is None:
@@ -167,8 +206,8 @@ def _build(
     eta, expires = normal["eta"], normal["expires"]
     links = _embed(embed)
     return Invocation(
-        task,
-        task_id,
+        normal["task"],
+        normal["id"],
         _args(args),
         _kwargs(kwargs),
         normal,
@@ -192,7 +231,7 @@ def _read_object(headers: Mapping[str, Any], body: dict[str, Any]) -> Invocation
     if headers.get("task") is not None:
         if "args" not in body and "kwargs" not in body:
             raise InvalidTaskError("the body is an object with neither args nor kwargs")
-        return _build(headers, _custom(headers), args, kwargs, embed)
+        return _build(headers, args, kwargs, embed)
     if body.get("task") is None:
         raise InvalidTaskError("not a task message: neither the headers nor the body name a task")
     fields = {name: body[name] for name in HEADER_DEFAULTS if name in body}
@@ -200,7 +239,8 @@ def _read_object(headers: Mapping[str, Any], body: dict[str, Any]) -> Invocation
         fields["group"] = body["taskset"]
     if body.get("utc", True) is False:
         _localise(fields)
-    invocation = _build(fields, _custom(headers), args, kwargs, embed)
+    invocation = _build(fields, args, kwargs, embed)
+    invocation.custom = _custom(headers)
     invocation.protocol = 1
     return invocation
 
@@ -250,13 +290,13 @@ def _normalise(normal: dict[str, Any]) -> None:
         raise InvalidTaskError(f"header 'stamped_headers' must be a list of names, not {stamped!r:.100}")
 
 
-def _task_id(normal: dict[str, Any]) -> str:
+def _task_id(normal: dict[str, Any]) -> None:
     task_id = normal["id"]
     if type(task_id) is int:  # Celery runs it and then fails to store its result
         task_id = normal["id"] = str(task_id)
     if task_id is None:
         raise InvalidTaskError(f"the message of task {normal['task']!r} has no id")
-    return _text(task_id, "the task id")
+    _text(task_id, "the task id")
 
 
 def _stamps(value: object) -> dict[str, Any]:

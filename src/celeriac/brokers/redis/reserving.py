@@ -47,7 +47,10 @@ def read_taken(reply: list[Any], lease: Lease, first: int) -> Taken:
         queue = name.decode()
         for raw in envelopes:
             opened = open_envelope(raw)
-            deliveries.append(Delivery(number, lease.token, opened.packed, queue, opened.priority, opened.history))
+            delivery = Delivery(number, lease.token, opened.packed, queue, opened.priority, opened.history)
+            if opened.head is not None:
+                delivery.note_head(opened.head)
+            deliveries.append(delivery)
             number += 1
     return Taken(
         deliveries,

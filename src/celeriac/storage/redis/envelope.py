@@ -22,7 +22,7 @@ from typing import Any, Final
 import msgspec
 
 from celeriac.exceptions import EncodeError
-from celeriac.message import OWN_HEADER_PREFIX, Loss, Message, PackedMessage, encode_head
+from celeriac.message import OWN_HEADER_PREFIX, Head, Loss, Message, PackedMessage, encode_head
 from celeriac.storage.codec import priority_level
 from celeriac.storage.forks import renew_in_children
 
@@ -41,11 +41,13 @@ class Opened(msgspec.Struct, frozen=True):
         packed: the message.
         priority: as it was sent.
         history: losses so far.
+        head: the headers that matter, None if they are odd.
     """
 
     packed: PackedMessage
     priority: int
     history: tuple[Loss, ...]
+    head: Head | None = None
 
 
 class _Outgoing(msgspec.Struct):
@@ -98,6 +100,7 @@ _tags: Final = DeliveryTags()
 _encoder: Final = msgspec.json.Encoder()
 _decoder: Final = msgspec.json.Decoder(_Incoming)
 _properties_decoder: Final = msgspec.json.Decoder(_Properties)
+_head_decoder: Final = msgspec.json.Decoder(Head)
 _losses_decoder: Final = msgspec.json.Decoder(_LossesOnly)
 
 
@@ -145,12 +148,17 @@ def open_envelope(raw: bytes) -> Opened:
         properties = _properties_decoder.decode(envelope.properties)
         if properties.body_encoding != "base64" or memoryview(envelope.headers)[0] != _BRACE:
             return _open_oddly(raw)
+        head = _head_decoder.decode(envelope.headers)
         history = _losses_decoder.decode(envelope.headers).losses if _LOSSES_MARK in raw else ()
     except (ValueError, msgspec.DecodeError):
         return _open_oddly(raw)
-    head = b"[%b,%b]" % (envelope.headers, envelope.properties)
-    packed = PackedMessage(head, envelope.body, envelope.content_type, envelope.content_encoding)
-    return Opened(packed, _number(properties.priority), history)
+    packed = PackedMessage(
+        b"[%b,%b]" % (envelope.headers, envelope.properties),
+        envelope.body,
+        envelope.content_type,
+        envelope.content_encoding,
+    )
+    return Opened(packed, _number(properties.priority), history, head)
 
 
 def _seal_oddly(envelope: _Outgoing) -> bytes:
