@@ -90,7 +90,8 @@ def make_publications(app: Celeriac, calls: Sequence[Call]) -> list[Publication]
 
 
 def _alike(call: Call, other: Call) -> bool:
-    return call.options is other.options and call.task is other.task and call.name == other.name
+    same_options = call.options is other.options or not (call.options or other.options)
+    return same_options and call.task is other.task and call.name == other.name
 
 
 def _plan(app: Celeriac, call: Call) -> _Plan:

@@ -88,7 +88,7 @@ class DeliveryTags:
 
     def after_fork_in_child(self) -> None:
         """The child's tags must differ from its parent's."""
-        self._process = uuid.UUID(bytes=os.urandom(16), version=4)
+        self._process = str(uuid.UUID(bytes=os.urandom(16), version=4))
         self._numbers = itertools.count(1)
 
     def draw(self) -> str:
