@@ -144,7 +144,8 @@ class Requeue(msgspec.Struct, frozen=True, tag="requeue"):
     Attributes:
         message: replaces the stored message when given (a retry).
         not_before: Unix time at which it is due again, or None for at once.
-        loss: appended to the history when given; without it the delivery is not counted.
+        loss: appended to the history when given; without it the delivery is not counted. What was lost goes to the
+            front: it has waited before.
     """
 
     message: Message | None = None

@@ -307,7 +307,8 @@ class MemoryBroker:
                 if action.message is not None:
                     held.packed = PackedMessage.pack(action.message)
                 held.history = _with(held.history, action.loss)
-                held.position = memory.draw()
+                if action.loss is None:
+                    held.position = memory.draw()
                 memory.place(held, action.not_before, self._clock.time())
             case Bury():
                 del memory.messages[held.tag]

@@ -48,9 +48,10 @@ class Lease(msgspec.Struct):
         """A trip that may have taken messages under these numbers was not answered."""
         if count <= 0:
             return
+        last = first + count - 1
         if self.unsure and self.unsure[-1][1] == first - 1:
             first = self.unsure.pop()[0]
-        self.unsure.append((first, first + count - 1))
+        self.unsure.append((first, last))
 
 
 def field_of(delivery: Delivery) -> str:

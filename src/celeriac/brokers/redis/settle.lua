@@ -13,6 +13,7 @@
 --                  k                            keep
 --                  b  record                    bury: what is known of the death, one line of JSON
 --                  r  due, place, envelope      give back, in another envelope unless it is '', to be due at a time
+--                  f  envelope                  give back to the front, in another envelope unless it is ''
 --                  u                            there is no lease to look at (the held name is ''), as k
 --                  U  record, queue, envelope   the same, and bury
 --        result:   '0', or '1' and key, milliseconds, meta
@@ -63,6 +64,11 @@ local function give_back(value, due, place, envelope)
   push(queue, step, due, place, envelope == '' and as_held or envelope)
 end
 
+local function give_back_first(value, envelope)
+  local queue, step, as_held = parse_held(value)
+  redis.call('RPUSH', list_key(queue, step), envelope == '' and as_held or envelope)
+end
+
 -- Returns whether the message is to be removed, after reading all arguments; nil where there was none to settle.
 local function act(action, value)
   if action == 'a' then
@@ -80,6 +86,12 @@ local function act(action, value)
     local due, place, envelope = next_argument(), next_argument(), next_argument()
     if value then
       give_back(value, due, place, envelope)
+    end
+    return true
+  elseif action == 'f' then
+    local envelope = next_argument()
+    if value then
+      give_back_first(value, envelope)
     end
     return true
   end

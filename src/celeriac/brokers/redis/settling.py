@@ -89,6 +89,8 @@ class Scribe:
                 return ("k",) if settlement.fenced else ("u",)
             case Requeue():
                 due = due_text(action.not_before, now)
+                if action.loss is not None and not due:
+                    return ("f", _resealed(delivery, action))
                 return ("r", due, place() if due else "", _resealed(delivery, action))
             case Bury():
                 record = _encoder.encode(Epitaph(action.reason, now, _with(delivery, action.loss), delivery.priority))

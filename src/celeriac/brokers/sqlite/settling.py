@@ -94,6 +94,8 @@ def _write_fenced(transaction: Transaction, lease: Lease, settlement: Settlement
     fence = _fence(lease, delivery)
     if isinstance(action, Keep):
         return transaction.execute(sql["is_held"], fence).fetchone() is not None
+    if isinstance(action, Requeue) and action.loss is not None and action.not_before is None:
+        transaction.execute(sql["give_back"], fence)  # to where it was taken from
     if transaction.execute(sql["let_go"], fence).rowcount != 1:
         return False
     match action:
@@ -116,6 +118,9 @@ def _requeue(transaction: Transaction, delivery: Delivery, action: Requeue) -> N
     if action.loss is not None:
         history = encode_history((*delivery.history, action.loss))
         transaction.execute(sql["set_history"], (history, delivery.tag))
+        if action.not_before is None:
+            ring_for_work(transaction, delivery.queue, 1)
+            return
     tag = int(delivery.tag)
     place = (delivery.queue, delivery.priority, transaction.draw(), tag, action.not_before)
     place_messages(transaction, [place])

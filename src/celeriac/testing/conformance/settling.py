@@ -53,6 +53,15 @@ class SettlingCases(Harness):
             assert (deliveries[-1].tag, deliveries[-1].token) != (first.tag, first.token)
 
     @in_loop
+    async def test_what_was_lost_comes_again_before_what_came_after_it(self, make_broker: MakeBroker) -> None:
+        async with opened(make_broker()) as broker:
+            broker.publish([job(n) for n in range(3)])
+            first = await take(broker, 1)
+            assert await finish(broker, first, Requeue(loss=Loss(1.0, "w", "killed"))) == []
+            broker.publish([job(3)])
+            assert names(await take(broker)) == ["0", "1", "2", "3"]
+
+    @in_loop
     async def test_a_retry_replaces_the_message_and_waits_for_its_time(
         self, make_broker: MakeBroker, clock: VirtualClock
     ) -> None:
