@@ -118,37 +118,33 @@ def note_child(request: Request, result: AsyncResult[Any]) -> None:
 
 
 def _publish(app: Celeriac, publications: Sequence[Publication], options: Mapping[str, Any]) -> None:
-    try:
-        app.broker.publish(publications)
-    except OperationalError as first:
-        error = first
-        for pause in _pauses(app, options):
-            time.sleep(pause)
-            try:
-                app.broker.publish(publications)
-            except OperationalError as again:
-                error = again
-            else:
-                return
-        raise error from first
+    pauses = _pauses(app, options)
+    while True:
+        try:
+            app.broker.publish(publications)
+        except OperationalError:
+            pause = next(pauses, None)
+            if pause is None:
+                raise
+        else:
+            return
+        time.sleep(pause)
 
 
 async def _apublish(app: Celeriac, publications: Sequence[Publication], options: Mapping[str, Any]) -> None:
-    try:
-        await app.broker.apublish(publications)
-    except OperationalError as first:
-        from asyncio import sleep  # noqa: PLC0415 - start-up time; see `celeriac.loops`
+    from asyncio import sleep  # noqa: PLC0415 - start-up time; see `celeriac.loops`
 
-        error = first
-        for pause in _pauses(app, options):
-            await sleep(pause)
-            try:
-                await app.broker.apublish(publications)
-            except OperationalError as again:
-                error = again
-            else:
-                return
-        raise error from first
+    pauses = _pauses(app, options)
+    while True:
+        try:
+            await app.broker.apublish(publications)
+        except OperationalError:
+            pause = next(pauses, None)
+            if pause is None:
+                raise
+        else:
+            return
+        await sleep(pause)
 
 
 def _pauses(app: Celeriac, options: Mapping[str, Any]) -> Iterator[float]:

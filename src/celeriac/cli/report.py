@@ -21,6 +21,8 @@ _PACKAGES: Final = (
     "msgspec",
     "click",
     "rich",
+    "redis",
+    "hiredis",
     "pydantic",
     "PyYAML",
     "zstandard",

@@ -128,7 +128,8 @@ class Consumer:
                 await asyncio.shield(self._taking)
 
     async def _reserve(self, limit: int) -> list[Delivery]:
-        trip = asyncio.get_running_loop().create_task(self._broker.reserve(self._queues, limit, _WAIT_SECONDS))
+        wait = 0.0 if self._backoff.failing else _WAIT_SECONDS  # to know soon that the broker is back
+        trip = asyncio.get_running_loop().create_task(self._broker.reserve(self._queues, limit, wait))
         self._trip = trip
         try:
             return await trip

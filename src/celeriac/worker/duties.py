@@ -48,7 +48,7 @@ class RenewLease:
     async def tick(self) -> None:
         if not await self._broker.renew():
             logger.warning(
-                "This worker's lease had run out (the machine was suspended, or the broker was away); "
+                "This worker's lease had run out (the machine was suspended, or the broker was away or lost its data); "
                 "other workers may have taken over its tasks"
             )
 
@@ -68,7 +68,9 @@ class RecoverLost:
     async def tick(self) -> None:
         while deliveries := await self._broker.recover(_RECOVER_BATCH):
             owners = sorted({str(delivery.lost_by) for delivery in deliveries})
-            logger.warning("Recovered %d tasks of dead worker %s", len(deliveries), ", ".join(owners))
+            count = len(deliveries)
+            noun = "task" if count == 1 else "tasks"
+            logger.warning("Recovered %d %s of dead worker %s", count, noun, ", ".join(owners))
             for delivery in deliveries:
                 try:
                     self._on_recovered(delivery)

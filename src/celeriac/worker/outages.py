@@ -22,6 +22,8 @@ logger = logging.getLogger("celeriac.worker")
 # Celery waits this long after the first failure, that much longer after each further one, and at most so long.
 _STEP_SECONDS: Final = 2
 _MOST_SECONDS: Final = 30
+#: Seconds between log lines of a worker that can not start.
+_TELL_AGAIN_SECONDS: Final = 30.0
 
 
 def patience_at_start(settings: Settings) -> float:
@@ -121,6 +123,8 @@ async def open_patiently(
     Raises:
         OperationalError: the last one, when it is time to give up.
     """
+    loop = asyncio.get_running_loop()
+    told_at = -math.inf
     while True:
         try:
             if not await _unless(shutdown, open_broker()):
@@ -128,8 +132,9 @@ async def open_patiently(
         except OperationalError as error:
             if outage.failed():
                 raise
-            if not backoff.failing:
+            if loop.time() - told_at >= _TELL_AGAIN_SECONDS:  # it may never end: a wrong password, for one
                 logger.error("Can not start without the broker, trying on: %s", error)
+                told_at = loop.time()
             if not await _unless(shutdown, asyncio.sleep(backoff.next())):
                 return False
             continue

@@ -178,7 +178,7 @@ class Supervisor:
         await self._dispatcher.abandon(_LAST_WORDS_SECONDS)
         if not await self._settler.drain(_DRAIN_SECONDS):
             self._failed = True
-            logger.error("The broker is away: some results of finished tasks are not recorded; those tasks run again")
+            logger.error("Some results of finished tasks can not be recorded now; those tasks run again")
 
     def _patience(self) -> float | None:
         """Seconds to wait for running tasks, None for as long as they take."""

@@ -14,7 +14,7 @@ import pytest
 
 from celeriac.brokers.redis import RedisBroker
 from celeriac.config import Settings
-from celeriac.exceptions import StoreRefused
+from celeriac.exceptions import OperationalError, StoreRefused
 from celeriac.message import Delivery, Loss
 from celeriac.outcome import Acknowledge, Bury, Keep, Requeue, Settlement
 from celeriac.storage.redis.reading import read_location
@@ -241,3 +241,45 @@ def test_a_busy_worker_puts_due_messages_where_celerys_workers_look(
                     await asyncio.sleep(0.01)
 
     run()
+
+
+@pytest.mark.parametrize("queue", ["celeriac:leases", "_kombu.binding.celery", "a\x06\x163", "celery-task-meta-1"])
+def test_a_queue_can_not_have_the_name_of_something_else(
+    broker: RedisBroker, redis_server: RedisServer, queue: str
+) -> None:
+    @in_loop
+    async def run() -> None:
+        for publications in ([job(1, queue)], [job(1), job(2, queue)]):
+            with pytest.raises(StoreRefused, match="can not be called"):
+                broker.publish(publications)
+        async with opened(broker):
+            with pytest.raises(StoreRefused, match="can not be called"):
+                await take(broker, 1, queue)
+        assert redis_server.call("KEYS", "*") == []
+
+    run()
+
+
+def test_a_result_that_can_not_be_stored_leaves_its_message_held(
+    broker: RedisBroker, redis_server: RedisServer, redis_url: str
+) -> None:
+    """A user that may not write results, for one: the message must not be gone with its result."""
+    redis_server.call("ACL", "SETUSER", "half", "on", ">pw", "~q", "~celeriac:*", "~_kombu*", "&*", "+@all")
+    url = redis_url.replace("redis://", "redis://half:pw@")
+    poor = RedisBroker(read_location(url, {}, setting="broker_url", settings=Settings()))
+
+    @in_loop
+    async def run() -> None:
+        broker.publish([job(1)])
+        async with opened(poor):
+            (held,) = await take(poor)
+            for _ in range(2):
+                with pytest.raises(OperationalError, match="permit"):
+                    await poor.settle([Settlement(held, Acknowledge(), success("1"))])
+        assert await broker.depth("q") == 1
+
+    try:
+        run()
+    finally:
+        poor.disconnect()
+        redis_server.call("ACL", "DELUSER", "half")

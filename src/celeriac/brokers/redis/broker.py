@@ -204,6 +204,7 @@ class RedisBroker:
     def _plain_push(self, publications: Sequence[Publication]) -> list[Arg] | None:
         """The one LPUSH that will do, as Celery's producers send it; None where there is more to it."""
         queue, step = publications[0].queue, self._shelf.step(publications[0].priority)
+        self._shelf.check_name(queue)
         now = self._clock.time()
         for one in publications:
             if one.queue != queue or self._shelf.step(one.priority) != step or due_text(one.not_before, now):

@@ -7,10 +7,11 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
-from celeriac.exceptions import ImproperlyConfigured
+from celeriac.exceptions import ImproperlyConfigured, StoreRefused
 from celeriac.message import MAX_PRIORITY, MIN_PRIORITY
 from celeriac.storage.codec import priority_level
 from celeriac.storage.redis.envelope import seal
+from celeriac.storage.redis.keys import RESERVED
 
 if TYPE_CHECKING:
     from celeriac.message import Publication
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 _places: Final = itertools.count()
 #: Digits of a place's number; it may begin anew as often as it likes, the time before it has gone on.
 _PLACES: Final = 16**6
+#: Names of queues that are remembered as good.
+_MOST_CHECKED: Final = 1000
 
 
 class Shelf:
@@ -41,11 +44,29 @@ class Shelf:
             )
         self.keys = keys
         self.steps = tuple(steps)
+        #: Names that were looked at, so that a queue in use costs nothing.
+        self._checked: set[str] = set()
         self._step_of = [max(step for step in self.steps if step <= level) for level in range(10)]
 
     def step(self, priority: int) -> int:
         """The step whose list takes messages of this priority."""
         return self._step_of[priority_level(priority)]
+
+    def check_name(self, queue: str) -> None:
+        """Refuse a queue whose keys would be others'.
+
+        Raises:
+            StoreRefused: it has the separator in its name, or begins as keys of Celeriac or kombu do.
+        """
+        if queue in self._checked:
+            return
+        if self.keys.separator in queue or queue.startswith(RESERVED):
+            raise StoreRefused(
+                f"a queue on Redis can not be called {queue!r}: names must not begin with "
+                f"{' or '.join(map(repr, RESERVED))}, nor have the separator {self.keys.separator!r} in them"
+            )
+        if len(self._checked) < _MOST_CHECKED:
+            self._checked.add(queue)
 
     def lists(self, queue: str) -> list[str]:
         """All lists of a queue, first to be taken from first."""
@@ -60,9 +81,11 @@ class Shelf:
 
         Raises:
             EncodeError: a value in headers or properties has no JSON form.
+            StoreRefused: a queue can not have such a name.
         """
         arguments: list[Arg] = []
         for one in publications:
+            self.check_name(one.queue)
             due = due_text(one.not_before, now)
             envelope = seal(one.message, one.queue, one.priority)
             arguments += (one.queue, self.step(one.priority), due, place() if due else "", envelope)

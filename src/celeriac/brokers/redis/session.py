@@ -236,6 +236,7 @@ class Session:
         keys = self._keys
         arguments: list[Arg] = []
         for queue in new:
+            self._shelf.check_name(queue)
             member = keys.binding(queue, "", queue)
             arguments += (keys.bindings(queue), member, keys.permanent_bindings(queue), member)
         await self._run(scripts.BIND, arguments)

@@ -136,9 +136,10 @@ while at <= #ARGV do
   if kind == 'a' then
     written = redis.call('HDEL', HELD, field) == 1
   elseif kind == 's' then
-    written = redis.call('HDEL', HELD, field) == 1
+    written = redis.call('HEXISTS', HELD, field) == 1
     if written then
       put(ARGV[at], ARGV[at + 1], ARGV[at + 2])
+      redis.call('HDEL', HELD, field)
     end
     at = at + 3
   else

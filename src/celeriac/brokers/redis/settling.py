@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from celeriac.backends.redis.storing import ttl_ms
 from celeriac.brokers.redis.leasing import field_of
 from celeriac.brokers.redis.publishing import due_text, place
 from celeriac.exceptions import DecodeError
@@ -77,8 +78,7 @@ class Scribe:
         return [len(places), *itertools.chain.from_iterable(sorted(places, key=str)), *arguments]
 
     def _result(self, record: ResultRecord) -> tuple[Arg, ...]:
-        ttl = -1 if record.ttl is None else int(record.ttl * 1000)
-        return (self.results.key(record.task_id), ttl, record.meta)
+        return (self.results.key(record.task_id), ttl_ms(record.ttl), record.meta)
 
     def _action(self, settlement: Settlement, now: float) -> tuple[Arg, ...]:
         delivery, action = settlement.delivery, settlement.action

@@ -35,7 +35,6 @@ _CODES: Final[tuple[tuple[type[Exception], str], ...]] = (
 _WORDS: Final[dict[str, str]] = {
     "LOADING": "is still loading its data; try again when it has",
     "NOAUTH": "refuses the login: {text}; correct user and password in the URL",
-    "WRONGPASS": "refuses the login: {text}; correct user and password in the URL",
     "NOPERM": "does not permit this to the user: {text}; widen its ACL, which must allow all keys and channels that "
     "begin with the key prefix",
     "OOM": "is out of memory: {text}; raise maxmemory, or make room",
@@ -49,6 +48,7 @@ _WORDS: Final[dict[str, str]] = {
     "NOSCRIPT": "has forgotten a script: {text}; try again",
     "MISCONF": "takes no writes: {text}; look into its log",
     "NOREPLICAS": "takes no writes, for lack of replicas: {text}; start them, or lower min-replicas-to-write",
+    "DB": "has no such database: {text}; correct the number at the end of the URL, or raise `databases` there",
     "BUSY": "is busy with a script: {text}; try again later",
     "UNBLOCKED": "has become a replica meanwhile: {text}; try again, which asks for the new master",
     "EXECABORT": "has dropped a transaction: {text}",
@@ -88,13 +88,13 @@ def told(error: Exception, location_address: str) -> CeleriacError:
     text = _PLACE_IN_SCRIPT.sub("", " ".join(str(error).split())).rstrip(".") or type(error).__name__
     if isinstance(error, theirs.DataError) or any(words in text for words in _FINAL):
         return StoreRefused(f"{location_address} can not keep this: {text}")
-    code = _code(error, text)
+    code = "DB" if text.startswith("DB index") else _code(error, text)
     if code in _WORDS:
         return OperationalError(f"{location_address} {_WORDS[code].format(text=text.removeprefix(code + ' '))}")
     if isinstance(error, TimeoutError | theirs.TimeoutError):
         return OperationalError(
             f"{location_address} did not answer in time ({text}); is it up, and is the way to it free? The socket "
-            "timeouts among the transport options say how long to wait"
+            f"timeouts among the transport options say how long to wait{_tls_doubt(location_address)}"
         )
     if isinstance(error, theirs.ConnectionError | OSError | EOFError):
         return OperationalError(
@@ -127,6 +127,11 @@ def _code(error: Exception, text: str) -> str:
         if found is not None:
             return "NOAUTH" if found[1] == "WRONGPASS" else found[1]
     return ""
+
+
+def _tls_doubt(address: str) -> str:
+    """A server that does not speak TLS waits for the rest of a command where a client waits for the server."""
+    return ". Does the server speak TLS at this port?" if address.startswith(("rediss", "valkeys")) else ""
 
 
 def _tls_hint(text: str) -> str:

@@ -15,6 +15,8 @@ from typing import Final
 SEPARATOR: Final = "\x06\x16"
 #: Lowest priority number of each list of a queue.
 PRIORITY_STEPS: Final = (0, 3, 6, 9)
+#: What names of queues must not begin with: of our keys, of kombu's, and of results.
+RESERVED: Final = ("celeriac:", "_kombu.", "celery-task-meta-")
 #: Batches of settlements that a worker may be unsure of at the same time: it sends one at a time, for two callers.
 SETTLED_SLOTS: Final = 4
 

@@ -85,11 +85,7 @@ class Links:
 
     def close(self) -> None:
         """Close the connections that nobody is using. The next call opens another."""
-        while True:
-            try:
-                connection = self._idle.pop()
-            except IndexError:
-                return
+        while (connection := self._take_idle()) is not None:
             self._discard(connection)
 
     def after_fork_in_child(self) -> None:
@@ -122,12 +118,11 @@ class Links:
 
     def _borrow(self) -> SyncConnection:
         while True:
-            try:
-                connection = self._idle.pop()
-            except IndexError:
-                if not self._may_open():
-                    continue  # one was given back
-                return self._connect()
+            connection = self._take_idle()
+            if connection is None:
+                if self._may_open():
+                    return self._connect()
+                continue  # one was given back
             # An idle connection has nothing to say: what can be read is its end. Found out before anything is sent,
             # this needs no second sending of something that may have been done.
             with suppress(RedisError, OSError):
@@ -135,6 +130,12 @@ class Links:
                     connection.check_health()  # a PING, for those who ask for it by a health_check_interval
                     return connection
             self._discard(connection)
+
+    def _take_idle(self) -> SyncConnection | None:
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return None
 
     def _connect(self) -> SyncConnection:
         try:

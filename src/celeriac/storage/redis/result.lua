@@ -71,6 +71,11 @@ local function lasting(ttl_ms)
   return math.max(1, math.floor(ttl_ms / 1000))
 end
 
+-- A user without the right to this channel has stored the result all the same: those who wait look by themselves.
+local function tell(key, meta)
+  redis.pcall('PUBLISH', key, meta)
+end
+
 local function put_result(key, ttl_ms, meta)
   local seconds = lasting(ttl_ms)
   if seconds then
@@ -78,7 +83,7 @@ local function put_result(key, ttl_ms, meta)
   else
     redis.call('SET', key, meta)
   end
-  redis.call('PUBLISH', key, meta)
+  tell(key, meta)
   return 1
 end
 
@@ -92,7 +97,7 @@ end
 
 local function store_result(key, ttl_ms, meta, mark)
   if put_first_result(key, ttl_ms, meta) then  -- nearly always: one command instead of a look and a command
-    redis.call('PUBLISH', key, meta)
+    tell(key, meta)
     return 1
   end
   local stored = redis.pcall('GET', key)
