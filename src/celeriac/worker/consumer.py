@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 from celeriac.brokers.base import Broker
-from celeriac.exceptions import OperationalError
+from celeriac.exceptions import OperationalError, StoreRefused
 from celeriac.message import Delivery
 from celeriac.worker.backoff import Backoff
 from celeriac.worker.dispatcher import Dispatcher
@@ -96,7 +96,7 @@ class Consumer:
     async def _run(self) -> None:
         while True:
             try:
-                await self._consume()
+                return await self._consume()
             except Exception:
                 # A worker that lives and takes nothing is worse than one that says so and tries on.
                 logger.exception("Taking tasks failed, trying on")
@@ -119,6 +119,9 @@ class Consumer:
             except OperationalError as error:
                 await self._wait_for_broker(error)
                 continue
+            except StoreRefused as error:  # however often it is asked
+                self._give_up(f"Nothing can be taken from the queues {', '.join(self._queues)}: {error}")
+                return
             if self._backoff.failing:
                 self._backoff.reset()
                 self._outage.end()

@@ -8,7 +8,7 @@ import pytest
 from redis import exceptions as theirs
 
 from celeriac.exceptions import NotSupported, OperationalError, StoreRefused
-from celeriac.storage.redis.errors import breaks_link, told
+from celeriac.storage.redis.errors import breaks_link, translate_error
 
 ADDRESS = "redis://me@db:6379/0"
 
@@ -55,7 +55,7 @@ ADDRESS = "redis://me@db:6379/0"
     ],
 )
 def test_trying_again_may_help(error: Exception, words: str, breaks: bool) -> None:
-    mapped = told(error, ADDRESS)
+    mapped = translate_error(error, ADDRESS)
     assert type(mapped) is OperationalError
     assert words in str(mapped)
     assert ADDRESS in str(mapped)
@@ -73,7 +73,7 @@ def test_trying_again_may_help(error: Exception, words: str, breaks: bool) -> No
     ],
 )
 def test_trying_again_never_helps(error: Exception) -> None:
-    mapped = told(error, ADDRESS)
+    mapped = translate_error(error, ADDRESS)
     assert type(mapped) is StoreRefused
     assert str(mapped).startswith(f"{ADDRESS} can not keep this: ")
     assert not breaks_link(error)
@@ -81,11 +81,11 @@ def test_trying_again_never_helps(error: Exception) -> None:
 
 def test_tls_that_does_not_fit_says_so() -> None:
     untrusted = theirs.ConnectionError("Error 1 connecting: [SSL: CERTIFICATE_VERIFY_FAILED] unable to get issuer.")
-    assert "ssl_ca_certs" in str(told(untrusted, ADDRESS))
+    assert "ssl_ca_certs" in str(translate_error(untrusted, ADDRESS))
     plain = theirs.ConnectionError("[SSL: WRONG_VERSION_NUMBER] wrong version number")
-    assert "speak TLS" in str(told(plain, ADDRESS))
+    assert "speak TLS" in str(translate_error(plain, ADDRESS))
 
 
 def test_our_own_errors_stay_what_they_are() -> None:
     error = NotSupported("no")
-    assert told(error, ADDRESS) is error
+    assert translate_error(error, ADDRESS) is error

@@ -20,7 +20,8 @@ from celeriac.clock import SYSTEM_CLOCK, Clock
 from celeriac.outcome import ResultRecord
 from celeriac.states import READY_STATES
 from celeriac.storage.forks import renew_in_children
-from celeriac.storage.redis.links import AsyncLink, Links
+from celeriac.storage.redis.async_links import AsyncLink
+from celeriac.storage.redis.links import Links
 from celeriac.storage.redis.location import Location
 from celeriac.storage.redis.subscriptions import Subscriptions
 
@@ -55,6 +56,11 @@ class RedisBackend:
     Attributes:
         location: where.
         final_mark: how scripts recognise a stored SUCCESS: `json`, `msgpack`, `pickle` or `yaml`; None if they can not.
+
+    Example:
+        >>> from celeriac.backends import open_backend
+        >>> open_backend("redis://:secret@localhost:6379/1").address
+        'redis://localhost:6379/1'
     """
 
     def __init__(

@@ -15,7 +15,7 @@ from typing import Final
 from celeriac.backends.redis.outage import Outage
 from celeriac.exceptions import BackendError, CeleriacError, OperationalError
 from celeriac.outcome import ResultRecord
-from celeriac.storage.redis.links import AsyncLink
+from celeriac.storage.redis.async_links import AsyncLink
 from celeriac.storage.redis.location import Location
 from celeriac.storage.redis.subscriptions import AsyncSubscription
 

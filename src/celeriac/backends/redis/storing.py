@@ -12,7 +12,9 @@ from typing import Any, Final, NamedTuple, TypeAlias
 from celeriac.exceptions import BackendError, OperationalError
 from celeriac.outcome import ResultRecord
 from celeriac.states import SUCCESS
-from celeriac.storage.redis.links import Arg, AsyncLink, Links
+from celeriac.storage.redis.async_links import AsyncLink
+from celeriac.storage.redis.commands import Arg
+from celeriac.storage.redis.links import Links
 from celeriac.storage.redis.scripts import Script, load_script
 
 _RESULT: Final = (("celeriac.storage.redis", "result"),)

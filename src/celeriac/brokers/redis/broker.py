@@ -11,22 +11,23 @@ from typing import TYPE_CHECKING, Final
 from celeriac.backends.redis import RedisBackend
 from celeriac.brokers.base import Capabilities
 from celeriac.brokers.redis import scripts
-from celeriac.brokers.redis.keeping import Keeper
+from celeriac.brokers.redis.keeping import QueueUpkeep
 from celeriac.brokers.redis.leasing import Lease
-from celeriac.brokers.redis.publishing import Shelf, due_text
+from celeriac.brokers.redis.publishing import Layout, due_text
 from celeriac.brokers.redis.session import Session
-from celeriac.brokers.redis.settling import Scribe
+from celeriac.brokers.redis.settling import SettlementWriter
 from celeriac.clock import SYSTEM_CLOCK, Clock
 from celeriac.exceptions import ImproperlyConfigured, OperationalError
+from celeriac.storage.redis.async_links import LoopLinks
 from celeriac.storage.redis.envelope import seal
 from celeriac.storage.redis.keys import PRIORITY_STEPS, SEPARATOR, Keys
-from celeriac.storage.redis.links import Links, LoopLinks
+from celeriac.storage.redis.links import Links
 
 if TYPE_CHECKING:
     from celeriac.backends.base import Backend
     from celeriac.message import DeadLetter, Delivery, Publication
     from celeriac.outcome import Settlement
-    from celeriac.storage.redis.links import Arg
+    from celeriac.storage.redis.commands import Arg
     from celeriac.storage.redis.location import Location
 
 _STRATEGIES: Final = ("round_robin", "sorted", "priority")
@@ -44,6 +45,11 @@ class RedisBroker:
 
     Raises:
         ImproperlyConfigured: an option is not what it should be.
+
+    Example:
+        >>> from celeriac.brokers import open_broker
+        >>> open_broker("redis://:secret@localhost:6379/0").address
+        'redis://localhost:6379/0'
     """
 
     def __init__(
@@ -66,11 +72,11 @@ class RedisBroker:
         self.address = location.address
         self._clock = clock
         self._keys = Keys(location.prefix, sep)
-        self._shelf = Shelf(self._keys, priority_steps)
-        self.capabilities = Capabilities(priorities=len(self._shelf.steps))
+        self._layout = Layout(self._keys, priority_steps)
+        self.capabilities = Capabilities(priorities=len(self._layout.steps))
         self._strategy = queue_order_strategy
-        self._scribe = Scribe(self._shelf, RedisBackend(location, clock=clock))
-        self._keeper = Keeper(self._shelf, clock)
+        self._writer = SettlementWriter(self._layout, RedisBackend(location, clock=clock))
+        self._upkeep = QueueUpkeep(self._layout, clock)
         self._links = Links(location)
         self._loop_links = LoopLinks(location)
         self._session: Session | None = None
@@ -110,7 +116,7 @@ class RedisBroker:
         lease, self._asked = self._asked, None
         if lease is None or (lease.owner, lease.seconds) != (owner, lease_seconds):
             lease = Lease(owner, lease_seconds)
-        session = Session(self.location, self._shelf, self._scribe, self._clock, lease)
+        session = Session(self.location, self._layout, self._writer, self._clock, lease)
         try:
             await session.open()
         except BaseException:
@@ -155,23 +161,23 @@ class RedisBroker:
 
     async def depth(self, queue: str) -> int:
         """See `Broker.depth`."""
-        return await self._keeper.depth(self._loop_links.here(), queue)
+        return await self._upkeep.depth(self._loop_links.here(), queue)
 
     async def purge(self, queue: str) -> int:
         """See `Broker.purge`."""
-        return await self._keeper.purge(self._loop_links.here(), queue)
+        return await self._upkeep.purge(self._loop_links.here(), queue)
 
     async def dead_letters(self, queue: str | None = None, *, limit: int = 100, offset: int = 0) -> list[DeadLetter]:
         """See `Broker.dead_letters`."""
-        return await self._keeper.dead_letters(self._loop_links.here(), queue, limit, offset)
+        return await self._upkeep.dead_letters(self._loop_links.here(), queue, limit, offset)
 
     async def requeue_dead_letters(self, tags: Sequence[int | str]) -> int:
         """See `Broker.requeue_dead_letters`."""
-        return await self._keeper.requeue(self._loop_links.here(), tags)
+        return await self._upkeep.requeue(self._loop_links.here(), tags)
 
     async def purge_dead_letters(self, queue: str | None = None) -> int:
         """See `Broker.purge_dead_letters`."""
-        return await self._keeper.purge_dead(self._loop_links.here(), queue)
+        return await self._upkeep.purge_dead(self._loop_links.here(), queue)
 
     # -- results --------------------------------------------------------------------------------------------------
 
@@ -186,7 +192,7 @@ class RedisBroker:
             or not backend.location.same_store(self.location)
         ):
             return False
-        self._scribe.results = backend
+        self._writer.results = backend
         return True
 
     def disconnect(self) -> None:
@@ -203,17 +209,17 @@ class RedisBroker:
 
     def _plain_push(self, publications: Sequence[Publication]) -> list[Arg] | None:
         """The one LPUSH that will do, as Celery's producers send it; None where there is more to it."""
-        queue, step = publications[0].queue, self._shelf.step(publications[0].priority)
-        self._shelf.check_name(queue)
+        queue, step = publications[0].queue, self._layout.step(publications[0].priority)
+        self._layout.check_name(queue)
         now = self._clock.time()
         for one in publications:
-            if one.queue != queue or self._shelf.step(one.priority) != step or due_text(one.not_before, now):
+            if one.queue != queue or self._layout.step(one.priority) != step or due_text(one.not_before, now):
                 return None
         envelopes = [seal(one.message, queue, one.priority) for one in publications]
         return ["LPUSH", self._keys.list(queue, step), *envelopes]
 
     def _publish_arguments(self, publications: Sequence[Publication]) -> list[Arg]:
-        pushed = self._shelf.pushed(publications, self._clock.time())
+        pushed = self._layout.pushed(publications, self._clock.time())
         return [*scripts.common_arguments(self._keys, self._clock), *pushed]
 
     def _in_order(self, queues: Sequence[str]) -> Sequence[str]:

@@ -9,44 +9,45 @@ import msgspec
 
 from celeriac.brokers.redis import scripts
 from celeriac.brokers.redis.reserving import split_held
-from celeriac.brokers.redis.settling import Epitaph
+from celeriac.brokers.redis.settling import DeathRecord
 from celeriac.exceptions import DecodeError
 from celeriac.message import DeadLetter, Message
 from celeriac.storage.redis.envelope import open_envelope, seal
 
 if TYPE_CHECKING:
-    from celeriac.brokers.redis.publishing import Shelf
+    from celeriac.brokers.redis.publishing import Layout
     from celeriac.clock import Clock
-    from celeriac.storage.redis.links import Arg, AsyncLink
+    from celeriac.storage.redis.async_links import AsyncLink
+    from celeriac.storage.redis.commands import Arg
     from celeriac.storage.redis.scripts import Script
 
 #: Dead letters that are looked at in one trip.
 _PAGE: Final = 500
 
-_epitaph_decoder: Final = msgspec.json.Decoder(Epitaph)
+_death_decoder: Final = msgspec.json.Decoder(DeathRecord)
 
 
-class Keeper:
+class QueueUpkeep:
     """Looks after queues over one link.
 
     Args:
-        shelf: names.
+        layout: names.
         clock: see `scripts.common_arguments`.
     """
 
-    def __init__(self, shelf: Shelf, clock: Clock) -> None:
-        self._shelf = shelf
-        self._keys = shelf.keys
+    def __init__(self, layout: Layout, clock: Clock) -> None:
+        self._layout = layout
+        self._keys = layout.keys
         self._clock = clock
 
     async def depth(self, link: AsyncLink, queue: str) -> int:
         """Messages that are not held."""
-        counts = [("LLEN", key) for key in self._shelf.lists(queue)]
+        counts = [("LLEN", key) for key in self._layout.lists(queue)]
         return sum(await link.call_all([*counts, ("ZCARD", self._keys.due(queue))]))
 
     async def purge(self, link: AsyncLink, queue: str) -> int:
         """Delete what is not held."""
-        count: int = await self._run(link, scripts.PURGE, [queue, *self._shelf.steps])
+        count: int = await self._run(link, scripts.PURGE, [queue, *self._layout.steps])
         return count
 
     async def dead_letters(self, link: AsyncLink, queue: str | None, limit: int, offset: int) -> list[DeadLetter]:
@@ -92,12 +93,12 @@ class Keeper:
 
     def _revived(self, record: bytes) -> tuple[str, int, bytes]:
         """Queue, step and envelope for a dead letter that lives again, its history forgotten."""
-        epitaph, queue, envelope = _split_record(record)
+        death, queue, envelope = _split_record(record)
         try:
             message = open_envelope(envelope).packed.unpack()
         except DecodeError:
             return queue, 0, envelope
-        return queue, self._shelf.step(epitaph.priority), seal(message, queue, epitaph.priority)
+        return queue, self._layout.step(death.priority), seal(message, queue, death.priority)
 
     async def _run(self, link: AsyncLink, script: Script, arguments: Sequence[Arg]) -> Any:
         return await link.run(
@@ -109,17 +110,17 @@ def _queue_of(member: bytes) -> str:
     return member.partition(b":")[2].decode()
 
 
-def _split_record(record: bytes) -> tuple[Epitaph, str, bytes]:
-    epitaph, _, held = record.partition(b"\n")
+def _split_record(record: bytes) -> tuple[DeathRecord, str, bytes]:
+    death, _, held = record.partition(b"\n")
     _, queue, envelope = split_held(held)
-    return _epitaph_decoder.decode(epitaph), queue, envelope
+    return _death_decoder.decode(death), queue, envelope
 
 
 def _read_letter(tag: int, record: bytes) -> DeadLetter:
-    epitaph, queue, envelope = _split_record(record)
+    death, queue, envelope = _split_record(record)
     packed = open_envelope(envelope).packed
     try:
         message = packed.unpack()
     except DecodeError:  # damaged: that is why it is here, and the others are to be seen all the same
         message = Message({}, {}, packed.body, packed.content_type, packed.content_encoding)
-    return DeadLetter(tag, message, queue, epitaph.reason, epitaph.at, epitaph.history, epitaph.priority)
+    return DeadLetter(tag, message, queue, death.reason, death.at, death.history, death.priority)

@@ -15,8 +15,8 @@ from celeriac.storage.redis.keys import RESERVED
 
 if TYPE_CHECKING:
     from celeriac.message import Publication
+    from celeriac.storage.redis.commands import Arg
     from celeriac.storage.redis.keys import Keys
-    from celeriac.storage.redis.links import Arg
 
 _places: Final = itertools.count()
 #: Digits of a place's number; it may begin anew as often as it likes, the time before it has gone on.
@@ -25,7 +25,7 @@ _PLACES: Final = 16**6
 _MOST_CHECKED: Final = 1000
 
 
-class Shelf:
+class Layout:
     """Where messages are put: names, and the list for each priority.
 
     Args:

@@ -8,8 +8,8 @@ from celeriac.clock import SYSTEM_CLOCK, Clock
 from celeriac.storage.redis.scripts import Script, load_script
 
 if TYPE_CHECKING:
+    from celeriac.storage.redis.commands import Arg
     from celeriac.storage.redis.keys import Keys
-    from celeriac.storage.redis.links import Arg
 
 _HERE: Final = "celeriac.brokers.redis"
 _RESULT: Final = ("celeriac.storage.redis", "result")

@@ -17,18 +17,18 @@ from celeriac.brokers.batches import WrittenParts, split
 from celeriac.brokers.redis import scripts
 from celeriac.brokers.redis.leasing import Lease, field_of
 from celeriac.brokers.redis.reserving import TAKEN_BYTES, Taken, read_recovered, read_taken
-from celeriac.brokers.redis.settling import Scribe, read_refused
-from celeriac.brokers.redis.waiting import LOOKOUT_MS, Sleeper
+from celeriac.brokers.redis.settling import SettlementWriter, read_refused
+from celeriac.brokers.redis.waiting import LOOKOUT_MS, WorkWaiter
 from celeriac.exceptions import ImproperlyConfigured, OperationalError, StoreRefused
+from celeriac.storage.redis.async_links import AsyncLink
 from celeriac.storage.redis.keys import SETTLED_SLOTS
-from celeriac.storage.redis.links import AsyncLink
 
 if TYPE_CHECKING:
-    from celeriac.brokers.redis.publishing import Shelf
+    from celeriac.brokers.redis.publishing import Layout
     from celeriac.clock import Clock
     from celeriac.message import Delivery
     from celeriac.outcome import Settlement
-    from celeriac.storage.redis.links import Arg
+    from celeriac.storage.redis.commands import Arg
     from celeriac.storage.redis.location import Location
     from celeriac.storage.redis.scripts import Script
 
@@ -49,8 +49,8 @@ class Session:
 
     Args:
         location: which Redis.
-        shelf: where messages go.
-        scribe: writes settlements.
+        layout: where messages go.
+        writer: writes settlements.
         clock: see `scripts.common_arguments`.
         lease: to be taken by `open`.
 
@@ -59,16 +59,18 @@ class Session:
         is_open: until `close`.
     """
 
-    def __init__(self, location: Location, shelf: Shelf, scribe: Scribe, clock: Clock, lease: Lease) -> None:
+    def __init__(
+        self, location: Location, layout: Layout, writer: SettlementWriter, clock: Clock, lease: Lease
+    ) -> None:
         self.lease = lease
         self.is_open = True
         self._location = location
-        self._shelf = shelf
-        self._keys = shelf.keys
-        self._scribe = scribe
+        self._layout = layout
+        self._keys = layout.keys
+        self._writer = writer
         self._clock = clock
         self._link, self._lease_link = AsyncLink(location), AsyncLink(location)
-        self._sleeper = Sleeper(location, self._link, self._pass_on)
+        self._waiter = WorkWaiter(location, self._link, self._pass_on)
         #: Queues that this worker has waited for since it was last too busy to wait: it may be their lookout.
         self._waited: set[str] = set()
         self._bound: set[str] = set()
@@ -89,12 +91,12 @@ class Session:
         except BaseException:
             await self._link.close()
             raise
-        self._sleeper.start(self._keys.wake(self.lease.id))
+        self._waiter.start(self._keys.wake(self.lease.id))
 
     async def close(self) -> None:
         """Give everything back and hang up."""
         self.is_open = False
-        await self._sleeper.stop()
+        await self._waiter.stop()
         memories = [self._keys.settled(self.lease.id, slot) for slot in range(SETTLED_SLOTS)]
         try:
             await self._run(scripts.CLOSE, [len(memories), *memories, *self._waited])
@@ -104,26 +106,26 @@ class Session:
 
     async def reserve(self, queues: Sequence[str], limit: int, wait: float) -> list[Delivery]:
         """Take messages; see `Broker.reserve`. Which queue is first is for the caller to say."""
-        loop, sleeper = asyncio.get_running_loop(), self._sleeper
+        loop, waiter = asyncio.get_running_loop(), self._waiter
         deadline = loop.time() + wait
-        sleeper.waiting += 1
+        waiter.waiting += 1
         try:
             await self._bind(queues)
             while self.is_open:
-                seen, remaining = sleeper.rings, deadline - loop.time()
+                seen, remaining = waiter.rings, deadline - loop.time()
                 taken = await self._take(queues, limit, waits=remaining > 0)
                 if taken.deliveries or remaining <= 0:
                     return taken.deliveries
-                watched = [key for queue in taken.watched for key in self._shelf.lists(queue)]
-                sleeper.set_alarm(taken.next_due)
-                if watched and await sleeper.watch(watched):
+                watched = [key for queue in taken.watched for key in self._layout.lists(queue)]
+                waiter.set_alarm(taken.next_due)
+                if watched and await waiter.watch(watched):
                     continue  # it came between the two looks
-                await sleeper.sleep(remaining, seen, is_lookout=bool(watched))
+                await waiter.sleep(remaining, seen, is_lookout=bool(watched))
         except OperationalError:
             if self.is_open:
                 raise
         finally:
-            sleeper.waiting -= 1
+            waiter.waiting -= 1
         return []  # closed meanwhile
 
     async def settle(self, settlements: Sequence[Settlement]) -> list[Settlement]:
@@ -190,11 +192,11 @@ class Session:
     ) -> Any:
         """Run a script that takes messages, after giving back what earlier ones took without being heard."""
         await self._reclaim(link)
-        session, was_connected = link.session, link.is_connected
+        generation, was_connected = link.generation, link.is_connected
         try:
             return await self._run(script, arguments, link)
         except BaseException:
-            if was_connected or link.session != session:  # else nothing can have been sent
+            if was_connected or link.generation != generation:  # else nothing can have been sent
                 self.lease.note_unsure(first, count)
             raise
 
@@ -236,7 +238,7 @@ class Session:
         keys = self._keys
         arguments: list[Arg] = []
         for queue in new:
-            self._shelf.check_name(queue)
+            self._layout.check_name(queue)
             member = keys.binding(queue, "", queue)
             arguments += (keys.bindings(queue), member, keys.permanent_bindings(queue), member)
         await self._run(scripts.BIND, arguments)
@@ -265,7 +267,7 @@ class Session:
         return taken
 
     async def _look(self, queues: Sequence[str], limit: int, first: int, *, waits: bool) -> Taken:
-        lease, steps = self.lease, self._shelf.steps
+        lease, steps = self.lease, self._layout.steps
         arguments = [
             *(lease.seconds, limit, TAKEN_BYTES, lease.field_prefix, first),
             *(LOOKOUT_MS if waits else 0, "1" if self._waited else "", len(steps), *steps, *queues),
@@ -303,9 +305,9 @@ class Session:
         if batch is None:
             self._batches += 1
             batch = self._batches
-        settlements = self._scribe.write(part, self._clock.time())
+        settlements = self._writer.write(part, self._clock.time())
         memory = self._keys.settled(self.lease.id, batch % SETTLED_SLOTS)
-        arguments: list[Arg] = [batch, memory, _REMEMBERED_MS, self._scribe.results.final_mark or "", *settlements]
+        arguments: list[Arg] = [batch, memory, _REMEMBERED_MS, self._writer.results.final_mark or "", *settlements]
         try:
             answer = await self._run(scripts.SETTLE, arguments)
         except BaseException:

@@ -18,14 +18,14 @@ from celeriac.storage.redis.envelope import seal
 
 if TYPE_CHECKING:
     from celeriac.backends.redis import RedisBackend
-    from celeriac.brokers.redis.publishing import Shelf
-    from celeriac.storage.redis.links import Arg
+    from celeriac.brokers.redis.publishing import Layout
+    from celeriac.storage.redis.commands import Arg
 
 _encoder: Final = msgspec.json.Encoder()
 _NO_RESULT: Final[tuple[Arg, ...]] = ("0",)
 
 
-class Epitaph(msgspec.Struct, frozen=True):
+class DeathRecord(msgspec.Struct, frozen=True):
     """What is known of a dead letter beside its message.
 
     Attributes:
@@ -41,16 +41,16 @@ class Epitaph(msgspec.Struct, frozen=True):
     priority: int
 
 
-class Scribe:
+class SettlementWriter:
     """Writes settlements as arguments.
 
     Args:
-        shelf: where messages go.
+        layout: where messages go.
         results: where results go.
     """
 
-    def __init__(self, shelf: Shelf, results: RedisBackend) -> None:
-        self._shelf = shelf
+    def __init__(self, layout: Layout, results: RedisBackend) -> None:
+        self._layout = layout
         self.results = results
 
     def write(self, settlements: Sequence[Settlement], now: float) -> list[Arg]:
@@ -67,7 +67,7 @@ class Scribe:
                 field, result = field_of(settlement.delivery), settlement.result
                 arguments += ("a", field) if result is None else ("s", field, *self._result(result))
                 continue
-            pushed = self._shelf.pushed(follow_ups, now)
+            pushed = self._layout.pushed(follow_ups, now)
             for at in range(0, len(pushed), 5):
                 due = pushed[at + 2]
                 places.add((pushed[at], pushed[at + 1], "due" if due else ""))
@@ -93,7 +93,9 @@ class Scribe:
                     return ("f", _resealed(delivery, action))
                 return ("r", due, place() if due else "", _resealed(delivery, action))
             case Bury():
-                record = _encoder.encode(Epitaph(action.reason, now, _with(delivery, action.loss), delivery.priority))
+                record = _encoder.encode(
+                    DeathRecord(action.reason, now, _with(delivery, action.loss), delivery.priority)
+                )
                 if settlement.fenced:
                     return ("b", record)
                 return ("U", record, delivery.queue, _envelope(delivery))

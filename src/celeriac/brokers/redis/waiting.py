@@ -6,7 +6,7 @@ server tell it of changes of the queue's lists (CLIENT TRACKING, an invalidation
 and waits for the time of the first future message. All other workers sleep until a script rings them on a channel of
 their own. What an idle fleet costs therefore grows with its size, not with its size times the messages.
 
-All of this only saves time. Every sleeper also looks by itself, at the intervals below.
+All of this only saves time. Every waiter also looks by itself, at the intervals below.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from celeriac.exceptions import OperationalError, StoreRefused
 from celeriac.storage.redis.subscriptions import AsyncSubscription
 
 if TYPE_CHECKING:
-    from celeriac.storage.redis.links import AsyncLink
+    from celeriac.storage.redis.async_links import AsyncLink
     from celeriac.storage.redis.location import Location
 
 logger = logging.getLogger("celeriac.broker")
 
-#: Seconds between looks of a lookout, of another sleeper, and of a lookout whom the server tells nothing.
+#: Seconds between looks of a lookout, of another waiter, and of a lookout whom the server tells nothing.
 _LOOKOUT_SECONDS: Final = 1.0
 _SLEEPER_SECONDS: Final = 2.0
 _BLIND_SECONDS: Final = 0.1
@@ -47,7 +47,7 @@ _GRACE_SECONDS: Final = 0.005
 _INVALIDATIONS: Final = b"__redis__:invalidate"
 
 
-class Sleeper:
+class WorkWaiter:
     """Waits for what wakes one worker. Belongs to one event loop.
 
     Args:
@@ -121,7 +121,7 @@ class Sleeper:
         if client is None or now < self._refused_until:
             return False
         wanted = frozenset(lists)
-        if self._tracking == (client, self._link.session) and wanted <= self._tracked:
+        if self._tracking == (client, self._link.generation) and wanted <= self._tracked:
             return False
         heard = self.rings
         try:
@@ -133,7 +133,7 @@ class Sleeper:
             elif not self._link.is_connected:
                 raise
             return False
-        self._tracking = (client, self._link.session)
+        self._tracking = (client, self._link.generation)
         # What came right after the look may be heard before its answer: then nothing more will be told.
         self._tracked = wanted if self.rings == heard else frozenset()
         return found
@@ -207,7 +207,7 @@ class Sleeper:
     async def _track(self, client: int, lists: Sequence[str]) -> bool:
         """Only the one command behind CACHING YES is tracked (OPTIN), so other traffic on the link costs nothing."""
         look = [("CLIENT", "CACHING", "YES"), ("EXISTS", *lists)]
-        if self._tracking != (client, self._link.session):
+        if self._tracking != (client, self._link.generation):
             await self._link.call("CLIENT", "TRACKING", "OFF")
             await self._link.call("CLIENT", "TRACKING", "ON", "REDIRECT", client, "OPTIN")
         _, count = await self._link.call_all(look)

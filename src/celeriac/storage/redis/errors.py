@@ -48,7 +48,7 @@ _WORDS: Final[dict[str, str]] = {
     "NOSCRIPT": "has forgotten a script: {text}; try again",
     "MISCONF": "takes no writes: {text}; look into its log",
     "NOREPLICAS": "takes no writes, for lack of replicas: {text}; start them, or lower min-replicas-to-write",
-    "DB": "has no such database: {text}; correct the number at the end of the URL, or raise `databases` there",
+    "DB": "has no such database (DB {text}); correct the number at the end of the URL, or raise `databases` there",
     "BUSY": "is busy with a script: {text}; try again later",
     "UNBLOCKED": "has become a replica meanwhile: {text}; try again, which asks for the new master",
     "EXECABORT": "has dropped a transaction: {text}",
@@ -69,7 +69,7 @@ _SCRIPT_MAY_NOT: Final = "user executing the script can't"
 _PLACE_IN_SCRIPT: Final = re.compile(r"\.? script: [0-9a-f]{40}, on @user_script:\d+")
 
 
-def told(error: Exception, location_address: str) -> CeleriacError:
+def translate_error(error: Exception, location_address: str) -> CeleriacError:
     """Our exception for one of redis-py's or of the operating system's; one of ours comes back as it is.
 
     Args:
@@ -80,7 +80,7 @@ def told(error: Exception, location_address: str) -> CeleriacError:
         `StoreRefused` if the same command can never succeed, else `OperationalError`. To be raised `from error`.
 
     Example:
-        >>> print(told(theirs.ReadOnlyError("You can't write against a read only replica."), "redis://db:6379/0"))
+        >>> print(translate_error(theirs.ReadOnlyError("You can't write against a read only replica."), "redis://db:6379/0"))
         redis://db:6379/0 is a replica and takes no writes; connect to the master, or use sentinel:// to be led to it
     """
     if isinstance(error, CeleriacError):

@@ -1,40 +1,30 @@
-"""Connections to Redis in use: a pool for threads, and one pipelined connection for an event loop.
+"""Connections to Redis for threads: a pool of them.
 
-Owns who may use a connection when, deadlines, and what becomes of a connection after an error. How a connection is made
-is `location`'s part; the protocol itself is redis-py's. Nothing is sent twice but what a server did not execute because
-another one is the master: whether a failed call may be repeated is for the caller to know.
+Owns who may use a connection when, and what becomes of it after an error. How a connection is made is `location`'s
+part; the protocol itself is redis-py's. Nothing is sent twice but what a server did not execute because another one is
+the master: whether a failed call may be repeated is for the caller to know.
 """
 
 from __future__ import annotations
 
-import asyncio
 import threading
-import weakref
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
-from hiredis import pack_command
-from redis.exceptions import MovedError, NoScriptError, ReadOnlyError, RedisError, ResponseError
+from redis.exceptions import RedisError, ResponseError
 
 from celeriac.exceptions import OperationalError
 from celeriac.storage.forks import renew_in_children
-from celeriac.storage.redis.errors import breaks_link, told
+from celeriac.storage.redis.commands import Arg, Command, UnknownScript, packed, unwrapped, was_sent_elsewhere
+from celeriac.storage.redis.errors import breaks_link, translate_error
 
 if TYPE_CHECKING:
-    from redis.asyncio.connection import AbstractConnection as AsyncConnection
-    from redis.connection import AbstractConnection as SyncConnection
+    from redis.connection import AbstractConnection
 
     from celeriac.storage.redis.location import Location
     from celeriac.storage.redis.scripts import Script
-
-#: What a command is made of.
-Arg: TypeAlias = bytes | str | int | float
-Command: TypeAlias = Sequence[Arg]
-
-
-_pack: Callable[[tuple[Arg, ...]], bytes] = pack_command  # type: ignore[assignment]  # its stub says: a tuple of one
 
 
 class Links:
@@ -80,7 +70,7 @@ class Links:
         """
         try:
             return self._exchange([("EVALSHA", script.sha, len(keys), *keys, *args)], transaction=False)[0]
-        except _UnknownScript:
+        except UnknownScript:
             return self._exchange([("EVAL", script.text, len(keys), *keys, *args)], transaction=False)[0]
 
     def close(self) -> None:
@@ -90,25 +80,25 @@ class Links:
 
     def after_fork_in_child(self) -> None:
         """The connections are the parent's; dropping them closes only this process's copies."""
-        self._idle: deque[SyncConnection] = deque()
+        self._idle: deque[AbstractConnection] = deque()
         self._open = self._waiters = 0
         self._changed = threading.Condition()
 
     def _exchange(self, commands: Sequence[Command], *, transaction: bool) -> list[Any]:
         replies = self._send(commands, transaction=transaction)
-        if _was_sent_elsewhere(replies):
+        if was_sent_elsewhere(replies):
             replies = self._send(commands, transaction=transaction)
-        return _unwrapped(replies, self._location.address, transaction=transaction)
+        return unwrapped(replies, self._location.address, transaction=transaction)
 
     def _send(self, commands: Sequence[Command], *, transaction: bool) -> list[Any]:
         connection = self._borrow()
         try:
-            connection.send_packed_command(_packed(commands, transaction=transaction), check_health=False)
+            connection.send_packed_command(packed(commands, transaction=transaction), check_health=False)
             replies = [_read(connection) for _ in range(len(commands) + 2 * transaction)]
         except BaseException as error:
             self._discard(connection)  # what is still to come would be taken for the answer to the next command
             if isinstance(error, RedisError | OSError):
-                raise told(error, self._location.address) from error
+                raise translate_error(error, self._location.address) from error
             raise
         if any(isinstance(reply, Exception) and breaks_link(reply) for reply in replies):
             self._discard(connection)
@@ -116,7 +106,7 @@ class Links:
             self._give_back(connection)
         return replies
 
-    def _borrow(self) -> SyncConnection:
+    def _borrow(self) -> AbstractConnection:
         while True:
             connection = self._take_idle()
             if connection is None:
@@ -131,13 +121,13 @@ class Links:
                     return connection
             self._discard(connection)
 
-    def _take_idle(self) -> SyncConnection | None:
+    def _take_idle(self) -> AbstractConnection | None:
         try:
             return self._idle.pop()
         except IndexError:
             return None
 
-    def _connect(self) -> SyncConnection:
+    def _connect(self) -> AbstractConnection:
         try:
             return self._location.connect()
         except BaseException:
@@ -163,13 +153,13 @@ class Links:
             )
         return False
 
-    def _give_back(self, connection: SyncConnection) -> None:
+    def _give_back(self, connection: AbstractConnection) -> None:
         self._idle.append(connection)
         if self._waiters:
             with self._changed:
                 self._changed.notify()
 
-    def _discard(self, connection: SyncConnection) -> None:
+    def _discard(self, connection: AbstractConnection) -> None:
         connection.disconnect()
         self._forget_one()
 
@@ -179,248 +169,8 @@ class Links:
             self._changed.notify()
 
 
-class AsyncLink:
-    """One connection for many callers of one event loop: requests go out as they come, replies come in their order.
-
-    It connects at the first call and again after an error; who was waiting for a reply then gets the error. Cancelling
-    a call does no harm: its reply is thrown away.
-
-    Args:
-        location: where to connect to.
-
-    Attributes:
-        session: counts connections; state that belongs to a connection is gone when it has changed.
-    """
-
-    def __init__(self, location: Location) -> None:
-        self.session = 0
-        self._location = location
-        self._connection: AsyncConnection | None = None
-        self._connecting: asyncio.Task[None] | None = None
-        self._reading: asyncio.Task[None] | None = None
-        self._ending: set[asyncio.Task[None]] = set()
-        self._waiting: deque[_Call] = deque()
-
-    @property
-    def is_connected(self) -> bool:
-        """There is a connection, as far as is known."""
-        return self._connection is not None
-
-    async def call(self, *args: Arg, timeout: float | None = None) -> Any:
-        """Send one command and return its reply.
-
-        Args:
-            *args: the command.
-            timeout: seconds to wait for the reply; None for the location's own bound.
-
-        Raises:
-            OperationalError: the server is away, or refuses for now.
-            StoreRefused: it will never take this.
-        """
-        return (await self._exchange([args], transaction=False, timeout=timeout))[0]
-
-    async def call_all(self, commands: Sequence[Command], *, transaction: bool = False) -> list[Any]:
-        """Send commands in one trip and return their replies.
-
-        Args:
-            commands: at least one.
-            transaction: between MULTI and EXEC.
-
-        Raises:
-            OperationalError, StoreRefused: as `call`; for the first command that failed, when all have been answered.
-        """
-        return await self._exchange(commands, transaction=transaction)
-
-    async def run(self, script: Script, keys: Sequence[Arg], args: Sequence[Arg]) -> Any:
-        """Run a script and return its reply.
-
-        Raises:
-            OperationalError, StoreRefused: as `call`.
-        """
-        try:
-            return (await self._exchange([("EVALSHA", script.sha, len(keys), *keys, *args)]))[0]
-        except _UnknownScript:
-            return (await self._exchange([("EVAL", script.text, len(keys), *keys, *args)]))[0]
-
-    async def close(self) -> None:
-        """Close the connection; calls that wait for a reply fail. The next call connects anew."""
-        if self._connecting is not None:
-            self._connecting.cancel()
-            await asyncio.gather(self._connecting, return_exceptions=True)
-        self._drop(ConnectionError("closed by this process"))
-        await asyncio.gather(*self._ending, return_exceptions=True)
-
-    def abandon(self) -> None:
-        """Close the connection without waiting for its end. To be called in the link's loop."""
-        if self._connecting is not None:
-            self._connecting.cancel()
-        self._drop(ConnectionError("closed by this process"))
-
-    async def _exchange(
-        self, commands: Sequence[Command], *, transaction: bool = False, timeout: float | None = None
-    ) -> list[Any]:
-        replies = await self._send(commands, timeout, transaction=transaction)
-        if _was_sent_elsewhere(replies):
-            replies = await self._send(commands, timeout, transaction=transaction)
-        return _unwrapped(replies, self._location.address, transaction=transaction)
-
-    async def _send(self, commands: Sequence[Command], timeout: float | None, *, transaction: bool) -> list[Any]:
-        connection = self._connection
-        if connection is None or not connection.is_connected:
-            connection = await self._connect()
-        loop = asyncio.get_running_loop()
-        call = _Call(len(commands) + 2 * transaction, loop.create_future())
-        deadline = loop.call_later(timeout or self._location.socket_timeout, self._expire, connection)
-        try:
-            self._waiting.append(call)
-            try:
-                # Written to the transport before anything else can run, so calls and replies have one order.
-                await connection.send_packed_command(_packed(commands, transaction=transaction), check_health=False)
-            except (RedisError, OSError) as error:
-                self._drop(error)
-            replies = await call.done
-        except (RedisError, OSError) as error:
-            raise told(error, self._location.address) from error
-        finally:
-            deadline.cancel()
-        if any(isinstance(reply, Exception) and breaks_link(reply) for reply in replies):
-            self._drop(ConnectionError("the server is not the one to ask any more"), connection)
-        return replies
-
-    async def _connect(self) -> AsyncConnection:
-        if self._connecting is None or self._connecting.done():
-            self._connecting = asyncio.get_running_loop().create_task(self._open())
-            self._connecting.add_done_callback(_look_at_error)
-        await asyncio.shield(self._connecting)  # others may be waiting for it too
-        if self._connection is None:
-            raise told(ConnectionError("lost as soon as it was made"), self._location.address)
-        return self._connection
-
-    async def _open(self) -> None:
-        connection = await self._location.aconnect()
-        # Deadlines are those of the calls: a connection on which nothing is asked may be silent.
-        connection.socket_timeout = None
-        self._connection = connection
-        self.session += 1
-        self._reading = asyncio.get_running_loop().create_task(self._read(connection))
-
-    async def _read(self, connection: AsyncConnection) -> None:
-        waiting = self._waiting  # of this connection: `_drop` makes another
-        try:
-            while True:
-                try:
-                    reply = await connection.read_response(disable_decoding=True)
-                except ResponseError as error:
-                    reply = error
-                call = waiting[0]
-                call.replies.append(reply)
-                if len(call.replies) == call.expected:
-                    waiting.popleft()
-                    if not call.done.done():  # else nobody waits any more
-                        call.done.set_result(call.replies)
-        except (RedisError, OSError, IndexError) as error:
-            # IndexError: a reply that nobody asked for; whatever it is, the order of replies is lost.
-            self._drop(error if not isinstance(error, IndexError) else ConnectionError("unasked reply"), connection)
-        finally:
-            # Also when the loop ends, which cancels all its tasks.
-            self._drop(ConnectionError("closed"), connection)
-            await connection.disconnect(nowait=True)
-
-    def _expire(self, connection: AsyncConnection) -> None:
-        self._drop(TimeoutError("no reply in time"), connection)
-
-    def _drop(self, error: Exception, connection: AsyncConnection | None = None) -> None:
-        """Give up the connection; all that wait for replies on it fail."""
-        if self._connection is None or (connection is not None and connection is not self._connection):
-            return
-        self._connection = None
-        waiting, self._waiting = self._waiting, deque()
-        reading, self._reading = self._reading, None
-        if reading is not None and reading is not asyncio.current_task():
-            reading.cancel()  # it closes the connection on its way out
-            self._ending.add(reading)
-            reading.add_done_callback(self._ending.discard)
-        for call in waiting:
-            if not call.done.done():
-                call.done.set_exception(error)
-
-
-def _look_at_error(task: asyncio.Task[None]) -> None:
-    """Else the loop would complain about the error of a connection for which nobody waits any more."""
-    if not task.cancelled():
-        task.exception()
-
-
-class LoopLinks:
-    """An `AsyncLink` for each event loop that asks for one.
-
-    Args:
-        location: where to connect to.
-    """
-
-    def __init__(self, location: Location) -> None:
-        self._location = location
-        self._links: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncLink] = weakref.WeakKeyDictionary()
-
-    def here(self) -> AsyncLink:
-        """The link of the running loop."""
-        loop = asyncio.get_running_loop()
-        link = self._links.get(loop)
-        if link is None:
-            link = self._links[loop] = AsyncLink(self._location)
-        return link
-
-    def close(self) -> None:
-        """Close them, each in its own loop as soon as that comes round. A loop that has ended closed its own."""
-        for loop, link in list(self._links.items()):
-            with suppress(RuntimeError):  # the loop was closed just now
-                if not loop.is_closed():
-                    loop.call_soon_threadsafe(link.abandon)
-        self._links = weakref.WeakKeyDictionary()
-
-
-class _Call:
-    """Who waits for how many replies."""
-
-    __slots__ = ("done", "expected", "replies")
-
-    def __init__(self, expected: int, done: asyncio.Future[list[Any]]) -> None:
-        self.expected = expected
-        self.done = done
-        self.replies: list[Any] = []
-
-
-class _UnknownScript(OperationalError):
-    """The server does not know the script by its checksum."""
-
-
-def _packed(commands: Sequence[Command], *, transaction: bool) -> list[bytes]:
-    """The bytes to send. By hiredis itself: redis-py's packer for asyncio takes eight times as long."""
-    packed = [_pack(tuple(command)) for command in commands]
-    return [_pack(("MULTI",)), *packed, _pack(("EXEC",))] if transaction else packed
-
-
-def _was_sent_elsewhere(replies: Sequence[Any]) -> bool:
-    """A single command was refused because another server is the master by now: it was not executed, and may be sent to
-    whomever a new connection leads to.
-    """
-    return len(replies) == 1 and isinstance(replies[0], ReadOnlyError | MovedError)
-
-
-def _read(connection: SyncConnection) -> Any:
+def _read(connection: AbstractConnection) -> Any:
     try:
         return connection.read_response(disable_decoding=True)
     except ResponseError as error:
         return error
-
-
-def _unwrapped(replies: list[Any], address: str, *, transaction: bool) -> list[Any]:
-    for reply in replies:
-        if isinstance(reply, NoScriptError):
-            raise _UnknownScript(str(reply))
-        if isinstance(reply, Exception):
-            raise told(reply, address) from reply
-    if not transaction:
-        return replies
-    executed: list[Any] = replies[-1]
-    return _unwrapped(executed, address, transaction=False)

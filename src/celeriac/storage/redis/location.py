@@ -25,7 +25,7 @@ from celeriac.exceptions import OperationalError
 from celeriac.storage.redis.addresses import RedisURL, Server
 from celeriac.storage.redis.cluster import find_owner
 from celeriac.storage.redis.dialling import Dialler, atalk, talk
-from celeriac.storage.redis.errors import told
+from celeriac.storage.redis.errors import translate_error
 from celeriac.storage.redis.search import Answer, Question, Search, text
 from celeriac.storage.redis.sentinel import find_master
 
@@ -86,14 +86,14 @@ class Location:
         try:
             connection = self.dialler.open(server, self.db)
         except (RedisError, OSError) as error:
-            raise told(error, self._address_of(server)) from error
+            raise translate_error(error, self._address_of(server)) from error
         try:
             if self.url.kind == "sentinel":
                 self._check_role(talk(connection, ("ROLE",)), server)
         except BaseException as error:
             connection.disconnect()
             if isinstance(error, RedisError | OSError):
-                raise told(error, self._address_of(server)) from error
+                raise translate_error(error, self._address_of(server)) from error
             raise
         return connection
 
@@ -107,14 +107,14 @@ class Location:
         try:
             connection = await self.dialler.aopen(server, self.db)
         except (RedisError, OSError) as error:
-            raise told(error, self._address_of(server)) from error
+            raise translate_error(error, self._address_of(server)) from error
         try:
             if self.url.kind == "sentinel":
                 self._check_role(await atalk(connection, ("ROLE",)), server)
         except BaseException as error:
             await connection.disconnect(nowait=True)
             if isinstance(error, RedisError | OSError):
-                raise told(error, self._address_of(server)) from error
+                raise translate_error(error, self._address_of(server)) from error
             raise
         return connection
 

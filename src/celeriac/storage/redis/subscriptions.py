@@ -20,7 +20,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from celeriac.exceptions import OperationalError
 from celeriac.storage.forks import renew_in_children
-from celeriac.storage.redis.errors import told
+from celeriac.storage.redis.errors import translate_error
 
 if TYPE_CHECKING:
     from redis.asyncio.connection import AbstractConnection as AsyncConnection
@@ -71,9 +71,9 @@ class Subscription:
             self._send(self._connection.pack_commands(watch))
             value: bytes | RedisError | None = self._answer(deadline)
         except (RedisError, OSError) as error:
-            raise told(error, self._location.address) from error
+            raise translate_error(error, self._location.address) from error
         if isinstance(value, RedisError):
-            raise told(value, self._location.address) from value
+            raise translate_error(value, self._location.address) from value
         return value
 
     def next_message(self, key: bytes, timeout: float) -> bytes | None:
@@ -90,7 +90,7 @@ class Subscription:
                     message: bytes = reply[2]
                     return message
         except (RedisError, OSError) as error:
-            raise told(error, self._location.address) from error
+            raise translate_error(error, self._location.address) from error
         return None
 
     def rest(self) -> None:
@@ -102,7 +102,7 @@ class Subscription:
         try:
             self._send(self._connection.pack_command("UNSUBSCRIBE"))
         except (RedisError, OSError) as error:
-            raise told(error, self._location.address) from error
+            raise translate_error(error, self._location.address) from error
 
     def close(self) -> None:
         """Hang up."""
@@ -243,7 +243,7 @@ class AsyncSubscription:
             async with asyncio.timeout(_MOST_PATIENCE):
                 number: Any = await self._connection.read_response()
         except (RedisError, OSError) as error:
-            raise told(error, self._address) from error
+            raise translate_error(error, self._address) from error
         return int(number)
 
     async def change(self, add: Iterable[bytes], drop: Iterable[bytes] = ()) -> None:
@@ -276,7 +276,7 @@ class AsyncSubscription:
                 if isinstance(reply, list):
                     return Heard(reply[0], reply[1] or b"", reply[2] if reply[0] == b"message" else b"")
         except (RedisError, OSError) as error:
-            raise told(error, self._address) from error
+            raise translate_error(error, self._address) from error
 
     async def close(self) -> None:
         """Hang up."""
@@ -290,7 +290,7 @@ class AsyncSubscription:
         try:
             await self._connection.send_packed_command(self._connection.pack_commands(commands), check_health=False)
         except (RedisError, OSError) as error:
-            raise told(error, self._address) from error
+            raise translate_error(error, self._address) from error
 
 
 def _batches(channels: Iterable[bytes]) -> Iterator[tuple[bytes, ...]]:
