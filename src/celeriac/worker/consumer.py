@@ -123,12 +123,12 @@ class Consumer:
                 self._give_up(f"Nothing can be taken from the queues {', '.join(self._queues)}: {error}")
                 return
             if self._backoff.failing:
-                self._backoff.reset()
                 self._outage.end()
                 self._trouble.ends("taking tasks")
             if deliveries:
                 self._taking = asyncio.get_running_loop().create_task(self._intake.take(deliveries))
                 await asyncio.shield(self._taking)
+            self._backoff.reset()  # not before: what could not be taken in has gone back, and would come at once
 
     async def _reserve(self, limit: int) -> list[Delivery]:
         wait = 0.0 if self._backoff.failing else _WAIT_SECONDS  # to know soon that the broker is back

@@ -53,6 +53,10 @@ class Outcomes(Protocol):
         """No executor has room for these; give them back to the broker."""
         ...
 
+    def on_untold(self, assignment: Assignment, error: Exception) -> None:
+        """This can not be told to any executor."""
+        ...
+
 
 class Dispatcher:
     """Assigns deliveries to executors by kind and load.
@@ -232,12 +236,18 @@ class Dispatcher:
 
     def _pump(self, kind: str) -> None:
         """Hand out the backlog of one kind, always to the executor that holds least."""
-        pool, backlog = self.pools[kind], self._backlog[kind]
+        pool = self.pools[kind]
         if not pool.started:
             pool.start()
+        while not self._hand_out(pool, self._backlog[kind]):
+            pass  # what can not be told has left room for others
+
+    def _hand_out(self, pool: Pool, backlog: deque[Assignment]) -> bool:
+        """Fill what room there is. Whether all could be told to their executors."""
         room = [(len(e.assigned), e.setup.index, e.capacity, e) for e in pool.executors if e.capacity > 0]
+        all_told = True
         if backlog and backlog[0].alone:
-            room = self._place_alone(backlog, room)
+            room, all_told = self._place_alone(backlog, room)
         heapq.heapify(room)
         shares: dict[int, tuple[Executor, list[Assignment]]] = {}
         while backlog and room and not backlog[0].alone:
@@ -246,19 +256,34 @@ class Dispatcher:
             if capacity > 1:
                 heapq.heappush(room, (load + 1, index, capacity - 1, executor))
         for executor, share in shares.values():
-            executor.assign(share)
+            all_told = self._assign(executor, share) and all_told
         if shares:
-            self._waiting_since.pop(kind, None)
-            self._patience.pop(kind, None)
+            self._waiting_since.pop(pool.kind, None)
+            self._patience.pop(pool.kind, None)
+        return all_told
+
+    def _assign(self, executor: Executor, share: list[Assignment]) -> bool:
+        """Give the executor these. Whether all could be told: one message that can not must not harm the others."""
+        try:
+            executor.assign(share)
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with what others have sent
+            if len(share) == 1:
+                self._outcomes.on_untold(share[0], error)
+            else:
+                for assignment in share:
+                    self._assign(executor, [assignment])
+            return False
+        return True
 
     def _place_alone(
         self, backlog: deque[Assignment], room: list[tuple[int, int, int, Executor]]
-    ) -> list[tuple[int, int, int, Executor]]:
+    ) -> tuple[list[tuple[int, int, int, Executor]], bool]:
         """Give suspects an executor to themselves; one that must empty first gets nothing else until then."""
         room.sort()
+        all_told = True
         while backlog and backlog[0].alone and room and room[0][0] == 0:
             executor = room.pop(0)[3]
-            executor.assign([backlog.popleft()])
+            all_told = self._assign(executor, [backlog.popleft()]) and all_told
         if backlog and backlog[0].alone:
-            return []
-        return room
+            return [], all_told
+        return room, all_told

@@ -33,6 +33,11 @@ class Intake:
         self._dispatcher = dispatcher
 
     async def take(self, deliveries: Sequence[Delivery]) -> None:
+        """Have these run.
+
+        Raises:
+            Exception: something is wrong in the worker. What was to run is given back.
+        """
         now = self._clock.time()
         admitted: list[Assignment] = []
         for delivery in deliveries:
@@ -41,8 +46,13 @@ class Intake:
                 self._settler.put(decide(delivery, verdict, now))
             else:
                 admitted.append(verdict)
-        admitted = await self._acknowledge_early(admitted)
-        self._dispatcher.submit(await self._mark_suspects(admitted))
+        try:
+            ready = await self._mark_suspects(await self._acknowledge_early(admitted))
+        except Exception:
+            # Held here, they would run nowhere. What was acknowledged by now is lost, but never runs twice.
+            self.give_back([assignment.delivery for assignment in admitted])
+            raise
+        self._dispatcher.submit(ready)
 
     def give_back(self, deliveries: Sequence[Delivery]) -> None:
         """Have these given back, untouched."""
@@ -70,7 +80,20 @@ class Intake:
         suspects = [one.delivery for one in assignments if one.delivery.history and one.policy.acks_late]
         if not suspects:
             return assignments
-        return _without(assignments, await self._settler.mark_started(suspects))
+        try:
+            gone = await self._settler.mark_started(suspects)
+        except Exception:  # noqa: BLE001 - one that can not be marked must not stop the others
+            gone = [one for suspect in suspects for one in await self._mark_suspect(suspect)]
+        return _without(assignments, gone)
+
+    async def _mark_suspect(self, suspect: Delivery) -> list[Delivery]:
+        """Mark one. Unmarked it must not run: what kills its worker would do so for ever, uncounted."""
+        try:
+            return await self._settler.mark_started([suspect])
+        except Exception as error:  # noqa: BLE001 - said in the dead letter
+            reason = f"it can not be marked as started: {error!r}"
+            self._settler.put(decide(suspect, Unrunnable(reason), self._clock.time()))
+            return [suspect]
 
 
 def _without(assignments: list[Assignment], gone: Sequence[Delivery]) -> list[Assignment]:

@@ -95,9 +95,12 @@ class Settler:
         """Have the broker note that these are about to run. Returns those whose lease was lost."""
         while True:
             try:
-                return await self._broker.mark_started(deliveries)
+                lost = await self._broker.mark_started(deliveries)
             except OperationalError as error:
                 await self._wait_for_broker(error)
+            else:
+                self._note_success()
+                return lost
 
     async def drain(self, timeout: float) -> bool:
         """Wait until all is written; False if the broker does not let it happen in `timeout` seconds."""
@@ -145,9 +148,7 @@ class Settler:
                 if len(batch) == 1:
                     return await self._bury_unwritable(batch[0], error)
                 lost = [one for settlement in batch for one in await self._write([settlement])]
-            if self._backoff.failing:
-                self._backoff.reset()
-                self._trouble.ends("settling")
+            self._note_success()
             for settlement in batch:
                 if isinstance(settlement.action, Bury):
                     _log_buried(settlement.delivery, settlement.action.reason)
@@ -195,7 +196,13 @@ class Settler:
                 logger.exception("Can not give back %d tasks", len(deliveries))
                 return
             else:
+                self._note_success()
                 return
+
+    def _note_success(self) -> None:
+        if self._backoff.failing:
+            self._backoff.reset()
+            self._trouble.ends("settling")
 
     async def _wait_for_broker(self, error: OperationalError) -> None:
         self._trouble.begins("settling", error)

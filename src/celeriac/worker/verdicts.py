@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 
 from celeriac.exceptions import TimeLimitExceeded, WorkerLostError
 from celeriac.message import Delivery, Publication
-from celeriac.outcome import AckPolicy, Keep, Lost, Outcome, Requeue, Settlement, TimedOut, decide
+from celeriac.outcome import AckPolicy, Keep, Lost, Outcome, Requeue, Settlement, TimedOut, Unrunnable, decide
 from celeriac.worker.admission import Admission
 from celeriac.worker.executors.executor import Assignment, Executor
 from celeriac.worker.executors.launcher import Launcher
 from celeriac.worker.executors.pool import Pool
-from celeriac.worker.failures import announce_failure, errbacks, record_failure, record_started
+from celeriac.worker.failures import announce_failure, bare_failure, errbacks, record_failure, record_started
 from celeriac.worker.settler import Settler
 from celeriac.worker.time_limits import TimeLimits
 
@@ -86,6 +86,12 @@ class Verdicts:
                 delivery = assignment.delivery
                 again = Publication(delivery.message, delivery.queue, delivery.priority)
                 self._settler.put(Settlement(delivery, Keep(), None, (again,), fenced=False))
+
+    def on_untold(self, assignment: Assignment, error: Exception) -> None:
+        delivery = assignment.delivery
+        failure = bare_failure(self._app, delivery.packed, error)
+        outcome = Unrunnable(f"it can not be handed to an executor: {error!r}", failure)
+        self._settler.put(decide(delivery, outcome, self._app.clock.time(), assignment.policy))
 
     def on_timed_out(self, assignment: Assignment, limit: float) -> None:
         """The hard time limit has passed; whatever the attempt still does is not recorded."""

@@ -60,10 +60,11 @@ class Layout:
         """
         if queue in self._checked:
             return
-        if self.keys.separator in queue or queue.startswith(RESERVED):
+        if self.keys.separator in queue or queue.startswith(RESERVED) or not _is_utf8(queue):
             raise StoreRefused(
                 f"a queue on Redis can not be called {queue!r}: names must not begin with "
-                f"{' or '.join(map(repr, RESERVED))}, nor have the separator {self.keys.separator!r} in them"
+                f"{' or '.join(map(repr, RESERVED))}, nor have the separator "
+                f"{self.keys.separator!r} or lone surrogates in them"
             )
         if len(self._checked) < _MOST_CHECKED:
             self._checked.add(queue)
@@ -90,6 +91,14 @@ class Layout:
             envelope = seal(one.message, one.queue, one.priority)
             arguments += (one.queue, self.step(one.priority), due, place() if due else "", envelope)
         return arguments
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _are_steps(steps: object) -> bool:

@@ -7,14 +7,14 @@ is sent twice.
 from __future__ import annotations
 
 import asyncio
-import weakref
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from redis.exceptions import RedisError, ResponseError
 
+from celeriac.storage.forks import renew_in_children
 from celeriac.storage.redis.commands import Arg, Command, UnknownScript, packed, unwrapped, was_sent_elsewhere
 from celeriac.storage.redis.errors import breaks_link, translate_error
 
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     from celeriac.storage.redis.location import Location
     from celeriac.storage.redis.scripts import Script
+
+_CLOSED_HERE: Final = "closed by this process"
 
 
 class AsyncLink:
@@ -41,16 +43,14 @@ class AsyncLink:
     def __init__(self, location: Location) -> None:
         self.generation = 0
         self._location = location
-        self._connection: AbstractConnection | None = None
+        self._wire: _Wire | None = None
         self._connecting: asyncio.Task[None] | None = None
-        self._reading: asyncio.Task[None] | None = None
         self._ending: set[asyncio.Task[None]] = set()
-        self._waiting: deque[_Call] = deque()
 
     @property
     def is_connected(self) -> bool:
         """There is a connection, as far as is known."""
-        return self._connection is not None
+        return self._wire is not None and self._wire.is_up
 
     async def call(self, *args: Arg, timeout: float | None = None) -> Any:
         """Send one command and return its reply.
@@ -90,68 +90,122 @@ class AsyncLink:
 
     async def close(self) -> None:
         """Close the connection; calls that wait for a reply fail. The next call connects anew."""
-        if self._connecting is not None:
-            self._connecting.cancel()
-            await asyncio.gather(self._connecting, return_exceptions=True)
-        self._drop(ConnectionError("closed by this process"))
-        await asyncio.gather(*self._ending, return_exceptions=True)
+        connecting = self._connecting
+        self.abandon()
+        await asyncio.gather(*(() if connecting is None else (connecting,)), *self._ending, return_exceptions=True)
 
     def abandon(self) -> None:
         """Close the connection without waiting for its end. To be called in the link's loop."""
         if self._connecting is not None:
             self._connecting.cancel()
-        self._drop(ConnectionError("closed by this process"))
+        if self._wire is not None:
+            self._wire.drop(ConnectionError(_CLOSED_HERE))
 
     async def _exchange(
         self, commands: Sequence[Command], *, transaction: bool = False, timeout: float | None = None
     ) -> list[Any]:
-        replies = await self._send(commands, timeout, transaction=transaction)
+        data = packed(commands, transaction=transaction)
+        expected = len(commands) + 2 * transaction
+        replies = await self._send(data, expected, timeout)
         if was_sent_elsewhere(replies):
-            replies = await self._send(commands, timeout, transaction=transaction)
+            replies = await self._send(data, expected, timeout)
         return unwrapped(replies, self._location.address, transaction=transaction)
 
-    async def _send(self, commands: Sequence[Command], timeout: float | None, *, transaction: bool) -> list[Any]:
-        connection = self._connection
-        if connection is None or not connection.is_connected:
-            connection = await self._connect()
+    async def _send(self, data: Sequence[bytes], expected: int, timeout: float | None) -> list[Any]:
+        wire = self._wire
+        if wire is None or not wire.is_up:
+            wire = await self._connect()
         loop = asyncio.get_running_loop()
-        call = _Call(len(commands) + 2 * transaction, loop.create_future())
-        deadline = loop.call_later(timeout or self._location.socket_timeout, self._expire, connection)
+        late = TimeoutError("no reply in time")
+        deadline = loop.call_later(timeout or self._location.socket_timeout, wire.drop, late)
         try:
-            self._waiting.append(call)
-            try:
-                # Written to the transport before anything else can run, so calls and replies have one order.
-                await connection.send_packed_command(packed(commands, transaction=transaction), check_health=False)
-            except (RedisError, OSError) as error:
-                self._drop(error)
-            replies = await call.done
+            replies = await wire.send(data, expected)
         except (RedisError, OSError) as error:
             raise translate_error(error, self._location.address) from error
         finally:
             deadline.cancel()
         if any(isinstance(reply, Exception) and breaks_link(reply) for reply in replies):
-            self._drop(ConnectionError("the server is not the one to ask any more"), connection)
+            wire.drop(ConnectionError("the server is not the one to ask any more"))
         return replies
 
-    async def _connect(self) -> AbstractConnection:
-        if self._connecting is None or self._connecting.done():
+    async def _connect(self) -> _Wire:
+        if self._connecting is None:
             self._connecting = asyncio.get_running_loop().create_task(self._open())
-            self._connecting.add_done_callback(_look_at_error)
-        await asyncio.shield(self._connecting)  # others may be waiting for it too
-        if self._connection is None:
+            self._connecting.add_done_callback(self._end_connecting)
+        try:
+            await asyncio.shield(self._connecting)  # others may be waiting for it too
+        except asyncio.CancelledError:
+            caller = asyncio.current_task()
+            if caller is not None and caller.cancelling():
+                raise
+            raise translate_error(ConnectionError(_CLOSED_HERE), self._location.address) from None
+        if self._wire is None or not self._wire.is_up:
             raise translate_error(ConnectionError("lost as soon as it was made"), self._location.address)
-        return self._connection
+        return self._wire
 
     async def _open(self) -> None:
         connection = await self._location.aconnect()
-        # Deadlines are those of the calls: a connection on which nothing is asked may be silent.
-        connection.socket_timeout = None
-        self._connection = connection
+        if self._wire is not None:
+            self._wire.drop(ConnectionError("another one took its place"))
+        self._wire = _Wire(connection)
         self.generation += 1
-        self._reading = asyncio.get_running_loop().create_task(self._read(connection))
+        self._ending.add(self._wire.reading)
+        self._wire.reading.add_done_callback(self._ending.discard)
 
-    async def _read(self, connection: AbstractConnection) -> None:
-        waiting = self._waiting  # of this connection: `_drop` makes another
+    def _end_connecting(self, task: asyncio.Task[None]) -> None:
+        if self._connecting is task:
+            self._connecting = None
+        if not task.cancelled():
+            task.exception()  # looked at, or the loop would complain where nobody waits for it any more
+
+
+class _Wire:
+    """One connection: who waits for what it will say, in order.
+
+    What redis-py offers for writing waits until the server has read, and gives up the connection when its caller is
+    cancelled meanwhile. Here nobody waits for the writing, only for replies, so that the writer is used itself.
+
+    Args:
+        connection: connected; nobody else may use it.
+
+    Attributes:
+        is_up: it may be used.
+        reading: the task that reads from it.
+    """
+
+    def __init__(self, connection: AbstractConnection) -> None:
+        writer = connection._writer  # noqa: SLF001 - see above
+        assert writer is not None
+        connection.socket_timeout = None  # deadlines are those of the calls; where nothing is asked, nothing is said
+        self.is_up = True
+        self._connection = connection
+        self._writer = writer
+        self._waiting: deque[_Call] = deque()
+        self.reading = asyncio.get_running_loop().create_task(self._read())
+
+    def send(self, data: Sequence[bytes], expected: int) -> asyncio.Future[list[Any]]:
+        """Write commands and return the future of their replies, `expected` in number."""
+        call = _Call(expected, asyncio.get_running_loop().create_future())
+        self._waiting.append(call)
+        self._writer.writelines(data)
+        return call.done
+
+    def drop(self, error: Exception) -> None:
+        """Hang up at once, without waiting for what is not sent yet; all that wait for replies fail."""
+        if not self.is_up:
+            return
+        self.is_up = False
+        self._writer.transport.abort()
+        if self.reading is not asyncio.current_task():
+            self.reading.cancel()
+        for call in self._waiting:
+            if not call.done.done():
+                call.done.set_exception(error)
+                call.done.exception()  # looked at: whoever waited may have been cancelled
+        self._waiting.clear()
+
+    async def _read(self) -> None:
+        connection, waiting = self._connection, self._waiting
         try:
             while True:
                 try:
@@ -164,31 +218,13 @@ class AsyncLink:
                     waiting.popleft()
                     if not call.done.done():  # else nobody waits any more
                         call.done.set_result(call.replies)
-        except (RedisError, OSError, IndexError) as error:
-            # IndexError: a reply that nobody asked for; whatever it is, the order of replies is lost.
-            self._drop(error if not isinstance(error, IndexError) else ConnectionError("unasked reply"), connection)
+        except (RedisError, OSError) as error:
+            self.drop(error)
+        except IndexError:
+            self.drop(ConnectionError("it said something unasked"))
         finally:
-            # Also when the loop ends, which cancels all its tasks.
-            self._drop(ConnectionError("closed"), connection)
+            self.drop(ConnectionError(_CLOSED_HERE))  # also when the loop ends, which cancels all its tasks
             await connection.disconnect(nowait=True)
-
-    def _expire(self, connection: AbstractConnection) -> None:
-        self._drop(TimeoutError("no reply in time"), connection)
-
-    def _drop(self, error: Exception, connection: AbstractConnection | None = None) -> None:
-        """Give up the connection; all that wait for replies on it fail."""
-        if self._connection is None or (connection is not None and connection is not self._connection):
-            return
-        self._connection = None
-        waiting, self._waiting = self._waiting, deque()
-        reading, self._reading = self._reading, None
-        if reading is not None and reading is not asyncio.current_task():
-            reading.cancel()  # it closes the connection on its way out
-            self._ending.add(reading)
-            reading.add_done_callback(self._ending.discard)
-        for call in waiting:
-            if not call.done.done():
-                call.done.set_exception(error)
 
 
 class LoopLinks:
@@ -200,23 +236,30 @@ class LoopLinks:
 
     def __init__(self, location: Location) -> None:
         self._location = location
-        self._links: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncLink] = weakref.WeakKeyDictionary()
+        self._links: dict[asyncio.AbstractEventLoop, AsyncLink] = {}
+        renew_in_children(self)
 
     def here(self) -> AsyncLink:
         """The link of the running loop."""
         loop = asyncio.get_running_loop()
         link = self._links.get(loop)
         if link is None:
+            # Weak keys would keep the loops: a link knows its own.
+            self._links = {old: kept for old, kept in self._links.items() if not old.is_closed()}
             link = self._links[loop] = AsyncLink(self._location)
         return link
 
     def close(self) -> None:
         """Close them, each in its own loop as soon as that comes round. A loop that has ended closed its own."""
-        for loop, link in list(self._links.items()):
+        links, self._links = self._links, {}
+        for loop, link in links.items():
             with suppress(RuntimeError):  # the loop was closed just now
                 if not loop.is_closed():
                     loop.call_soon_threadsafe(link.abandon)
-        self._links = weakref.WeakKeyDictionary()
+
+    def after_fork_in_child(self) -> None:
+        """Loops and connections are the parent's."""
+        self._links = {}
 
 
 class _Call:
@@ -228,9 +271,3 @@ class _Call:
         self.expected = expected
         self.done = done
         self.replies: list[Any] = []
-
-
-def _look_at_error(task: asyncio.Task[None]) -> None:
-    """Else the loop would complain about the error of a connection for which nobody waits any more."""
-    if not task.cancelled():
-        task.exception()

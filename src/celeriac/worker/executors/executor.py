@@ -134,13 +134,17 @@ class Executor:
         return self._first(self.setup.slots - len(self.overdue))
 
     def assign(self, assignments: list[Assignment]) -> None:
-        """Give it these."""
+        """Give it these.
+
+        Raises:
+            Exception: no frame can be made of them, as of a number beyond 64 bits. It has been given none of them then.
+        """
         assert self._channel is not None
+        self._channel.send(Run(tuple(assignment.job for assignment in assignments)))
         if not self.assigned:
             self._last_progress = self._now()
-        for assignment in assignments:
+        for assignment in assignments:  # what is not sent must not be noted: nothing would ever end it
             self.assigned[assignment.job.tag] = assignment
-        self._channel.send(Run(tuple(assignment.job for assignment in assignments)))
 
     def interrupt(self, tag: int, *, hard: bool, limit: float) -> None:
         """Raise the time limit's exception in that attempt."""
