@@ -29,3 +29,9 @@ class ServerClock(VirtualClock):
                 redis.send("PEXPIRE", key, round(left - seconds * 1000))
             for _ in lasting:
                 redis.read()
+
+    def set_back(self, seconds: float) -> None:
+        """Set both clocks back by less than a lease, as NTP does with the clock of the server's machine."""
+        with self._lock:
+            self._wall -= seconds
+            self._monotonic -= seconds

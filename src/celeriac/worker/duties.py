@@ -91,12 +91,20 @@ class SweepResults:
 
 
 class Ticker:
-    """Calls a duty at an interval, first at once."""
+    """Calls a duty at an interval.
 
-    def __init__(self, duty: Duty, seconds: float, trouble: Trouble) -> None:
+    Args:
+        duty: what to do.
+        seconds: the interval.
+        trouble: told when it can not be done for now.
+        first_after: seconds until the first time.
+    """
+
+    def __init__(self, duty: Duty, seconds: float, trouble: Trouble, *, first_after: float = 0.0) -> None:
         self._duty = duty
         self._seconds = seconds
         self._trouble = trouble
+        self._first_after = first_after
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -108,6 +116,7 @@ class Ticker:
             await asyncio.gather(self._task, return_exceptions=True)
 
     async def _run(self) -> None:
+        await asyncio.sleep(self._first_after)
         while True:
             works = await self._try(self._duty.tick)
             await asyncio.sleep(self._seconds if works else min(self._seconds, _RETRY_SECONDS))

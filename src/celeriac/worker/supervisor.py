@@ -96,9 +96,11 @@ class Supervisor:
         outage = Outage(patience_later(app.conf), app.clock.monotonic)
         self._consumer = Consumer(app.broker, options.queues, self._dispatcher, intake, outage, self.fail, trouble)
         seconds = app.conf.worker_lease_seconds / RENEWALS_PER_LEASE
+        recovery = RecoverLost(app.broker, self._verdicts.on_recovered)
         self._duties = [
             Ticker(RenewLease(app.broker), seconds, trouble),
-            Ticker(RecoverLost(app.broker, self._verdicts.on_recovered), min(seconds, RECOVER_SECONDS), trouble),
+            # Not at once: if the store was away just now, those who live must have the time to say so.
+            Ticker(recovery, min(seconds, RECOVER_SECONDS), trouble, first_after=2 * seconds),
             Ticker(SweepResults(app.backend), SWEEP_SECONDS, trouble),
         ]
         self._shutdown = Shutdown.NONE

@@ -1,7 +1,7 @@
 -- Leases: for scripts that look at them. Needs names.lua.
 --
--- A lease is alive if it ends in the future, but not further ahead than it lasts: a clock that was set back must not
--- make it immortal.
+-- A lease is alive if it ends in the future. One that ends further ahead than it lasts tells that the clock was set back:
+-- it is shortened to what it lasts from now, so that the living have the time to renew and the dead are not immortal.
 --
 -- Whoever finds its lease nearly over or gone knows that the server was away, for the others too. They may live, and have
 -- had no chance to say so. Such a worker is quiet: it takes over nothing for as long as its lease lasts.
@@ -24,10 +24,11 @@ local function remaining(lease)
   end
   local left = tonumber(ends) - MONOTONIC
   local seconds = tonumber(redis.call('HGET', FACTS, 'seconds:' .. lease) or 0)
-  if left <= 0 or left > seconds + ROUNDING then
-    return nil
+  if left > seconds + ROUNDING then
+    redis.call('ZADD', LEASES, string.format('%.6f', MONOTONIC + seconds), lease)
+    return seconds > 0 and seconds or nil
   end
-  return left
+  return left > 0 and left or nil
 end
 
 local function owner_of(lease)

@@ -18,7 +18,10 @@ class Lease(msgspec.Struct):
         token: drawn at random; part of the lease's id and of all names under which messages are held.
         number: of the next message that is held by it.
         lapsed: it had run out before it was prolonged, and nobody has been told yet.
-        unsure: first and last number of trips whose answers were lost; what they took, if anything, is held unknown.
+        in_hand: numbers of what this worker knows that it holds.
+        under_way: first and last number of trips that are not answered yet.
+        given_up: the largest number of trips whose answers were lost.
+        in_doubt: the server may hold more for this worker than it knows of.
     """
 
     owner: str
@@ -26,7 +29,10 @@ class Lease(msgspec.Struct):
     token: int = msgspec.field(default_factory=lambda: secrets.randbits(48))
     number: int = 1
     lapsed: bool = False
-    unsure: list[tuple[int, int]] = msgspec.field(default_factory=list)
+    in_hand: set[int | str] = msgspec.field(default_factory=set)
+    under_way: set[tuple[int, int]] = msgspec.field(default_factory=set)
+    given_up: int = 0
+    in_doubt: bool = False
 
     @property
     def id(self) -> str:
@@ -43,15 +49,6 @@ class Lease(msgspec.Struct):
         first = self.number
         self.number += max(count, 0)
         return first
-
-    def note_unsure(self, first: int, count: int) -> None:
-        """A trip that may have taken messages under these numbers was not answered."""
-        if count <= 0:
-            return
-        last = first + count - 1
-        if self.unsure and self.unsure[-1][1] == first - 1:
-            first = self.unsure.pop()[0]
-        self.unsure.append((first, last))
 
 
 def field_of(delivery: Delivery) -> str:

@@ -14,6 +14,9 @@ local function promote(queue)
   end
   for _, member in ipairs(due) do
     local step, envelope = string.match(member, '^[^:]*:(%d+):(.*)$')
+    if not step then  -- somebody else's: whoever takes it finds that it is no message, and buries it
+      step, envelope = '0', member
+    end
     local pushed = redis.pcall('LPUSH', list_key(queue, step), envelope)
     if type(pushed) == 'table' then
       misfits[#misfits + 1] = list_key(queue, step)

@@ -71,7 +71,7 @@ end
 
 if limit > 0 then
   look('-inf', string.format('%.6f', MONOTONIC))
-  -- Those that end too far ahead to be believed: the clock was set back.
+  -- Those that end too far ahead to be believed are only shortened by the look.
   look(string.format('(%.6f', MONOTONIC + tonumber(seconds)), '+inf')
 end
 return { '', unpack(groups) }

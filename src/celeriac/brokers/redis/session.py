@@ -10,7 +10,7 @@ import asyncio
 import logging
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from celeriac.brokers.batches import WrittenParts, split
@@ -20,6 +20,7 @@ from celeriac.brokers.redis.reserving import TAKEN_BYTES, Taken, read_recovered,
 from celeriac.brokers.redis.settling import SettlementWriter, read_refused
 from celeriac.brokers.redis.waiting import LOOKOUT_MS, WorkWaiter
 from celeriac.exceptions import ImproperlyConfigured, OperationalError, StoreRefused
+from celeriac.outcome import Keep
 from celeriac.storage.redis.async_links import AsyncLink
 from celeriac.storage.redis.keys import SETTLED_SLOTS
 
@@ -79,8 +80,10 @@ class Session:
         #: One batch at a time, so that the server need not remember many.
         self._settling = asyncio.Lock()
         self._batches = 0
-        #: Batches whose answer was lost: their numbers, by what they settle.
-        self._unanswered: dict[tuple[str, ...], int] = {}
+        #: Of the link, when what the server holds was last compared with what is in hand.
+        self._known_generation = 0
+        #: Batches whose answer was lost: their numbers and places in the server's memory, by what they settle.
+        self._unanswered: dict[tuple[str, ...], tuple[int, int]] = {}
         self._written = WrittenParts()
 
     async def open(self) -> None:
@@ -91,6 +94,7 @@ class Session:
         except BaseException:
             await self._link.close()
             raise
+        self._known_generation = self._link.generation
         self._waiter.start(self._keys.wake(self.lease.id))
 
     async def close(self) -> None:
@@ -146,14 +150,17 @@ class Session:
 
     async def mark_started(self, deliveries: Sequence[Delivery]) -> list[Delivery]:
         """Mark what is about to run; returns what is not held any more."""
-        lost = await self._run(scripts.MARK_STARTED, [field_of(one) for one in deliveries])
-        return [deliveries[number - 1] for number in lost]
+        numbers = await self._run(scripts.MARK_STARTED, [field_of(one) for one in deliveries])
+        lost = [deliveries[number - 1] for number in numbers]
+        self._forget(lost)
+        return lost
 
     async def release(self, deliveries: Sequence[Delivery]) -> None:
         """Give back to the front."""
         if deliveries:
             newest_first = sorted(deliveries, key=lambda one: int(one.tag), reverse=True)
             await self._run(scripts.RELEASE, [field_of(one) for one in newest_first])
+            self._forget(deliveries)
 
     async def renew(self) -> bool:
         """Prolong the lease; see `Broker.renew`."""
@@ -166,11 +173,16 @@ class Session:
     async def recover(self, limit: int) -> list[Delivery]:
         """Take over from the dead; see `Broker.recover`."""
         lease = self.lease
-        first = lease.draw(limit)
-        arguments: list[Arg] = [lease.seconds, limit, TAKEN_BYTES, lease.field_prefix, first]
-        lapsed, *groups = await self._run_taking(scripts.RECOVER, arguments, first, limit, self._lease_link)
-        lease.lapsed = lease.lapsed or bool(lapsed)
-        return read_recovered(groups, lease, first)
+
+        def arguments(first: int) -> list[Arg]:
+            return [lease.seconds, limit, TAKEN_BYTES, lease.field_prefix, first]
+
+        def read(reply: list[Any], first: int) -> list[Delivery]:
+            lapsed, *groups = reply
+            lease.lapsed = lease.lapsed or bool(lapsed)
+            return read_recovered(groups, lease, first)
+
+        return await self._make_taking_trip(scripts.RECOVER, max(limit, 0), arguments, read, self._lease_link)
 
     # -- trips ----------------------------------------------------------------------------------------------------
 
@@ -187,31 +199,54 @@ class Session:
                 f"or wait {float(seconds):.0f} s if that one was killed"
             ) from None
 
-    async def _run_taking(
-        self, script: Script, arguments: Sequence[Arg], first: int, count: int, link: AsyncLink
-    ) -> Any:
-        """Run a script that takes messages, after giving back what earlier ones took without being heard."""
+    async def _make_taking_trip(
+        self,
+        script: Script,
+        count: int,
+        arguments: Callable[[int], Sequence[Arg]],
+        read: Callable[[Any, int], list[Delivery]],
+        link: AsyncLink,
+    ) -> list[Delivery]:
+        """Run a script that takes messages; what earlier trips took without being heard is given back before.
+
+        Args:
+            script: what to run.
+            count: most messages that it takes.
+            arguments: its arguments, by the number of the first message.
+            read: reads its answer, by the same.
+            link: where to run it.
+        """
         await self._reclaim(link)
-        generation, was_connected = link.generation, link.is_connected
+        lease = self.lease
+        first = lease.draw(count)
+        trip = (first, first + count - 1)
+        lease.under_way.add(trip)
         try:
-            return await self._run(script, arguments, link)
+            deliveries = read(await self._run(script, arguments(first), link), first)
         except BaseException:
-            if was_connected or link.generation != generation:  # else nothing can have been sent
-                self.lease.note_unsure(first, count)
+            lease.given_up, lease.in_doubt = max(lease.given_up, trip[1]), True
             raise
+        finally:
+            lease.under_way.discard(trip)
+        lease.in_hand.update(delivery.tag for delivery in deliveries)
+        return deliveries
 
     async def _reclaim(self, link: AsyncLink) -> None:
-        lease = self.lease
-        unsure, lease.unsure = lease.unsure, []
-        if not unsure:
+        """After a lost answer, and after a lost connection: the server may have come back with less than it had."""
+        lease, generation = self.lease, self._link.generation
+        if not lease.in_doubt and generation == self._known_generation:
             return
+        lease.in_doubt = False
+        trips = [number for trip in lease.under_way for number in trip]
+        arguments: list[Arg] = [lease.given_up, lease.number, len(lease.under_way), *trips, *lease.in_hand]
         try:
-            given_back = await self._run(scripts.RECLAIM, [number for pair in unsure for number in pair], link)
+            given_back = await self._run(scripts.RECLAIM, arguments, link)
         except BaseException:
-            lease.unsure = unsure + lease.unsure
+            lease.in_doubt = True
             raise
+        self._known_generation = generation
         if given_back:
-            logger.info("Gave back %d messages that an interrupted trip had taken", given_back)
+            logger.info("Gave back %d messages that this worker held and did not know of", given_back)
 
     async def _check_version(self) -> None:
         """Say what is wrong before a script fails with words that nobody understands."""
@@ -246,8 +281,7 @@ class Session:
 
     async def _take(self, queues: Sequence[str], limit: int, *, waits: bool) -> Taken:
         """One look. Should the caller be cancelled meanwhile, what was taken is given back."""
-        first = self.lease.draw(limit)
-        trip = asyncio.get_running_loop().create_task(self._look(queues, limit, first, waits=waits))
+        trip = asyncio.get_running_loop().create_task(self._look(queues, limit, waits=waits))
         try:
             taken = await asyncio.shield(trip)
         except asyncio.CancelledError:
@@ -256,7 +290,9 @@ class Session:
                 if not trip.cancelled() and trip.exception() is None:
                     await self.release(trip.result().deliveries)
             except BaseException:
-                self.lease.note_unsure(first, limit)
+                if trip.done() and not trip.cancelled() and trip.exception() is None:
+                    self._forget(trip.result().deliveries)
+                self.lease.in_doubt = True
                 raise
             raise
         if taken.deliveries:
@@ -266,17 +302,30 @@ class Session:
             self._waited.update(queues)
         return taken
 
-    async def _look(self, queues: Sequence[str], limit: int, first: int, *, waits: bool) -> Taken:
+    async def _look(self, queues: Sequence[str], limit: int, *, waits: bool) -> Taken:
         lease, steps = self.lease, self._layout.steps
-        arguments = [
-            *(lease.seconds, limit, TAKEN_BYTES, lease.field_prefix, first),
-            *(LOOKOUT_MS if waits else 0, "1" if self._waited else "", len(steps), *steps, *queues),
-        ]
-        reply = await self._run_taking(scripts.RESERVE, arguments, first, limit, self._link)
-        taken = read_taken(reply, lease, first)
+        taken = Taken([], False, None, [], [])
+
+        def arguments(first: int) -> list[Arg]:
+            return [
+                *(lease.seconds, limit, TAKEN_BYTES, lease.field_prefix, first),
+                *(LOOKOUT_MS if waits else 0, "1" if self._waited else "", len(steps), *steps, *queues),
+            ]
+
+        def read(reply: list[Any], first: int) -> list[Delivery]:
+            nonlocal taken
+            taken = read_taken(reply, lease, first)
+            return taken.deliveries
+
+        await self._make_taking_trip(scripts.RESERVE, max(limit, 0), arguments, read, self._link)
         lease.lapsed = lease.lapsed or taken.lapsed
         self._tell_of_misfits(taken.misfits)
         return taken
+
+    def _forget(self, deliveries: Sequence[Delivery]) -> None:
+        """They are not this worker's any more."""
+        token = self.lease.token
+        self.lease.in_hand.difference_update(delivery.tag for delivery in deliveries if delivery.token == token)
 
     def _tell_of_misfits(self, keys: Sequence[str]) -> None:
         """Say it again from time to time, not at every look."""
@@ -293,27 +342,36 @@ class Session:
 
     async def _pass_on(self) -> None:
         """Have another worker woken: this one was, and has no time."""
-        waited, self._waited = self._waited, set()
+        waited = set(self._waited)
         if waited and self.is_open:
             await self._run(scripts.PASS_ON, sorted(waited))
+            self._waited -= waited
 
     # -- settling -------------------------------------------------------------------------------------------------
 
     async def _settle_part(self, part: Sequence[Settlement]) -> list[Settlement]:
         fields = tuple(field_of(settlement.delivery) for settlement in part)
-        batch = self._unanswered.get(fields)
-        if batch is None:
-            self._batches += 1
-            batch = self._batches
+        known = self._unanswered.pop(fields, None)
+        batch, slot = self._new_batch() if known is None else known
         settlements = self._writer.write(part, self._clock.time())
-        memory = self._keys.settled(self.lease.id, batch % SETTLED_SLOTS)
+        memory = self._keys.settled(self.lease.id, slot)
         arguments: list[Arg] = [batch, memory, _REMEMBERED_MS, self._writer.results.final_mark or "", *settlements]
         try:
             answer = await self._run(scripts.SETTLE, arguments)
         except BaseException:
-            self._unanswered[fields] = batch  # it may have been written
-            if len(self._unanswered) > SETTLED_SLOTS:  # the server remembers no more of them
-                del self._unanswered[next(iter(self._unanswered))]
+            self._unanswered[fields] = (batch, slot)  # it may have been written
             raise
-        self._unanswered.pop(fields, None)
+        self._forget([one.delivery for one in part if one.fenced and type(one.action) is not Keep])
         return read_refused(answer, part)
+
+    def _new_batch(self) -> tuple[int, int]:
+        """A number and a place in the server's memory, where no batch without an answer lies."""
+        self._batches += 1
+        taken = {slot for _, slot in self._unanswered.values()}
+        for slot in range(SETTLED_SLOTS):
+            if slot not in taken:
+                return self._batches, slot
+        # So many callers do not come back: their batches, should they come, count as new ones.
+        oldest = next(iter(self._unanswered))
+        _, slot = self._unanswered.pop(oldest)
+        return self._batches, slot

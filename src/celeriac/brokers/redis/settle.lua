@@ -27,9 +27,11 @@ local DEAD, DEAD_ORDER = OWN .. 'dead', OWN .. 'dead:order'
 local HELD, MARK = held_key(ME), ARGV[9]
 
 local batch, answered = string.match(redis.call('GET', ARGV[7]) or '', '^(%d+):(.*)$')
-if batch and tonumber(batch) >= tonumber(ARGV[6]) then
-  -- It was written before. A later batch in its place says that nobody waits for this one's answer any more.
-  return batch == ARGV[6] and answered or ''
+if batch == ARGV[6] then
+  return answered
+elseif batch and tonumber(batch) > tonumber(ARGV[6]) then
+  -- The caller gives a place in its memory to another batch only when this one was answered, or given up.
+  return redis.error_reply('LATE batch ' .. ARGV[6] .. ' of settlements comes after ' .. batch)
 end
 
 local at = 11

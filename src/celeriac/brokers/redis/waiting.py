@@ -168,6 +168,7 @@ class WorkWaiter:
                 self._subscription = await AsyncSubscription.open(self._location)
                 self._client_id = await self._subscription.client_id()
                 await self._subscription.change([channel, _INVALIDATIONS])
+                self._heard_at = asyncio.get_running_loop().time()
                 while True:
                     heard = await self._subscription.next()
                     self._heard_at = asyncio.get_running_loop().time()

@@ -22,7 +22,7 @@ from typing import Any, Final
 import msgspec
 
 from celeriac.exceptions import EncodeError
-from celeriac.message import OWN_HEADER_PREFIX, Head, Loss, Message, PackedMessage, encode_head
+from celeriac.message import MIN_PRIORITY, OWN_HEADER_PREFIX, Head, Loss, Message, PackedMessage, encode_head
 from celeriac.storage.codec import priority_level
 from celeriac.storage.forks import renew_in_children
 
@@ -39,7 +39,7 @@ class Opened(msgspec.Struct, frozen=True):
 
     Attributes:
         packed: the message.
-        priority: as it was sent.
+        priority: as it was sent, or the nearest there is.
         history: losses so far.
         head: the headers that matter, None if they are odd.
     """
@@ -150,7 +150,7 @@ def open_envelope(raw: bytes) -> Opened:
             return _open_oddly(raw)
         head = _head_decoder.decode(envelope.headers)
         history = _losses_decoder.decode(envelope.headers).losses if _LOSSES_MARK in raw else ()
-    except (ValueError, msgspec.DecodeError):
+    except (ValueError, RecursionError, msgspec.DecodeError):
         return _open_oddly(raw)
     packed = PackedMessage(
         b"[%b,%b]" % (envelope.headers, envelope.properties),
@@ -210,4 +210,4 @@ def _body(text: Any, encoding: object) -> bytes:
 
 
 def _number(priority: object) -> int:
-    return priority if type(priority) is int else 0
+    return priority_level(priority) if type(priority) is int else MIN_PRIORITY
