@@ -62,6 +62,9 @@ def envelope(**changes: Any) -> dict[str, Any]:
         ),
         pytest.param(envelope(headers={"task": "proj.add", "rate": float("nan")}), id="NaN as Python writes it"),
         pytest.param(envelope(extra=[1, 2]), id="unknown fields"),
+        pytest.param(
+            envelope(properties={"priority": 10**26, "body_encoding": "base64"}), id="a priority of astronomical size"
+        ),
     ],
 )
 def test_what_celery_takes_is_taken(broker: RedisBroker, redis_server: RedisServer, sent: dict[str, Any]) -> None:
@@ -91,6 +94,10 @@ def test_what_celery_takes_is_taken(broker: RedisBroker, redis_server: RedisServ
         b'{"body": "", "headers": 7, "properties": "x"}',
         b"\xff\xfe\x00",
         b"[" * 100_000,
+        b'{"body": "W10=", "headers": {"x": '
+        + b"[" * 5000
+        + b"]" * 5000
+        + b'}, "properties": {"body_encoding": "base64"}}',
     ],
 )
 def test_garbage_is_buried_and_can_be_looked_at(broker: RedisBroker, redis_server: RedisServer, raw: bytes) -> None:
@@ -283,3 +290,17 @@ def test_a_result_that_can_not_be_stored_leaves_its_message_held(
     finally:
         poor.disconnect()
         redis_server.call("ACL", "DELUSER", "half")
+
+
+def test_a_stranger_among_the_future_messages_is_no_obstacle(broker: RedisBroker, redis_server: RedisServer) -> None:
+    @in_loop
+    async def run() -> None:
+        redis_server.call("ZADD", "celeriac:due:q", 1, "not ours")
+        broker.publish([job(1)])
+        async with opened(broker):
+            known, stranger = await take(broker)
+            assert names([known]) == ["1"]
+            assert stranger.is_damaged
+            assert await broker.renew()
+
+    run()
