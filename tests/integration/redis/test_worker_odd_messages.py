@@ -25,7 +25,7 @@ def bench(redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> It
 ODD_TYPE = "application/\udcff"
 
 
-def envelope(name: str, content_type: str = "application/json") -> str:
+def envelope(task: str, name: str, content_type: str = "application/json") -> str:
     """As Celery writes it."""
     properties: dict[str, Any] = {"body_encoding": "base64", "delivery_tag": name, "priority": 0}
     return json.dumps(
@@ -33,21 +33,22 @@ def envelope(name: str, content_type: str = "application/json") -> str:
             "body": base64.b64encode(json.dumps([[name], {}, {}]).encode()).decode(),
             "content-encoding": "utf-8",
             "content-type": content_type,
-            "headers": {"task": "worker_app.noted", "id": name, "retries": 0},
+            "headers": {"task": f"worker_app.{task}", "id": name, "retries": 0},
             "properties": {**properties, "delivery_info": {"exchange": "", "routing_key": "celery"}},
         }
     )
 
 
-def test_what_fits_no_frame_stops_nothing(bench: Bench, redis_server: RedisServer) -> None:
+@pytest.mark.parametrize("task", ["noted", pytest.param("early", id="acknowledged before it runs")])
+def test_what_fits_no_frame_stops_nothing(bench: Bench, redis_server: RedisServer, task: str) -> None:
     good, odd = ["good-0", "good-1", "good-2"], ["odd-0", "odd-1", "odd-2"]
-    pairs = zip(odd, good, strict=True)
-    redis_server.call(
-        "LPUSH", "celery", *(each for one, other in pairs for each in (envelope(one, ODD_TYPE), envelope(other)))
-    )
+    for one, other in zip(odd, good, strict=True):
+        redis_server.call("LPUSH", "celery", envelope(task, one, ODD_TYPE), envelope(task, other))
     worker = bench.start("-c", "1")
     app = bench.tasks.app
-    assert [app.AsyncResult(name).get(timeout=DEADLINE) for name in good] == [None] * 3
+    for name in good:
+        app.AsyncResult(name).get(timeout=DEADLINE)
+        assert bench.count(f"ran-{name}") == 1
     for name in odd:
         with pytest.raises(UnicodeEncodeError):
             app.AsyncResult(name).get(timeout=DEADLINE)
