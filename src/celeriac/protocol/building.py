@@ -22,6 +22,8 @@ PERSISTENT: Final = 2
 
 _EMPTY_EMBED: Final[dict[str, Any]] = {"callbacks": None, "errbacks": None, "chain": None, "chord": None}
 _EMPTY_TAIL: Final = b", " + encode_json(_EMPTY_EMBED) + b"]"
+#: What a body without arguments begins with; nothing else is as frequent.
+_NO_ARGUMENTS: Final = b"[[], {}"
 _OPTION_OF: Final = {"callbacks": "link", "errbacks": "link_error"}
 
 
@@ -129,7 +131,7 @@ class MessageTemplate:
         args = checked_args(args, self._task)
         kwargs = checked_kwargs(kwargs, self._task)
         if argsrepr is None:
-            argsrepr = safe_repr(args, DEFAULT_MAX_LENGTH, self._levels)
+            argsrepr = safe_repr(args, DEFAULT_MAX_LENGTH, self._levels) if args else repr(args)
         if kwargsrepr is None:
             kwargsrepr = safe_repr(kwargs, DEFAULT_MAX_LENGTH, self._levels) if kwargs else "{}"
         headers = self._headers.copy()
@@ -153,6 +155,8 @@ class MessageTemplate:
 
     def _body(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bytes:
         if self._codec.encode is encode_json:  # the embedded part is the same each time
+            if not args and not kwargs:
+                return _NO_ARGUMENTS + self._json_tail
             return self._encode((args, kwargs), args, kwargs)[:-1] + self._json_tail
         return self._encode((args, kwargs, self._embed), args, kwargs)
 

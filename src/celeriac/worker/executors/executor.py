@@ -32,9 +32,9 @@ from celeriac.worker.ipc import (
 logger = logging.getLogger("celeriac.worker")
 
 #: Jobs that an executor may hold beyond its slots.
-MAX_AHEAD: Final = 256
+MAX_AHEAD: Final = 1024
 #: An executor holds ahead what it can run in this many seconds: enough to bridge a trip to the broker.
-_AHEAD_SECONDS: Final = 0.01
+_AHEAD_SECONDS: Final = 0.02
 #: Tasks shorter than this are worth one job ahead; longer ones none, the next free slot takes the job instead.
 _SHORT_SECONDS: Final = 0.1
 #: An executor whose running job takes longer than this gives back what waits behind it.
