@@ -161,8 +161,12 @@ class Executor:
     def take_back_if_stalled(self) -> None:
         """Ask for what waits behind a job that takes longer than expected."""
         waiting = len(self.assigned) - self.setup.slots
-        if waiting > 0 and not self._asked_back and self._now() - self._last_progress > STALL_SECONDS:
+        if waiting > 0 and not self._asked_back and self._is_stalled():
             self.take_back()
+
+    def _is_stalled(self) -> bool:
+        """What runs takes longer than what ran before let expect."""
+        return bool(self.assigned) and self._now() - self._last_progress > STALL_SECONDS
 
     def take_back(self) -> None:
         """Ask for all that has not begun."""
@@ -194,8 +198,8 @@ class Executor:
 
     def _ahead(self) -> int:
         seconds = self._task_seconds
-        if seconds is None or seconds > _SHORT_SECONDS:
-            return 0
+        if seconds is None or seconds > _SHORT_SECONDS or self._is_stalled():
+            return 0  # also after a stall: what was taken back must not come again on the word of shorter tasks
         return max(1, min(MAX_AHEAD, int(_AHEAD_SECONDS * self.setup.slots / max(seconds, 1e-6))))
 
     def _is_alone(self) -> bool:
