@@ -15,6 +15,7 @@ from celeriac.config import Settings
 from celeriac.exceptions import OperationalError, StoreRefused
 from celeriac.outcome import Acknowledge, Keep, Requeue, Settlement
 from celeriac.storage.redis.async_links import AsyncLink, LoopLinks
+from celeriac.storage.redis.links import Links
 from celeriac.storage.redis.location import Location
 from celeriac.storage.redis.reading import read_location
 from celeriac.testing.conformance.support import PATIENCE, in_loop, job, message, names, opened, success, take
@@ -170,3 +171,25 @@ def test_a_server_that_comes_back_with_less_hides_nothing_from_a_living_worker()
 
     with RedisServer() as server:
         run(server)
+
+
+def test_connections_lost_to_signals_leave_room_for_others(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A soft time limit can end a call between any two lines."""
+    place = Location.connect
+    links = Links(location(redis_url))
+    limit = links._location.pool_limit
+    assert limit is not None
+
+    def interrupted(self: Location) -> object:
+        place(self).disconnect()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Location, "connect", interrupted)
+        for _ in range(limit + 1):
+            with pytest.raises(KeyboardInterrupt):
+                links.call("PING")
+    for _ in range(limit + 1):
+        links._borrow().disconnect()  # and forgotten, as by an exception behind it
+    assert links.call("PING") == b"PONG"
+    links.close()

@@ -8,10 +8,12 @@ the master: whether a failed call may be repeated is for the caller to know.
 from __future__ import annotations
 
 import threading
+import time
+import weakref
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from redis.exceptions import RedisError, ResponseError
 
@@ -25,6 +27,9 @@ if TYPE_CHECKING:
 
     from celeriac.storage.redis.location import Location
     from celeriac.storage.redis.scripts import Script
+
+#: Seconds between looks of one who waits for a connection: nobody tells of one that was lost.
+_LOOK_SECONDS: Final = 0.5
 
 
 class Links:
@@ -81,7 +86,9 @@ class Links:
     def after_fork_in_child(self) -> None:
         """The connections are the parent's; dropping them closes only this process's copies."""
         self._idle: deque[AbstractConnection] = deque()
-        self._open = self._waiters = 0
+        #: Weak: a signal's exception can come between any two lines and lose a connection, not its place.
+        self._known: weakref.WeakSet[AbstractConnection] = weakref.WeakSet()
+        self._opening = self._waiters = 0
         self._changed = threading.Condition()
 
     def _exchange(self, commands: Sequence[Command], *, transaction: bool) -> list[Any]:
@@ -129,21 +136,32 @@ class Links:
 
     def _connect(self) -> AbstractConnection:
         try:
-            return self._location.connect()
-        except BaseException:
-            self._forget_one()
-            raise
+            connection = self._location.connect()
+            self._known.add(connection)
+            return connection
+        finally:
+            with self._changed:
+                self._opening -= 1
+                self._changed.notify()
+
+    def _is_free(self, limit: int) -> bool:
+        return bool(self._idle) or len(self._known) + self._opening < limit
 
     def _may_open(self) -> bool:
         """Count one more connection; or wait while there may be no more, and return False when one is idle."""
         limit, patience = self._location.pool_limit, self._location.pool_timeout
         with self._changed:
-            if limit is None or self._open < limit:
-                self._open += 1
+            if limit is None or len(self._known) + self._opening < limit:
+                self._opening += 1
                 return True
             self._waiters += 1  # before the look: whoever gives one back looks here after that
+            deadline = None if patience is None else time.monotonic() + patience
             try:
-                is_free = self._changed.wait_for(lambda: self._idle or self._open < limit, patience)
+                while not (is_free := self._is_free(limit)):
+                    left = _LOOK_SECONDS if deadline is None else min(_LOOK_SECONDS, deadline - time.monotonic())
+                    if left <= 0:
+                        break
+                    self._changed.wait(left)
             finally:
                 self._waiters -= 1
         if not is_free:
@@ -161,11 +179,8 @@ class Links:
 
     def _discard(self, connection: AbstractConnection) -> None:
         connection.disconnect()
-        self._forget_one()
-
-    def _forget_one(self) -> None:
         with self._changed:
-            self._open -= 1
+            self._known.discard(connection)
             self._changed.notify()
 
 
