@@ -11,11 +11,25 @@ from scripts.environments import HOME, ROOT
 
 #: The names of a Redis server, the preferred one first.
 REDIS: Final = ("redis-server", "valkey-server")
+#: RabbitMQ, the program that administers it, and Erlang's name server.
+RABBITMQ: Final = ("rabbitmq-server",)
+RABBITMQ_CONTROL: Final = ("rabbitmqctl",)
+EPMD: Final = ("epmd",)
+
+#: Debian and others keep RabbitMQ's programs here; those on the search path there are for root, and become another
+#: user first.
+_RABBITMQ_HOME: Final = "/usr/lib/rabbitmq/bin"
 
 
 def find_program(names: tuple[str, ...]) -> str | None:
-    """The path of the first of `names` that is here: on the search path, or unpacked by `scripts/install-servers`."""
-    path = os.pathsep.join((os.environ.get("PATH", os.defpath), str(HOME / "servers" / "bin")))
+    """The path of the first of `names` that is here: on the search path, or unpacked by `scripts/install-servers`.
+
+    With the environment variable `CELERIAC_UNPACKED_SERVERS` set, only what was unpacked counts.
+    """
+    places = [str(HOME / "servers" / "bin")]
+    if os.environ.get("CELERIAC_UNPACKED_SERVERS", "0") in {"", "0"}:
+        places = [_RABBITMQ_HOME, os.environ.get("PATH", os.defpath), *places]
+    path = os.pathsep.join(places)
     return next((found for name in names if (found := shutil.which(name, path=path))), None)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from servers.rabbitmq import RabbitServer
 from servers.redis import RedisServer
 
 
@@ -27,4 +28,32 @@ def redis_url(redis_server: RedisServer) -> str:
 def own_redis() -> Iterator[RedisServer]:
     """A server for this test alone, which may kill it; it writes every command to disk."""
     with RedisServer(appendonly=True) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def rabbit_server() -> Iterator[RabbitServer]:
+    """A RabbitMQ node for this test process (with xdist: for this worker). Ask for `rabbit_url`, if that is enough."""
+    with RabbitServer() as server:
+        yield server
+
+
+@pytest.fixture
+def rabbit_vhost(rabbit_server: RabbitServer) -> Iterator[str]:
+    """A virtual host of the shared node for this test alone; its name."""
+    name = rabbit_server.add_vhost()
+    yield name
+    rabbit_server.remove_vhost(name)
+
+
+@pytest.fixture
+def rabbit_url(rabbit_server: RabbitServer, rabbit_vhost: str) -> str:
+    """The URL of a virtual host of the shared node, with nothing in it."""
+    return rabbit_server.url(rabbit_vhost)
+
+
+@pytest.fixture
+def own_rabbit() -> Iterator[RabbitServer]:
+    """A node for this test alone, which may kill it; its start takes some seconds."""
+    with RabbitServer() as server:
         yield server

@@ -12,6 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -56,12 +57,22 @@ class ServerProcess:
     Args:
         command: the program and its arguments; the program as an absolute path.
         folder: its working folder; the log is written there too.
+        environment: variables that it gets instead of this process's.
+        log: the name of its log file.
     """
 
-    def __init__(self, command: list[str], folder: Path) -> None:
+    def __init__(
+        self,
+        command: list[str],
+        folder: Path,
+        *,
+        environment: Mapping[str, str] | None = None,
+        log: str = "server.log",
+    ) -> None:
         self._command = command
         self._folder = folder
-        self._log = folder / "server.log"
+        self._environment = environment
+        self._log = folder / log
         self._process: subprocess.Popen[bytes] | None = None
         self._paused = False
 
@@ -84,7 +95,13 @@ class ServerProcess:
         own = [sys.executable, "-I", "-S", "-c", _LAUNCHER, str(os.getpid()), *self._command]
         with self._log.open("ab") as output:
             self._process = subprocess.Popen(
-                own, cwd=self._folder, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
+                own,
+                cwd=self._folder,
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
             )
 
     def has_ended(self) -> bool:

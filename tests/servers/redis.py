@@ -9,7 +9,6 @@ import contextlib
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -21,19 +20,9 @@ from scripts.servers import REDIS
 
 from .process import DEADLINE, ServerFailed, ServerProcess, free_port
 from .programs import need_program
+from .tls import Tls
 
 _PORT_TAKEN: Final = "Address already in use"
-
-
-@dataclass(frozen=True)
-class Tls:
-    """The files of a server that speaks TLS; `ca` signed both the server's certificate and those of clients."""
-
-    ca: Path
-    certificate: Path
-    key: Path
-    #: Whether a client has to show a certificate.
-    clients_need_one: bool = False
 
 
 class Conversation:

@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 from servers.programs import need_program
-from servers.redis import Tls
+from servers.tls import Tls
 
 
 def make_certificates(folder: Path, *, clients_need_one: bool = False) -> Tls:

@@ -9,7 +9,8 @@ import pytest
 
 from celeriac import Celeriac
 from celeriac.exceptions import OperationalError
-from servers.redis import RedisServer, Tls
+from servers.redis import RedisServer
+from servers.tls import Tls
 
 from .authority import make_certificates
 from .places import broker_location, say
