@@ -173,12 +173,18 @@ class Publication(msgspec.Struct, frozen=True):
         queue: the queue's name.
         priority: 0 to 9; 0 is taken first, as in Celery on Redis.
         not_before: Unix time before which no worker may take it, or None for at once.
+        exchange: where it is published instead of to the queue, on a broker that has exchanges.
+        routing_key: by which that exchange chooses queues.
+        mandatory: it is an error if no queue takes it.
     """
 
     message: Message
     queue: str
     priority: int = MIN_PRIORITY
     not_before: float | None = None
+    exchange: str | None = None
+    routing_key: str = ""
+    mandatory: bool = False
 
 
 class Loss(msgspec.Struct, frozen=True):

@@ -24,13 +24,22 @@ class Capabilities(msgspec.Struct, frozen=True):
 
     Attributes:
         between_processes: other processes can reach the same queues. If False, only in-process executors can work.
-        priorities: the number of priority levels that are kept apart.
+        priorities: the number of priority levels that are kept apart, the lowest number first.
         browse_dead_letters: `dead_letters` and `requeue_dead_letters` work.
+        exchanges: a publication may name an exchange, and the broker finds the queues. If False, whoever publishes
+            must name a queue.
+        timed_leases: a lease ends by time. If False it ends with the worker's connection, at once and for good.
+        returns_to_front: what is released, and what was lost, goes to the front of its queue. If False, to the back.
+        sees_future_work: `depth` and `purge` know of messages that are not due yet.
     """
 
     between_processes: bool = True
     priorities: int = 10
     browse_dead_letters: bool = True
+    exchanges: bool = False
+    timed_leases: bool = True
+    returns_to_front: bool = True
+    sees_future_work: bool = True
 
 
 class Broker(Protocol):
