@@ -89,7 +89,7 @@ class Evaluator:
         except BaseException:
             self.close()
             raise
-        text = answer[2:].decode()
+        text = answer[2:].decode(errors="replace")
         if answer[:2] != b"ok":
             raise ErlangError(f"{code.strip()}\n{text}")
         return text
