@@ -10,13 +10,14 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from celeriac.exceptions import ImproperlyConfigured
+from celeriac.storage.options import Options, check_names
 from celeriac.storage.redis.addresses import DEFAULT_PORTS, RedisURL, Server, address_of, read_url, wrong
 from celeriac.storage.redis.cluster import DEFAULT_TAG, has_tag
 from celeriac.storage.redis.credentials import read_provider
 from celeriac.storage.redis.dialling import Dialler
 from celeriac.storage.redis.location import Location, asking_seconds
-from celeriac.storage.redis.options import Options, check_names, known_options, names_in_url
-from celeriac.storage.redis.tls import TLS_OPTIONS, read_tls
+from celeriac.storage.redis.options import known_options, names_in_url
+from celeriac.storage.tls import TLS_OPTIONS, read_tls
 
 if TYPE_CHECKING:
     from celeriac.config import Settings

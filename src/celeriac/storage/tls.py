@@ -1,4 +1,4 @@
-"""Which TLS a connection to Redis speaks, by the names that redis-py and Celery have for it.
+"""Which TLS a connection speaks, by the names that redis-py and Celery have for it.
 
 Knows nothing of servers and connections.
 """
@@ -34,7 +34,7 @@ _FALSE: Final = frozenset({"0", "f", "false", "n", "no", "off"})
 
 
 def read_tls(options: Mapping[str, Any], setting: str) -> dict[str, Any]:
-    """The arguments of redis-py's TLS connections.
+    """The options, checked and made constants; they are also the arguments of redis-py's TLS connections.
 
     Certificates are required and host names checked, unless the options say otherwise.
 
