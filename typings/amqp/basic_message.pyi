@@ -8,7 +8,12 @@ class Message:
     #: Of a message that was delivered or got: consumer_tag, delivery_tag, redelivered, exchange, routing_key.
     delivery_info: dict[str, Any]
     channel: Channel | None
+    frame_method: tuple[int, int]
+    frame_args: bytes
     body_size: int
+    body_received: int
+    #: All of it has been read.
+    ready: bool
     def __init__(
         self,
         body: bytes | str | memoryview = ...,
@@ -29,9 +34,14 @@ class Message:
         user_id: str | None = ...,
         app_id: str | None = ...,
         cluster_id: str | None = ...,
+        frame_method: tuple[int, int] | None = ...,
+        frame_args: bytes | None = ...,
     ) -> None: ...
     @property
     def headers(self) -> dict[str, Any] | None: ...
     @property
     def delivery_tag(self) -> int: ...
     def _serialize_properties(self) -> bytes: ...
+    def _load_properties(self, class_id: int, buf: bytes, offset: int) -> int: ...
+    def inbound_header(self, buf: bytes, offset: int = ...) -> int: ...
+    def inbound_body(self, buf: bytes) -> None: ...

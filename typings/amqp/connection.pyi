@@ -3,6 +3,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any, ClassVar, Protocol
 
+from .basic_message import Message
 from .channel import Channel as ChannelType
 from .sasl import SASL
 
@@ -68,6 +69,11 @@ class Connection:
         read_timeout: float | None = ...,
         write_timeout: float | None = ...,
         socket_settings: dict[int, int] | None = ...,
+        frame_handler: Callable[
+            [Connection, Callable[[int, tuple[int, int], bytes, Message | None], object]],
+            Callable[[tuple[int, int, bytes]], bool],
+        ] = ...,
+        frame_writer: Callable[[Connection, AnyTransport], Callable[..., object]] = ...,
     ) -> None: ...
     def Transport(  # noqa: N802 - its name there
         self,
@@ -90,6 +96,9 @@ class Connection:
     def heartbeat_tick(self, rate: float = ...) -> None: ...
     def close(self, reply_code: int = ..., reply_text: str = ..., method_sig: tuple[int, int] = ...) -> None: ...
     def collect(self) -> None: ...
+    def on_inbound_method(
+        self, channel_id: int, method_sig: tuple[int, int], payload: bytes, content: Message | None
+    ) -> object: ...
     @property
     def sock(self) -> socket.socket: ...
     @property
