@@ -1,6 +1,6 @@
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple, TypeAlias
 
-Method = tuple[int, int]
+Method: TypeAlias = tuple[int, int]
 
 class method_t(NamedTuple):  # noqa: N801 - its name there
     method_sig: Method
