@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from benchmarks.peers.base import Peer
-    from benchmarks.redis_meter import Meter
+    from benchmarks.servers import Server, Servers
 
 
 class BenchError(Exception):
@@ -68,19 +68,21 @@ class Place:
     """A data folder, a board, and what runs on them. `wishes`: environment variables of `benchmarks.apps.port`."""
 
     def __init__(
-        self, peer: Peer, environment: Environment, folder: Path, server: Meter | None, wishes: dict[str, str]
+        self, peer: Peer, environment: Environment, folder: Path, servers: Servers, wishes: dict[str, str]
     ) -> None:
         self.peer = peer
         self.environment = environment
         self._folder = folder
         #: The server that the peer uses, where it uses one.
-        self.server = server
-        self._broker = server.url if server else ""
+        self.server: Server | None = servers[peer.server] if peer.server else None
+        self._broker = self.server.url if self.server else ""
         self.board = board.Board.create(folder / "board")
         self._env = variables() | {
             "PYTHONPATH": str(ROOT),
             "BENCH_DATA": str(folder),
             "BENCH_BROKER": self._broker,
+            "BENCH_BACKEND": servers[peer.results_server].url if peer.results_server else "",
+            "BENCH_QUEUE_TYPE": peer.queue_type or "",
             board.VARIABLE: str(folder / "board"),
             **wishes,
             **peer.variables,
@@ -153,7 +155,7 @@ class Place:
 def place(
     peer: Peer,
     environment: Environment,
-    server: Meter | None = None,
+    servers: Servers,
     *,
     results: bool = False,
     coroutines: bool = False,
@@ -163,17 +165,16 @@ def place(
     Args:
         peer: what is measured.
         environment: where it is installed.
-        server: emptied, and used by the peer if it uses one.
+        servers: those that the peer uses are emptied.
         results: results are stored.
         coroutines: there is a coroutine among the tasks.
     """
     wishes = {"BENCH_RESULTS": str(int(results)), "BENCH_COROUTINES": str(int(coroutines))}
     HOME.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="run-", dir=HOME))
-    used = server if peer.server else None
-    if used is not None:
-        used.clear()
     try:
-        yield Place(peer, environment, folder, used, wishes)
+        for kind in peer.servers:
+            servers[kind].clear(peer.queue_type)
+        yield Place(peer, environment, folder, servers, wishes)
     finally:
         shutil.rmtree(folder, ignore_errors=True)

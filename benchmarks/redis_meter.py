@@ -70,7 +70,7 @@ class Meter:
         """Open connections."""
         return int(self._info("clients")["connected_clients"])
 
-    def clear(self) -> None:
+    def clear(self, queue_type: str | None = None) -> None:  # noqa: ARG002  it has but one kind of queue
         """Empty it: keys, scripts, functions, statistics."""
         for command in ("FLUSHALL", "SCRIPT FLUSH", "CONFIG RESETSTAT", "MEMORY PURGE", "FUNCTION FLUSH"):
             with contextlib.suppress(redis.ResponseError):  # functions came with Redis 7

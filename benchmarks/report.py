@@ -64,14 +64,23 @@ def _cell(metric: Metric, cell: Cell | None, first: Cell | None) -> str:
     return text
 
 
-def _table(scenario: Scenario, shown: list[Peer], row: dict[str, Cell], first: Cell | None) -> Table:
+def _reference(peer: Peer, shown: list[Peer], row: dict[str, Cell]) -> Cell | None:
+    """With what it is compared: the first that is shown, of those with queues of the same type."""
+    return next(row[other.name] for other in shown if other.queue_type == peer.queue_type)
+
+
+def _table(scenario: Scenario, shown: list[Peer], row: dict[str, Cell]) -> Table:
     """Peers side by side; one below the other where they are many."""
     table = Table(title=scenario.title, title_justify="left", title_style="bold")
     turned = len(shown) > _SIDE_BY_SIDE
     gap = " " if turned else "\n"
     heads = [peer.name + ("" if peer.speed == 1 else f"{gap}[dim]counts x {peer.speed:g}[/]") for peer in shown]
     names = [f"{metric.title}, {metric.unit}" for metric in scenario.metrics]
-    lines = [[_cell(metric, row.get(peer.name), first) for peer in shown] for metric in scenario.metrics]
+    firsts = [_reference(peer, shown, row) for peer in shown]
+    lines = [
+        [_cell(metric, row.get(peer.name), first) for peer, first in zip(shown, firsts, strict=True)]
+        for metric in scenario.metrics
+    ]
     if turned:
         names, heads, lines = heads, names, [list(line) for line in zip(*lines, strict=True)]
     table.add_column("")
@@ -89,7 +98,7 @@ def show(console: Console, scenarios: list[Scenario], peers: list[Peer], cells: 
         shown = [peer for peer in peers if peer.name in row]
         if not shown:
             continue
-        console.print(_table(scenario, shown, row, row.get(peers[0].name)))
+        console.print(_table(scenario, shown, row))
         for peer in shown:
             for error in row[peer.name].errors:
                 console.print(f"{peer.name}: {error}", style="red", markup=False)

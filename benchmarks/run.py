@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import sys
-import tempfile
 import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from scripts.servers import REDIS, find_program, install_servers
+from scripts.servers import install_servers
 
 from benchmarks import environments, machine, peers, report, scenarios, servers, targets
 from benchmarks.harness import BenchError
 from benchmarks.peers import PEERS, Peer
-from benchmarks.redis_meter import Meter
 from benchmarks.scenarios import SCENARIOS, Scenario, Subject
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from benchmarks.servers import Servers
 
 
 def _arguments(argv: list[str] | None) -> argparse.Namespace:
@@ -43,34 +40,20 @@ def _chosen(kind: str, text: str, known: dict[str, Any]) -> list[str]:
     return names
 
 
-@contextlib.contextmanager
-def _server(needed: bool) -> Iterator[Meter | None]:
-    """One Redis for the whole run, if a peer needs it and there is one."""
-    if not needed or find_program(REDIS) is None:
-        yield None
-        return
-    environments.HOME.mkdir(parents=True, exist_ok=True)
-    with (
-        tempfile.TemporaryDirectory(prefix="redis-", dir=environments.HOME) as folder,
-        servers.redis(Path(folder)) as url,
-        contextlib.closing(Meter(url)) as meter,
-    ):
-        yield meter
-
-
-def _subjects(chosen: list[Peer], scale: float, server: Meter | None, console: Console) -> list[Subject]:
+def _subjects(chosen: list[Peer], scale: float, running: Servers, console: Console) -> list[Subject]:
     """The peers that can run here, installed."""
     subjects = []
     for peer in chosen:
-        if peer.server == "redis" and server is None:
-            console.print(f"{peer.name} is left out: no redis-server here")
+        absent = [kind for kind in peer.servers if kind not in running]
+        if absent:
+            console.print(f"{peer.name} is left out: no {' and '.join(absent)} here")
             continue
         try:
             environment = environments.ensure(peer.environment, peer.requirements, peer.python)
         except RuntimeError as error:
             console.print(f"{peer.name} is left out: {error}", style="red", markup=False)
             continue
-        subjects.append(Subject(peer, environment, scale, server))
+        subjects.append(Subject(peer, environment, scale, running))
     return subjects
 
 
@@ -91,12 +74,16 @@ def _measure(scenario: Scenario, subject: Subject, cell: report.Cell, console: C
     )
 
 
+def _takes_part(peer: Peer, scenario: Scenario) -> bool:
+    return peer.able(scenario.needs) and (not peer.only or scenario.name in peer.only)
+
+
 def _run_all(chosen: list[Scenario], subjects: list[Subject], repeat: int, console: Console) -> report.Cells:
     """Peers take turns within a scenario, so that what else the machine does hits all of them."""
     cells: report.Cells = {}
     for scenario in chosen:
         row = cells.setdefault(scenario.name, {})
-        able = [subject for subject in subjects if subject.peer.able(scenario.needs)]
+        able = [subject for subject in subjects if _takes_part(subject.peer, scenario)]
         for _ in range(repeat):
             for subject in able:
                 cell = row.setdefault(subject.peer.name, report.Cell())
@@ -109,6 +96,7 @@ def _about(subject: Subject) -> dict[str, Any]:
     versions = subject.environment.versions()
     return {
         "setup": subject.peer.setup,
+        "queue_type": subject.peer.queue_type,
         "version": versions.get(subject.peer.distribution, "unknown"),
         "counts_times": subject.peer.speed,
         "worker": " ".join(subject.peer.worker),
@@ -117,23 +105,28 @@ def _about(subject: Subject) -> dict[str, Any]:
 
 
 def _show_and_write(
-    arguments: argparse.Namespace, began: datetime, chosen: list[Scenario], subjects: list[Subject], cells: report.Cells
+    arguments: argparse.Namespace,
+    began: datetime,
+    chosen: list[Scenario],
+    subjects: list[Subject],
+    running: Servers,
+    cells: report.Cells,
 ) -> None:
     out = Console(width=None if sys.stdout.isatty() else 180)
     report.show(out, chosen, [subject.peer for subject in subjects], cells)
-    verdicts = targets.judge(cells) if arguments.broker == "redis" else []
+    verdicts = targets.judge(arguments.broker, cells)
     if verdicts:
         targets.show(out, verdicts)
-    name = f"{began:%Y-%m-%d}-{'redis-' if arguments.broker == 'redis' else ''}{machine.kind()}.json"
+    broker = "" if arguments.broker == "sqlite" else f"{arguments.broker}-"
+    name = f"{began:%Y-%m-%d}-{broker}{machine.kind()}.json"
     default = environments.ROOT / "benchmarks" / "results" / name
     path = arguments.json or (None if arguments.quick else default)
     if path is not None:
-        server = next((subject.server for subject in subjects if subject.server), None)
         settings = {
             "date": f"{began:%Y-%m-%dT%H:%MZ}",
             "repeat": 1 if arguments.quick else arguments.repeat,
             "quick": arguments.quick,
-            "redis": server.version() if server else None,
+            "servers": {kind: server.version() for kind, server in running.items()},
         }
         abouts = {each.peer.name: _about(each) for each in subjects}
         report.write(path, arguments.about, settings, abouts, cells, targets.as_json(verdicts))
@@ -148,15 +141,15 @@ def main(argv: list[str] | None = None) -> None:
     names = arguments.scenario or ",".join(scenarios.DEFAULT[arguments.broker])
     chosen = [SCENARIOS[name] for name in _chosen("scenario", names, SCENARIOS)]
     console = Console(stderr=True)
-    needed = any(peer.server == "redis" for peer in chosen_peers)
-    if needed and find_program(REDIS) is None:
+    needed = sorted({kind for peer in chosen_peers for kind in peer.servers})
+    if servers.missing(needed):
         install_servers()
     arguments.about = machine.describe()
     began = datetime.now(UTC)
-    with _server(needed) as server:
-        subjects = _subjects(chosen_peers, 0.1 if arguments.quick else 1.0, server, console)
+    with servers.running(needed) as running:
+        subjects = _subjects(chosen_peers, 0.1 if arguments.quick else 1.0, running, console)
         cells = _run_all(chosen, subjects, 1 if arguments.quick else arguments.repeat, console)
-        _show_and_write(arguments, began, chosen, subjects, cells)
+        _show_and_write(arguments, began, chosen, subjects, running, cells)
 
 
 if __name__ == "__main__":

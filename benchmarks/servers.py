@@ -1,59 +1,68 @@
-"""A private Redis server for the peers that need one: a free port, nothing written to disk."""
+"""The servers that peers need: private ones, one of each kind for the whole run."""
 
 from __future__ import annotations
 
 import contextlib
-import os
-import socket
-import time
-from typing import TYPE_CHECKING
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Literal, Protocol
 
-from scripts.servers import REDIS, find_program
+from scripts.servers import RABBITMQ, REDIS, find_program
 
-from benchmarks.process import start, stop
+from benchmarks.environments import HOME
+from benchmarks.rabbit_server import rabbitmq
+from benchmarks.redis_server import redis
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+    from collections.abc import Callable, Collection, Iterator
+    from contextlib import AbstractContextManager
+
+Kind = Literal["redis", "rabbitmq"]
+
+#: By which names the program is found.
+PROGRAMS: Final[dict[Kind, tuple[str, ...]]] = {"redis": REDIS, "rabbitmq": RABBITMQ}
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+class Server(Protocol):
+    """A running server, seen from outside."""
+
+    @property
+    def url(self) -> str:
+        """Where peers find it."""
+        ...
+
+    def version(self) -> str:
+        """Its version."""
+        ...
+
+    def cpu(self) -> float:
+        """Seconds of processor time so far."""
+        ...
+
+    def clear(self, queue_type: str | None = None) -> None:
+        """Empty it; on RabbitMQ, queues whose declaration names no type are `queue_type` from then on."""
+        ...
+
+
+Servers = dict[Kind, Server]
+
+_RUN: Final[dict[Kind, Callable[[Path], AbstractContextManager[Server]]]] = {"redis": redis, "rabbitmq": rabbitmq}
+
+
+def missing(kinds: Collection[Kind]) -> list[Kind]:
+    """Those of which there is no program here."""
+    return [kind for kind in kinds if find_program(PROGRAMS[kind]) is None]
 
 
 @contextlib.contextmanager
-def redis(folder: Path) -> Iterator[str]:
-    """Run a server for the time of the block; its URL.
-
-    Raises:
-        RuntimeError: there is no server, or it does not answer within 5 s.
-    """
-    program = find_program(REDIS)
-    if program is None:
-        raise RuntimeError("no redis-server; scripts/install-servers unpacks one")
-    port = _free_port()
-    server = start(
-        [program, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"],
-        env=dict(os.environ),
-        cwd=folder,
-        log=folder / "redis.log",
-    )
-    try:
-        _wait_answer(port)
-        yield f"redis://127.0.0.1:{port}/0"
-    finally:
-        stop(server)
-
-
-def _wait_answer(port: int) -> None:
-    until = time.monotonic() + 5
-    while True:
-        try:
-            with socket.create_connection(("127.0.0.1", port), timeout=1):
-                return
-        except OSError:
-            if time.monotonic() > until:
-                raise RuntimeError("redis-server does not answer within 5 s") from None
-            time.sleep(0.02)
+def running(kinds: Collection[Kind]) -> Iterator[Servers]:
+    """Run those of `kinds` of which there is a program here."""
+    HOME.mkdir(parents=True, exist_ok=True)
+    absent = missing(kinds)
+    with contextlib.ExitStack() as stack:
+        servers: Servers = {}
+        for kind in kinds:
+            if kind not in absent:
+                folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix=f"{kind}-", dir=HOME)))
+                servers[kind] = stack.enter_context(_RUN[kind](folder))
+        yield servers

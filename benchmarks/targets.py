@@ -1,7 +1,8 @@
-"""What Celeriac on Redis is meant to reach, beside what a run has measured. Informs; fails nothing."""
+"""What Celeriac on a server is meant to reach, beside what a run has measured. Informs; fails nothing."""
 
 from __future__ import annotations
 
+import functools
 import statistics
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
 
     from benchmarks.report import Cells
 
-_OWN: Final = "celeriac-redis"
 _CELERY: Final = ("celery-redis",)
 _ARDIQ: Final = ("ardiq",)
 _PYTHON: Final = ("dramatiq", "huey-redis", "taskiq", "saq", "streaq", "arq", "rq")
@@ -31,6 +31,7 @@ class Target:
         metric: its key there.
         bound: of the figure itself; with `peers`: of how many times better it is than the best of theirs.
         peers: with whom it is compared.
+        own: which of Celeriac's setups it is about.
         strict: the bound itself is not enough.
     """
 
@@ -40,6 +41,7 @@ class Target:
     bound: float
     peers: tuple[str, ...] = ()
     strict: bool = False
+    own: str = "celeriac-redis"
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ class Verdict:
     best_peer: str = ""
 
 
-TARGETS: Final = (
+_REDIS: Final = (
     Target("drain, times Celery", "drain", "rate", 40, _CELERY),
     Target("drain, times the fastest in Python", "drain", "rate", 6, _PYTHON),
     Target("drain, times ArdiQ", "drain", "rate", 4, _ARDIQ),
@@ -76,16 +78,34 @@ TARGETS: Final = (
     Target("worker's memory with 1,000,000 due later, MiB added", "million-future", "added", 5),
 )
 
+_rabbitmq = functools.partial(Target, own="celeriac-rabbitmq")
+_quorum = functools.partial(Target, own="celeriac-quorum")
+_RABBITMQ: Final = (
+    _rabbitmq("drain, times Celery", "drain", "rate", 4, ("celery-rabbitmq",)),
+    _rabbitmq("drain, times dramatiq", "drain", "rate", 1.8, ("dramatiq-rabbitmq",)),
+    _quorum("drain, quorum queues, times Celery", "drain", "rate", 1, ("celery-quorum",)),
+    _quorum("drain, quorum queues, times dramatiq", "drain", "rate", 1, ("dramatiq-quorum",)),
+    _rabbitmq("delay() confirmed, times Celery's without", "enqueue", "each", 1, ("celery-rabbitmq",)),
+    _rabbitmq("delay() confirmed, times Celery's confirmed", "enqueue", "each", 1, ("celery-confirmed",)),
+    _rabbitmq("bulk confirmed, tasks/s", "enqueue", "many", 10_000),
+    _quorum("bulk confirmed, quorum queues, tasks/s", "enqueue", "many", 10_000),
+    _rabbitmq("enqueue to start, p50, ms", "latency", "p50", 3, strict=True),
+    _quorum("enqueue to start, quorum queues, p50, ms", "latency", "p50", 3, strict=True),
+)
 
-def judge(cells: Cells) -> list[Verdict]:
-    """All targets against what was measured."""
-    return [_judge(target, cells) for target in TARGETS]
+#: By the `--broker` of the run.
+TARGETS: Final[dict[str, tuple[Target, ...]]] = {"redis": _REDIS, "rabbitmq": _RABBITMQ}
+
+
+def judge(broker: str, cells: Cells) -> list[Verdict]:
+    """All targets for this broker against what was measured."""
+    return [_judge(target, cells) for target in TARGETS.get(broker, ())]
 
 
 def _judge(target: Target, cells: Cells) -> Verdict:
     metric = next(each for each in SCENARIOS[target.scenario].metrics if each.key == target.metric)
     higher = metric.better == "higher"
-    own = _median(cells, target, _OWN)
+    own = _median(cells, target, target.own)
     theirs = {name: figure for name in target.peers if (figure := _median(cells, target, name)) is not None}
     if own is None or (target.peers and not theirs):
         return Verdict(target.text, _wanted(target, higher or bool(target.peers)), None, None)

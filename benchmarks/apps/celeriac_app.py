@@ -1,22 +1,27 @@
-"""Celeriac on its embedded broker or on Redis."""
+"""Celeriac on its embedded broker, on Redis or on RabbitMQ."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.apps import work
-from benchmarks.apps.port import BROKER, COROUTINES, DATA, RESULTS, Arguments, BulkPort, Calls
+from benchmarks.apps.port import BACKEND, BROKER, COROUTINES, DATA, QUEUE_TYPE, RESULTS, Arguments, BulkPort, Calls
 from celeriac import Celeriac, Task
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
-app = Celeriac(
-    "bench",
-    broker=BROKER or f"sqlite:///{DATA / 'celeriac.sqlite3'}",
-    backend=None if RESULTS else "disabled://",
-)
+def _backend() -> str | None:
+    """Where results go; None: where the tasks are."""
+    if not RESULTS:
+        return "disabled://"
+    return BACKEND or ("rpc://" if BROKER.startswith("amqp") else None)
+
+
+app = Celeriac("bench", broker=BROKER or f"sqlite:///{DATA / 'celeriac.sqlite3'}", backend=_backend())
+if QUEUE_TYPE:
+    app.conf.task_default_queue_type = QUEUE_TYPE
 
 value = app.task(work.value)
 _tasks: dict[str, Task[..., Any]] = {

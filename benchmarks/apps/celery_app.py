@@ -1,4 +1,4 @@
-"""Celery, on the transport that `BENCH_CELERY` names: sqla, filesystem or redis."""
+"""Celery, on the transport that `BENCH_CELERY` names: sqla, filesystem, redis or amqp."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.apps import work
-from benchmarks.apps.port import BROKER, DATA, RESULTS, Arguments, Calls, Port
+from benchmarks.apps.port import BACKEND, BROKER, CONFIRM, DATA, QUEUE_TYPE, RESULTS, Arguments, Calls, Port
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -21,6 +21,8 @@ _transport = os.environ.get("BENCH_CELERY", "sqla")
 def _addresses() -> tuple[str, str]:
     if _transport == "redis":
         return BROKER, BROKER
+    if _transport == "amqp":
+        return BROKER, BACKEND or "rpc://"
     if _transport == "filesystem":
         return "filesystem://", f"file://{DATA / 'results'}"
     return f"sqla+sqlite:///{DATA / 'broker.db'}", f"db+sqlite:///{DATA / 'results.db'}"
@@ -38,6 +40,11 @@ if _transport == "filesystem":
         "data_folder_out": str(DATA / "messages"),
         "control_folder": str(DATA / "control"),
     }
+
+if QUEUE_TYPE:
+    app.conf.task_default_queue_type = QUEUE_TYPE
+if CONFIRM:
+    app.conf.broker_transport_options = {"confirm_publish": True}
 
 _tasks = {
     function.__name__: app.task(name=f"bench.{function.__name__}")(function)

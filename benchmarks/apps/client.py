@@ -95,10 +95,19 @@ def due(port: Port, request: Request) -> Answer:
     return {}
 
 
-def _stamped(request: Request, ahead: float) -> Iterator[Arguments]:
+def due_within(port: Port, request: Request) -> Answer:
+    """As `due`, each between `countdown` and `most` seconds before it is due, at random."""
+    port.send_each("noop", [()])  # as above
+    for index in range(int(request["count"])):
+        countdown = random.uniform(float(request["countdown"]), float(request["most"]))
+        port.send_later("stamp", _stamped(request | {"count": 1}, countdown, index), countdown)
+    return {}
+
+
+def _stamped(request: Request, ahead: float, first: int = 0) -> Iterator[Arguments]:
     """Arguments for `stamp`, each when its time has come: the moment `ahead` seconds after it is taken out."""
     gap = float(request["gap"])
-    for index in range(int(request["count"])):
+    for index in range(first, first + int(request["count"])):
         time.sleep(random.uniform(0.5 * gap, 1.5 * gap))  # no beat with the worker's own polling
         yield index, time.monotonic_ns() + round(ahead * 1e9)
 
@@ -125,6 +134,7 @@ OPERATIONS: dict[str, Callable[[Port, Request], Answer]] = {
     "later_many": later_many,
     "stamps": stamps,
     "due": due,
+    "due_within": due_within,
     "round_trips": round_trips,
 }
 

@@ -1,4 +1,4 @@
-"""dramatiq on Redis."""
+"""dramatiq on Redis or on RabbitMQ, its results on Redis."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.apps import work
-from benchmarks.apps.port import BROKER, RESULTS, Arguments, Calls, Port
+from benchmarks.apps.port import BACKEND, BROKER, CONFIRM, RESULTS, Arguments, Calls, Port
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -14,13 +14,21 @@ if TYPE_CHECKING:
 
 # Installed in the peer's own environment only, so it has no types here.
 _dramatiq: Any = importlib.import_module("dramatiq")
-_redis: Any = importlib.import_module("dramatiq.brokers.redis")
 
-broker = _redis.RedisBroker(url=BROKER)
+
+def _broker() -> Any:
+    if BROKER.startswith("amqp"):
+        rabbitmq: Any = importlib.import_module("dramatiq.brokers.rabbitmq")
+        return rabbitmq.RabbitmqBroker(url=BROKER, confirm_delivery=CONFIRM)
+    redis: Any = importlib.import_module("dramatiq.brokers.redis")
+    return redis.RedisBroker(url=BROKER)
+
+
+broker = _broker()
 if RESULTS:
     _results: Any = importlib.import_module("dramatiq.results")
     _backends: Any = importlib.import_module("dramatiq.results.backends")
-    broker.add_middleware(_results.Results(backend=_backends.RedisBackend(url=BROKER), store_results=True))
+    broker.add_middleware(_results.Results(backend=_backends.RedisBackend(url=BACKEND or BROKER), store_results=True))
 _dramatiq.set_broker(broker)
 
 _tasks = {function.__name__: _dramatiq.actor(function) for function in (work.noop, work.value, work.stamp)}

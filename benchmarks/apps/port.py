@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol, cast
 
 #: Where a peer keeps its files; set by the harness.
 DATA = Path(os.environ.get("BENCH_DATA", "."))
@@ -15,6 +15,12 @@ RESULTS = os.environ.get("BENCH_RESULTS") == "1"
 COROUTINES = os.environ.get("BENCH_COROUTINES") == "1"
 #: The address of the server, for peers that need one.
 BROKER = os.environ.get("BENCH_BROKER", "")
+#: The address of the server for results, where that is another one.
+BACKEND = os.environ.get("BENCH_BACKEND", "")
+#: The type of queues on RabbitMQ, where they are on it.
+QUEUE_TYPE = cast('Literal["", "classic", "quorum"]', os.environ.get("BENCH_QUEUE_TYPE", ""))
+#: Whether a call shall wait until RabbitMQ has confirmed the message, where the peer leaves the choice.
+CONFIRM = os.environ.get("BENCH_CONFIRM") == "1"
 
 Arguments = tuple[int, ...]
 Calls = Sequence[Arguments]

@@ -28,6 +28,17 @@ PEERS: Final[dict[str, Peer]] = {
         rq.REDIS,
         ardiq.REDIS,
         ardiq.PLAIN,
+        celeriac.RABBITMQ,
+        celery.RABBITMQ,
+        celery.RABBITMQ_CONFIRMED,
+        dramatiq.RABBITMQ,
+        dramatiq.RABBITMQ_CONFIRMED,
+        celeriac.RABBITMQ_AND_REDIS,
+        celery.RABBITMQ_AND_REDIS,
+        dramatiq.RABBITMQ_AND_REDIS,
+        celeriac.RABBITMQ_QUORUM,
+        celery.RABBITMQ_QUORUM,
+        dramatiq.RABBITMQ_QUORUM,
     )
 }
 
@@ -35,6 +46,7 @@ PEERS: Final[dict[str, Peer]] = {
 DEFAULT: Final[dict[str, tuple[str, ...]]] = {
     "sqlite": ("celeriac", "huey", "huey-threads", "celery-sqla"),
     "redis": tuple(name for name, peer in PEERS.items() if peer.server == "redis"),
+    "rabbitmq": tuple(name for name, peer in PEERS.items() if peer.server == "rabbitmq"),
 }
 
 __all__ = ["DEFAULT", "PEERS", "Peer"]

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from benchmarks.servers import Kind
 
 #: Things not every peer has; scenarios name those they need.
-Feature = Literal["version", "results", "future", "coroutines", "million", "fleet", "redis"]
+Feature = Literal["version", "results", "future", "coroutines", "million", "fleet", "server", "redis", "rabbitmq"]
 
 #: What Celeriac can do on any broker.
 ALL: frozenset[Feature] = frozenset(("version", "results", "future", "coroutines"))
+
+#: Scenarios of those that have another setup beside them, with results on Redis, for `WITH_RESULTS`.
+ON_RABBITMQ: frozenset[str] = frozenset(("drain", "enqueue", "latency", "due", "due-within", "round-trip", "at-rest"))
+WITH_RESULTS: frozenset[str] = frozenset(("drain-results", "round-trip"))
 
 
 @dataclass(frozen=True)
@@ -34,6 +41,9 @@ class Peer:
         features: what it can do. Some follow from other attributes, see `able`. `million`: send a million tasks,
             future ones too, within minutes.
         server: what must run beside it.
+        results_server: where its results are, when that is another server.
+        queue_type: of its queues on RabbitMQ. Peers are compared with the first that has the same.
+        only: the scenarios that it is there for; all when empty.
     """
 
     name: str
@@ -51,17 +61,25 @@ class Peer:
     variables: dict[str, str] = field(default_factory=dict)
     speed: float = 1.0
     features: frozenset[Feature] = ALL - {"coroutines"}
-    server: Literal["redis"] | None = None
+    server: Kind | None = None
+    results_server: Kind | None = None
+    queue_type: Literal["classic", "quorum"] | None = None
+    only: frozenset[str] = frozenset()
 
     def count(self, count: int) -> int:
         """`count`, scaled to what this peer does in a comparable time; at least 20."""
         return max(20, int(count * self.speed))
 
+    @property
+    def servers(self) -> list[Kind]:
+        """All that must run beside it."""
+        return [kind for kind in (self.server, self.results_server) if kind is not None]
+
     def able(self, needs: frozenset[Feature]) -> bool:
         """Whether it has all of `needs`."""
         own: set[Feature] = set(self.features)
-        if self.server == "redis":
-            own.add("redis")
+        if self.server is not None:
+            own.update(("server", self.server))
         if self.fleet_worker:
             own.add("fleet")
         return needs <= own

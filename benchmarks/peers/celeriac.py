@@ -1,11 +1,11 @@
-"""Celeriac from the working tree, with its pools, on SQLite and on Redis."""
+"""Celeriac from the working tree, with its pools, on SQLite, on Redis and on RabbitMQ."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from typing import Final
 
-from benchmarks.peers.base import ALL, Peer
+from benchmarks.peers.base import ALL, ON_RABBITMQ, WITH_RESULTS, Peer
 
 _APP: Final = "benchmarks.apps.celeriac_app"
 
@@ -38,4 +38,27 @@ REDIS: Final = replace(
     fleet_worker=("python", "-m", "benchmarks.apps.celeriac_idle", "{count}", "{broker}"),
     fleet_sizes=(10, 100, 1000),
     server="redis",
+)
+RABBITMQ: Final = replace(
+    PREFORK,
+    name="celeriac-rabbitmq",
+    setup="RabbitMQ, classic queues, confirmed, results by rpc, 2 processes",
+    environment="celeriac-worktree-rabbitmq",
+    requirements=("--editable", ".[rabbitmq,redis]"),
+    server="rabbitmq",
+    queue_type="classic",
+    only=ON_RABBITMQ,
+)
+RABBITMQ_QUORUM: Final = replace(
+    RABBITMQ,
+    name="celeriac-quorum",
+    setup="RabbitMQ, quorum queues, confirmed, results by rpc, 2 processes",
+    queue_type="quorum",
+)
+RABBITMQ_AND_REDIS: Final = replace(
+    RABBITMQ,
+    name="celeriac-rabbitmq-redis",
+    setup="RabbitMQ, classic queues, confirmed, results on Redis, 2 processes",
+    results_server="redis",
+    only=WITH_RESULTS,
 )

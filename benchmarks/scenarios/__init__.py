@@ -8,7 +8,7 @@ from benchmarks.scenarios.base import Metric, Scenario, Subject
 from benchmarks.scenarios.coroutines import COROUTINES
 from benchmarks.scenarios.drain import BACKLOG, DRAIN, DRAIN_RESULTS
 from benchmarks.scenarios.enqueue import ENQUEUE
-from benchmarks.scenarios.latency import DUE, LATENCY, ROUND_TRIP
+from benchmarks.scenarios.latency import DUE, DUE_WITHIN, LATENCY, ROUND_TRIP
 from benchmarks.scenarios.memory import FUTURE, MEMORY
 from benchmarks.scenarios.million import MILLION, MILLION_FUTURE
 from benchmarks.scenarios.server import AT_REST, COMMANDS, FLEET
@@ -22,6 +22,7 @@ SCENARIOS: Final[dict[str, Scenario]] = {
         ENQUEUE,
         LATENCY,
         DUE,
+        DUE_WITHIN,
         ROUND_TRIP,
         STARTUP,
         MEMORY,
@@ -46,6 +47,7 @@ DEFAULT: Final[dict[str, tuple[str, ...]]] = {
         *("drain", "drain-results", "enqueue", "latency", "due", "round-trip"),
         *("at-rest", "commands", "fleet", "million", "million-future"),
     ),
+    "rabbitmq": ("drain", "drain-results", "enqueue", "latency", "due-within", "round-trip", "at-rest"),
 }
 
 __all__ = ["DEFAULT", "SCENARIOS", "Metric", "Scenario", "Subject"]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from benchmarks.harness import Place, place
+from benchmarks.harness import BenchError, Place, place
+from benchmarks.redis_meter import Meter
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
     from benchmarks.environments import Environment
     from benchmarks.peers.base import Feature, Peer
-    from benchmarks.redis_meter import Meter
+    from benchmarks.servers import Servers
 
 
 @dataclass(frozen=True)
@@ -35,17 +36,17 @@ class Metric:
 class Subject:
     """What is measured, and how large: `scale` is 1 for a full run and less for a quick one.
 
-    `server` is the run's Redis, for peers that use it.
+    `servers` are those of the run, for peers that use them.
     """
 
     peer: Peer
     environment: Environment
     scale: float = 1.0
-    server: Meter | None = None
+    servers: Servers = field(default_factory=dict)
 
     def place(self, *, results: bool = False, coroutines: bool = False) -> AbstractContextManager[Place]:
         """A fresh place for one measurement; see `benchmarks.harness.place`."""
-        return place(self.peer, self.environment, self.server, results=results, coroutines=coroutines)
+        return place(self.peer, self.environment, self.servers, results=results, coroutines=coroutines)
 
     def count(self, count: int) -> int:
         """`count` for this peer in this run; at least 20."""
@@ -61,6 +62,17 @@ class Scenario:
     metrics: tuple[Metric, ...]
     run: Callable[[Subject], dict[str, float]]
     needs: frozenset[Feature] = frozenset()
+
+
+def redis_of(here: Place) -> Meter:
+    """The Redis that the peer uses.
+
+    Raises:
+        BenchError: it uses none.
+    """
+    if not isinstance(here.server, Meter):
+        raise BenchError(f"{here.peer.name} does not use Redis")
+    return here.server
 
 
 def percentile(samples: list[float], share: float) -> float:

@@ -17,7 +17,7 @@ _METRICS: Final = (
     Metric("rate", "rate, first to last run", "tasks/s", "higher"),
     Metric("wall", "worker's start to last run", "s", "lower"),
     Metric("cpu", "CPU per task, whole worker", "us", "lower"),
-    Metric("server_cpu", "CPU per task, redis-server", "us", "lower"),
+    Metric("server_cpu", "CPU per task, server", "us", "lower"),
 )
 
 

@@ -11,6 +11,7 @@ from benchmarks.scenarios.base import Metric, Scenario, Subject, percentile
 _SINGLES: Final = 300
 _GAP: Final = 0.02
 _COUNTDOWN: Final = 1.0
+_LONGEST: Final = 3.0
 
 
 def _latency(subject: Subject) -> dict[str, float]:
@@ -19,6 +20,10 @@ def _latency(subject: Subject) -> dict[str, float]:
 
 def _due(subject: Subject) -> dict[str, float]:
     return _stamped(subject, "due", countdown=_COUNTDOWN)
+
+
+def _due_within(subject: Subject) -> dict[str, float]:
+    return _stamped(subject, "due_within", countdown=_COUNTDOWN, most=_LONGEST)
 
 
 def _stamped(subject: Subject, operation: str, **request: float) -> dict[str, float]:
@@ -63,6 +68,13 @@ DUE: Final = Scenario(
     "Idle worker: lateness of tasks that are due one second after the call (300)",
     (*_METRICS, Metric("min", "earliest", "ms", "higher", compared=False)),
     _due,
+    frozenset(("future",)),
+)
+DUE_WITHIN: Final = Scenario(
+    "due-within",
+    "Idle worker: lateness of tasks that are due one to three seconds after the call, at random (300)",
+    DUE.metrics,
+    _due_within,
     frozenset(("future",)),
 )
 ROUND_TRIP: Final = Scenario(

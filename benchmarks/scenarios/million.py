@@ -6,7 +6,7 @@ import time
 from typing import Final
 
 from benchmarks.harness import BenchError, Place
-from benchmarks.scenarios.base import Metric, Scenario, Subject
+from benchmarks.scenarios.base import Metric, Scenario, Subject, redis_of
 
 _SMALL: Final = 10_000
 _LARGE: Final = 1_000_000
@@ -38,16 +38,15 @@ def _queued(subject: Subject) -> dict[str, float]:
 def _future(subject: Subject) -> dict[str, float]:
     count = int(_LARGE * subject.scale)
     with subject.place() as here, here.ready_worker() as worker:
-        if here.server is None:
-            raise BenchError(f"{here.peer.name} uses no server")
-        worker_before, server_before = worker.pss(), here.server.memory()
+        server = redis_of(here)
+        worker_before, server_before = worker.pss(), server.memory()
         sent = here.client("later_many", task="noop", count=count, countdown=3600, timeout=600)
         worker.wait_quiet(30)
         cpu = worker.cpu()
         time.sleep(2)
         return {
             "enqueue": count / sent["seconds"],
-            "bytes": (here.server.memory() - server_before) / count,
+            "bytes": (server.memory() - server_before) / count,
             "before": worker_before,
             "added": worker.pss() - worker_before,
             "idle_cpu": 100 * (worker.cpu() - cpu) / 2,

@@ -1,4 +1,4 @@
-"""What workers ask of Redis: commands at rest and under load, and as the fleet grows."""
+"""What workers cost at rest, and what they ask of Redis: at rest, under load, and as the fleet grows."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from benchmarks.harness import BenchError, Place, Worker
-from benchmarks.scenarios.base import Metric, Scenario, Subject
+from benchmarks.redis_meter import Meter
+from benchmarks.scenarios.base import Metric, Scenario, Subject, redis_of
 
 if TYPE_CHECKING:
-    from benchmarks.redis_meter import Meter
+    from benchmarks.servers import Server
 
 #: Seconds until a worker's start has died away: connections, first looks, greetings between workers.
 _SETTLE: Final = 5.0
@@ -19,19 +20,15 @@ _SETTLE: Final = 5.0
 _GATHERED: Final = 60.0
 
 
-def _server(here: Place) -> Meter:
-    if here.server is None:
-        raise BenchError(f"{here.peer.name} uses no server")
-    return here.server
-
-
 def _at_rest(subject: Subject) -> dict[str, float]:
     with subject.place() as here, here.ready_worker() as worker:
+        if here.server is None:
+            raise BenchError(f"{here.peer.name} uses no server")
         time.sleep(_SETTLE)
-        return _watched(subject, _server(here), [worker])
+        return _watched(subject, here.server, [worker])
 
 
-def _watched(subject: Subject, server: Meter, workers: list[Worker]) -> dict[str, float]:
+def _watched(subject: Subject, server: Server, workers: list[Worker]) -> dict[str, float]:
     """What goes on for some seconds: processor time first, then commands, as MONITOR costs time itself."""
     seconds = 10.0 if subject.scale == 1 else 4.0
 
@@ -42,6 +39,8 @@ def _watched(subject: Subject, server: Meter, workers: list[Worker]) -> dict[str
     time.sleep(seconds)
     took = time.monotonic() - began
     figures = {"cpu": 100 * (cpu() - worker_cpu) / took, "server_cpu": 100 * (server.cpu() - server_cpu) / took}
+    if not isinstance(server, Meter):
+        return figures
     began = time.monotonic()
     with server.commands() as commands:
         time.sleep(seconds)
@@ -53,7 +52,7 @@ def _under_load(subject: Subject) -> dict[str, float]:
     count = subject.count(20_000)
     with subject.place() as here:
         here.client("many", task="noop", count=count)
-        with _server(here).commands() as commands, here.worker() as worker:
+        with redis_of(here).commands() as commands, here.worker() as worker:
             here.wait(count, worker, limit=60)
             time.sleep(0.3)  # what is settled after the last run belongs to it
         done = here.board.totals().done
@@ -65,8 +64,9 @@ def _fleet(subject: Subject) -> dict[str, float]:
     rates, shares = [], []
     for size in sizes:
         with subject.place() as here, contextlib.ExitStack() as stack:
-            workers = _start_fleet(here, _server(here), size, stack)
-            figures = _watched(subject, _server(here), workers)
+            server = redis_of(here)
+            workers = _start_fleet(here, server, size, stack)
+            figures = _watched(subject, server, workers)
             rates.append(figures["commands"])
             shares.append(figures["server_cpu"])
     each = [rate / size for rate, size in zip(rates, sizes, strict=True)]
@@ -113,10 +113,10 @@ AT_REST: Final = Scenario(
     (
         Metric("cpu", "CPU, whole worker", "% of a core", "lower"),
         Metric("commands", "Redis commands", "1/s", "lower"),
-        Metric("server_cpu", "CPU, redis-server", "% of a core", "lower", compared=False),
+        Metric("server_cpu", "CPU, server", "% of a core", "lower", compared=False),
     ),
     _at_rest,
-    frozenset(("redis",)),
+    frozenset(("server",)),
 )
 COMMANDS: Final = Scenario(
     "commands",

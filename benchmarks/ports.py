@@ -1,0 +1,39 @@
+"""Loopback ports: one that is free, and whether somebody listens on one. Knows no server."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import subprocess
+
+
+def free_port() -> int:
+    """A loopback port that is free now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_listens(port: int, process: subprocess.Popen[bytes], name: str, limit: float) -> None:
+    """Wait until `process` accepts connections, `limit` seconds at most.
+
+    Raises:
+        RuntimeError: it does not, or has ended; `name` is in the text.
+    """
+    until = time.monotonic() + limit
+    while not _listens(port):
+        if process.poll() is not None:
+            raise RuntimeError(f"{name} ended with code {process.returncode}")
+        if time.monotonic() > until:
+            raise RuntimeError(f"{name} does not answer within {limit:.0f} s")
+        time.sleep(0.02)
+
+
+def _listens(port: int) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+        return True
+    return False
