@@ -9,10 +9,10 @@ import pytest
 
 from celeriac import Celeriac
 from celeriac.exceptions import OperationalError
+from servers.authority import make_certificates
 from servers.redis import RedisServer
 from servers.tls import Tls
 
-from .authority import make_certificates
 from .places import broker_location, say
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-from servers.programs import need_program
-from servers.tls import Tls
+from .programs import need_program
+from .tls import Tls
 
 
 def make_certificates(folder: Path, *, clients_need_one: bool = False) -> Tls:

@@ -1,0 +1,1 @@
+"""Celeriac on real RabbitMQ nodes: faults, security, queues as they are found."""
