@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Protocol
 from .basic_message import Message
 from .channel import Channel as ChannelType
 from .sasl import SASL
+from .spec import method_t
 
 class AnyTransport(Protocol):
     # What a connection needs of its transport.
@@ -20,6 +21,7 @@ class AnyTransport(Protocol):
 class Connection:
     Channel: ClassVar[type[ChannelType]]
     negotiate_capabilities: ClassVar[dict[str, bool]]
+    _METHODS: ClassVar[dict[tuple[int, int], method_t]]
     library_properties: ClassVar[dict[str, Any]]
     #: Seconds, as agreed with the server; 0 for none.
     heartbeat: float
@@ -75,15 +77,7 @@ class Connection:
         ] = ...,
         frame_writer: Callable[[Connection, AnyTransport], Callable[..., object]] = ...,
     ) -> None: ...
-    def Transport(  # noqa: N802 - its name there
-        self,
-        host: str,
-        connect_timeout: float | None,
-        ssl: bool | dict[str, Any] = ...,
-        read_timeout: float | None = ...,
-        write_timeout: float | None = ...,
-        socket_settings: dict[int, int] | None = ...,
-    ) -> AnyTransport: ...
+    def Transport(self, *args: object, **kwargs: object) -> AnyTransport: ...  # noqa: N802 - its name there
     def connect(self, callback: Callable[[], object] | None = ...) -> None: ...
     @property
     def connected(self) -> bool | None: ...
@@ -95,6 +89,8 @@ class Connection:
     def send_heartbeat(self) -> None: ...
     def heartbeat_tick(self, rate: float = ...) -> None: ...
     def close(self, reply_code: int = ..., reply_text: str = ..., method_sig: tuple[int, int] = ...) -> None: ...
+    def _on_blocked(self, reason: str) -> None: ...
+    def _on_unblocked(self) -> None: ...
     def collect(self) -> None: ...
     def on_inbound_method(
         self, channel_id: int, method_sig: tuple[int, int], payload: bytes, content: Message | None

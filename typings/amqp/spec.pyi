@@ -7,6 +7,8 @@ class method_t(NamedTuple):  # noqa: N801 - its name there
     args: str | None
     content: bool
 
+def method(method_sig: Method, args: str | None = ..., content: bool = ...) -> method_t: ...
+
 class Connection:
     CLASS_ID: ClassVar[int]
     Start: ClassVar[Method]

@@ -1,0 +1,1 @@
+"""RabbitMQ: where its servers are, connections to them, and confirmed publishing."""
