@@ -190,6 +190,6 @@ def test_connections_lost_to_signals_leave_room_for_others(redis_url: str, monke
             with pytest.raises(KeyboardInterrupt):
                 links.call("PING")
     for _ in range(limit + 1):
-        links._borrow().disconnect()  # and forgotten, as by an exception behind it
+        links._pool.borrow().disconnect()  # and forgotten, as by an exception behind it
     assert links.call("PING") == b"PONG"
     links.close()
