@@ -16,6 +16,7 @@ RABBITMQ: Final = ("rabbitmq-server",)
 RABBITMQ_CONTROL: Final = ("rabbitmqctl",)
 EPMD: Final = ("epmd",)
 
+_UNPACKED: Final = {*REDIS, *RABBITMQ, *RABBITMQ_CONTROL, *EPMD}
 #: Debian and others keep RabbitMQ's programs here; those on the search path there are for root, and become another
 #: user first.
 _RABBITMQ_HOME: Final = "/usr/lib/rabbitmq/bin"
@@ -24,10 +25,11 @@ _RABBITMQ_HOME: Final = "/usr/lib/rabbitmq/bin"
 def find_program(names: tuple[str, ...]) -> str | None:
     """The path of the first of `names` that is here: on the search path, or unpacked by `scripts/install-servers`.
 
-    With the environment variable `CELERIAC_UNPACKED_SERVERS` set, only what was unpacked counts.
+    With the environment variable `CELERIAC_UNPACKED_SERVERS` set, of a server only what was unpacked counts.
     """
     places = [str(HOME / "servers" / "bin")]
-    if os.environ.get("CELERIAC_UNPACKED_SERVERS", "0") in {"", "0"}:
+    only_unpacked = os.environ.get("CELERIAC_UNPACKED_SERVERS", "0") not in {"", "0"}
+    if not (only_unpacked and _UNPACKED.issuperset(names)):
         places = [_RABBITMQ_HOME, os.environ.get("PATH", os.defpath), *places]
     path = os.pathsep.join(places)
     return next((found for name in names if (found := shutil.which(name, path=path))), None)

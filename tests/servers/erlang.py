@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import struct
+import threading
 from pathlib import Path
 from typing import Final
 
@@ -61,6 +62,7 @@ class Evaluator:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._socket: socket.socket | None = None
+        self._lock = threading.Lock()
 
     @property
     def arguments(self) -> list[str]:
@@ -69,6 +71,8 @@ class Evaluator:
 
     def evaluate(self, code: str, *, within: float = DEADLINE) -> str:
         """The value of the expressions `code`: of a binary its text, of any other term how Erlang writes it.
+
+        Threads may ask at the same time; they are answered one after the other.
 
         Args:
             code: separated by commas; the full stop at the end is not needed.
@@ -79,16 +83,8 @@ class Evaluator:
             OSError: the node does not answer.
         """
         body = code.strip().rstrip(".").encode() + b"."
-        if self._socket is None:
-            self._socket = self._connect()
-        try:
-            self._socket.settimeout(within)
-            self._socket.sendall(struct.pack(">I", len(body)) + body)
-            (size,) = struct.unpack(">I", self._read(4))
-            answer = self._read(size)
-        except BaseException:
-            self.close()
-            raise
+        with self._lock:
+            answer = self._ask(struct.pack(">I", len(body)) + body, within)
         text = answer[2:].decode(errors="replace")
         if answer[:2] != b"ok":
             raise ErlangError(f"{code.strip()}\n{text}")
@@ -99,6 +95,17 @@ class Evaluator:
         if self._socket is not None:
             self._socket.close()
             self._socket = None
+
+    def _ask(self, question: bytes, within: float) -> bytes:
+        if self._socket is None:
+            self._socket = self._connect()
+        try:
+            self._socket.settimeout(within)
+            self._socket.sendall(question)
+            return self._read(*struct.unpack(">I", self._read(4)))
+        except BaseException:
+            self.close()
+            raise
 
     def _connect(self) -> socket.socket:
         connection = socket.socket(socket.AF_UNIX)

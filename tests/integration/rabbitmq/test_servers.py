@@ -31,7 +31,7 @@ QUORUM = {"x-queue-type": "quorum"}
 @pytest.fixture(scope="module")
 def node() -> Iterator[RabbitServer]:
     """A node that tests here may disturb, if they leave it running."""
-    with RabbitServer() as server:
+    with RabbitServer(consumer_timeout=1.0) as server:
         yield server
 
 
@@ -162,8 +162,8 @@ def test_all_connections_are_closed_at_once(node: RabbitServer) -> None:
                 connection_of(talk).drain_events(timeout=DEADLINE)
 
 
-def test_an_unsettled_delivery_closes_its_channel_after_the_timeout() -> None:
-    with RabbitServer(consumer_timeout=1.0) as server, channel(server.url()) as talk:
+def test_an_unsettled_delivery_closes_its_channel_after_the_timeout(node: RabbitServer) -> None:
+    with channel(node.url()) as talk:
         talk.queue_declare("queue", durable=True, auto_delete=False, arguments=QUORUM)
         publish(talk, "queue")
         talk.basic_consume("queue", callback=lambda _: None)
