@@ -8,6 +8,7 @@ from celeriac.canvas.signature import signature as subtask
 from celeriac.current import current_app, get_current_app
 from celeriac.declaring import shared_task
 from celeriac.eager_result import EagerResult
+from celeriac.entities import Broadcast, Exchange, Queue, binding, worker_direct
 from celeriac.exceptions import Ignore, Reject, Retry
 from celeriac.option_types import CallOptions, TaskOptions
 from celeriac.request import Request, current_task, get_current_task
@@ -20,11 +21,14 @@ if not TYPE_CHECKING:  # type checkers shall go on to say that a name is missing
 
 __all__ = [
     "AsyncResult",
+    "Broadcast",
     "CallOptions",
     "Celeriac",
     "CoroutineTask",
     "EagerResult",
+    "Exchange",
     "Ignore",
+    "Queue",
     "Reject",
     "Request",
     "Retry",
@@ -33,6 +37,7 @@ __all__ = [
     "TaskOptions",
     "__version__",
     "allow_join_result",
+    "binding",
     "current_app",
     "current_task",
     "get_current_app",
@@ -41,4 +46,5 @@ __all__ = [
     "shared_task",
     "signature",
     "subtask",
+    "worker_direct",
 ]

@@ -23,6 +23,7 @@ from celeriac.publications import Call
 from celeriac.request import get_current_task
 from celeriac.result import AsyncResult
 from celeriac.task import Task
+from celeriac.topology import TOPOLOGY_SETTINGS
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -242,7 +243,9 @@ class Celeriac(AppTasks):
             if self._broker is None:  # else another thread was faster
                 conf = self.conf
                 url = broker_url_of(conf) or DEFAULT_BROKER_URL
-                self._broker = open_broker(url, conf.broker_transport_options, self.clock, settings=conf)
+                self._broker = open_broker(
+                    url, conf.broker_transport_options, self.clock, settings=conf, topology=self.topology
+                )
             return self._broker
 
     @property
@@ -273,7 +276,12 @@ class Celeriac(AppTasks):
         return self._stores_results
 
     def _settings_in_use(self) -> tuple[str, ...]:
-        return (_OF_BROKER if self._broker is not None else ()) + (_OF_BACKEND if self._backend is not None else ())
+        declared = self._broker is not None and self._broker.capabilities.exchanges
+        return (
+            (_OF_BROKER if self._broker is not None else ())
+            + (TOPOLOGY_SETTINGS if declared else ())
+            + (_OF_BACKEND if self._backend is not None else ())
+        )
 
     # -- life ----------------------------------------------------------------------------------------------------------
 

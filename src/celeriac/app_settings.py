@@ -6,19 +6,23 @@ Owns when settings are read and which source goes before which. Knows nothing of
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, tzinfo
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from celeriac.clock import Clock
 from celeriac.config import Settings, environment_settings, load_settings, load_settings_from_envvar
 from celeriac.discovery import module_exists
 from celeriac.exceptions import ImproperlyConfigured
+from celeriac.routing import Router
 from celeriac.signals import Signal
 from celeriac.timezones import timezone_of
+from celeriac.topology import TOPOLOGY_SETTINGS, Topology
 
 #: What `config_from_object` can not read; objects of all other kinds may have settings as attributes.
 _NO_SOURCES: Final = (type(None), int, float, complex, bytes, list, tuple, set, frozenset)
+
+_OF_ROUTING: Final = (*TOPOLOGY_SETTINGS, "task_routes")
 
 
 class AppConf(Settings):
@@ -26,10 +30,12 @@ class AppConf(Settings):
 
     Args:
         in_use: gives the names of settings that something was made of already.
+        on_rerouted: called when settings of queues and routes have changed.
     """
 
-    def __init__(self, in_use: Callable[[], Iterable[str]]) -> None:
+    def __init__(self, in_use: Callable[[], Iterable[str]], on_rerouted: Callable[[], None]) -> None:
         vars(self)["_in_use"] = in_use
+        vars(self)["_on_rerouted"] = on_rerouted
         super().__init__()
 
     def _write(self, maps: Iterable[Mapping[str, Any]]) -> None:
@@ -44,7 +50,21 @@ class AppConf(Settings):
                         f"{name} can not be changed any more: the app is connected by what it was. Set it before the "
                         "app is used, or call app.close() first"
                     )
+        before = self._of_routing()
         super()._write(maps)
+        if self._of_routing() != before:
+            vars(self)["_on_rerouted"]()
+
+    def _of_routing(self) -> list[Any]:
+        return [self[name] for name in _OF_ROUTING]
+
+    if not TYPE_CHECKING:  # as in `Settings`
+
+        def __delattr__(self, name: str) -> None:
+            before = self._of_routing()
+            super().__delattr__(name)
+            if self._of_routing() != before:
+                vars(self)["_on_rerouted"]()
 
     def __copy__(self) -> Settings:
         return Settings(self)
@@ -76,6 +96,8 @@ class AppSettings:
         self._source = source
         self._namespace = namespace
         self._settings: Settings | None = None
+        self._topology: Topology | None = None
+        self._router: Router | None = None
         #: Guards everything that is made when it is first needed.
         self._lock = threading.RLock()
 
@@ -92,7 +114,7 @@ class AppSettings:
             if self._settings is not None:  # another thread was faster
                 return self._settings
             self.on_configure.send(self)
-            settings = AppConf(self._settings_in_use)
+            settings = AppConf(self._settings_in_use, self._forget_routing)
             if self._source is not None:
                 settings.update(load_settings(self._source, namespace=self._namespace))
             settings.update(environment_settings())
@@ -151,6 +173,44 @@ class AppSettings:
     def _settings_in_use(self) -> Iterable[str]:
         """Names of settings that can not change any more; those of connections, which are not this part's."""
         return ()
+
+    @property
+    def topology(self) -> Topology:
+        """The queues there are by the settings, and those that were added since."""
+        found = self._topology
+        if found is None:
+            with self._lock:
+                found = self._topology
+                if found is None:  # else another thread was faster
+                    found = self._topology = Topology.of(self.conf)
+        return found
+
+    @property
+    def router(self) -> Router:
+        """Finds out where calls go."""
+        found = self._router
+        if found is None:
+            with self._lock:
+                found = self._router
+                if found is None:  # else another thread was faster
+                    found = self._router = Router(self.topology, self.conf.task_routes)
+        return found
+
+    def select_queues(self, queues: str | Sequence[str] | None = None) -> tuple[str, ...]:
+        """Let workers of this app take from these queues only, as `-Q` does. None: from all that settings name.
+
+        Returns:
+            Their names.
+
+        Raises:
+            QueueNotFound: one is not in `task_queues`, and `task_create_missing_queues` is off.
+        """
+        wanted = [name.strip() for name in queues.split(",")] if isinstance(queues, str) else queues
+        self.topology.names = self.topology.select(wanted)
+        return self.topology.names
+
+    def _forget_routing(self) -> None:
+        self._topology = self._router = None
 
     @property
     def timezone(self) -> tzinfo:

@@ -281,9 +281,13 @@ def make_request(app: Celeriac, task: Task[Any, Any], invocation: Invocation, jo
 
 
 def _delivery_info(job: Job, site: Site) -> dict[str, Any]:
+    sent = (job.message.properties or {}).get("delivery_info")
+    # Sent to an exchange by another program, or by way of a broker that has some; else it was sent to its queue.
+    exchange, key = (sent.get("exchange"), sent.get("routing_key")) if isinstance(sent, dict) else ("", "")
+    known = isinstance(exchange, str) and exchange != "" and isinstance(key, str)
     info = {
-        "exchange": "",
-        "routing_key": job.queue,
+        "exchange": exchange if known else "",
+        "routing_key": key if known else job.queue,
         "priority": job.priority,
         "redelivered": job.losses > 0 or _was_restored(job.message),
     }

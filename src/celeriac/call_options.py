@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from celeriac.config.convert import fit
+from celeriac.entities import Exchange
 from celeriac.option_rules import (
     COUNT,
     COUNTDOWN,
@@ -31,22 +32,26 @@ CALL_OPTION_NAMES: Final = frozenset(CallOptions.__annotations__)
 
 #: Options of Celery's that need what this version does not have, with what to do instead.
 _NOT_YET: Final = {
-    "exchange_type": "name a queue with queue=",
     "chord": "chords come with a later version",
     "chain": "chains come with a later version; use link=",
     "stamped_headers": "stamps come with a later version; use headers=",
     "producer": "messages go through the app's own connection",
     "connection": "messages go through the app's own connection",
     "publisher": "messages go through the app's own connection",
-    "router": "routers come with a later version; use queue=",
+    "router": "use the setting task_routes, or queue=",
+    "declare": "queues are declared where they are used: give a celeriac.Queue as queue=, or add it to task_queues",
+    "immediate": "RabbitMQ has not known it since 2013; use expires=",
 }
 
 #: What a retry may change about the call.
 RETRY_OPTIONS: Final = frozenset(
     {
         "compression",
+        "exchange",
+        "exchange_type",
         "expires",
         "headers",
+        "mandatory",
         "priority",
         "queue",
         "routing_key",
@@ -109,10 +114,7 @@ def checked_retry_options(options: Mapping[str, Any], task: str) -> dict[str, An
         if name not in CALL_OPTION_NAMES:
             raise TypeError(f"retry() of task {task}: {_not_of_retry(name)}")
     checked = checked_options(options, task)
-    kept = {name: value for name, value in checked.items() if name not in _MOOT_IN_RETRIES}
-    if "routing_key" in kept:
-        kept["queue"] = kept.pop("routing_key")
-    return kept
+    return {name: value for name, value in checked.items() if name not in _MOOT_IN_RETRIES}
 
 
 def check_retry_kwargs(given: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -184,8 +186,9 @@ def _is_countdown(value: Any) -> bool:
 _PLAIN: Final[Mapping[str, Callable[[Any], bool]]] = {
     **dict.fromkeys(("task_id", "queue", "routing_key", "root_id", "parent_id", "group_id"), _is_name),
     **dict.fromkeys(("serializer", "compression"), _is_name),
-    **dict.fromkeys(("shadow", "reply_to", "exchange", "argsrepr", "kwargsrepr"), _is(str)),
-    **dict.fromkeys(("ignore_result", "retry", "add_to_parent"), _is(bool)),
+    **dict.fromkeys(("shadow", "reply_to", "argsrepr", "kwargsrepr"), _is(str)),
+    "exchange": _is(str, Exchange),
+    **dict.fromkeys(("ignore_result", "retry", "add_to_parent", "mandatory"), _is(bool)),
     **dict.fromkeys(("time_limit", "soft_time_limit"), _is_limit),
     **dict.fromkeys(("headers", "properties"), _is(dict)),
     "countdown": _is_countdown,
@@ -234,7 +237,7 @@ def _rules() -> dict[str, Rule]:
 _LINKS: Final = Rule(type=object, check=_checked_links)
 _DETAILS: Final[Mapping[str, Rule]] = {
     **SHARED_RULES,
-    **dict.fromkeys(("task_id", "root_id", "parent_id", "group_id"), NAME),
+    **dict.fromkeys(("task_id", "root_id", "parent_id", "group_id", "exchange_type"), NAME),
     "countdown": COUNTDOWN,
     "eta": Rule(expects="a datetime; seconds are given with countdown="),
     "link": _LINKS,

@@ -17,6 +17,7 @@ from celeriac.message import Publication
 from celeriac.publications import Call, make_publication, make_publications
 from celeriac.request import Request, current_request
 from celeriac.result import AsyncResult
+from celeriac.routing import placed
 
 if TYPE_CHECKING:
     from celeriac.app import Celeriac
@@ -118,10 +119,11 @@ def note_child(request: Request, result: AsyncResult[Any]) -> None:
 
 
 def _publish(app: Celeriac, publications: Sequence[Publication], options: Mapping[str, Any]) -> None:
+    messages = placed(app, publications)
     pauses = _pauses(app, options)
     while True:
         try:
-            app.broker.publish(publications)
+            app.broker.publish(messages)
         except OperationalError:
             pause = next(pauses, None)
             if pause is None:
@@ -134,10 +136,11 @@ def _publish(app: Celeriac, publications: Sequence[Publication], options: Mappin
 async def _apublish(app: Celeriac, publications: Sequence[Publication], options: Mapping[str, Any]) -> None:
     from asyncio import sleep  # noqa: PLC0415 - start-up time; see `celeriac.loops`
 
+    messages = placed(app, publications)
     pauses = _pauses(app, options)
     while True:
         try:
-            await app.broker.apublish(publications)
+            await app.broker.apublish(messages)
         except OperationalError:
             pause = next(pauses, None)
             if pause is None:
@@ -167,8 +170,8 @@ def announce(publication: Publication, call: Call) -> None:
     signals.before_task_publish.send(
         sender=call.name,
         body=(call.args, call.kwargs, {"callbacks": options.get("link"), "errbacks": options.get("link_error")}),
-        exchange="",
-        routing_key=publication.queue,
+        exchange=publication.exchange or "",
+        routing_key=publication.queue if publication.exchange is None else publication.routing_key,
         headers=message.headers,
         properties=message.properties,
         declare=[],
@@ -183,6 +186,6 @@ def announce_sent(publication: Publication) -> None:
         sender=message.headers["task"],
         headers=message.headers,
         body=message.body,
-        exchange="",
-        routing_key=publication.queue,
+        exchange=publication.exchange or "",
+        routing_key=publication.queue if publication.exchange is None else publication.routing_key,
     )

@@ -43,7 +43,7 @@ _OF_CLASSES: Final[Mapping[str, Mapping[str, str]]] = {
         "connection_for_write": "use app.broker, which connects by itself",
         "producer_pool": "use app.broker, which connects by itself",
         "pool": "use app.broker, which connects by itself",
-        "amqp": "queues need no declaring here: name one with queue=",
+        "amqp": "app.topology has the queues, app.router the routes, and app.select_queues(...) is there",
         "GroupResult": _NESTED,
         "ResultSet": _NESTED,
         "setup_security": "signed messages come with a later version",

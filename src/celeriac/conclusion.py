@@ -15,7 +15,7 @@ from celeriac import run_log, signals, states
 from celeriac.einfo import ExceptionInfo, begin_traceback_in_task
 from celeriac.exceptions import EncodeError, Ignore, Reject, Retry, TimeLimitExceeded
 from celeriac.follow_ups import Errbacks, call_errbacks, links
-from celeriac.message import Message
+from celeriac.message import MIN_PRIORITY, Message
 from celeriac.outcome import Failed, Ignored, Outcome, Rejected, ResultRecord, Retried, Succeeded, TimedOut
 from celeriac.protocol import Invocation, retry_message, safe_repr
 from celeriac.publications import due_moment, expiry
@@ -23,6 +23,7 @@ from celeriac.records import result_record, result_ttl
 from celeriac.request import Request
 from celeriac.result_meta import failure_record
 from celeriac.retries import RetryPlan, check_retries_left, exception_after_autoretry, plan_of_raised
+from celeriac.routing import destination_of_retry, placed
 
 if TYPE_CHECKING:
     from celeriac.app import Celeriac
@@ -176,19 +177,24 @@ class Conclusion:
             signals.task_retry.send(sender=task, request=request, reason=retry, einfo=einfo)
         run_log.retried(task, request, retry)
         self._end()
-        return Retried(
-            message,
-            eta.timestamp() if eta is not None else None,
-            str(retry),
-            record,
-            queue=self._if_other(plan, "queue", "routing_key"),
-            priority=self._if_other(plan, "priority", "priority"),
-        )
+        return self._retried(plan, message, eta.timestamp() if eta is not None else None, str(retry), record)
 
-    def _if_other(self, plan: RetryPlan, option: str, known_as: str) -> Any:
-        """What the retry wants, if it is not what the message has: else the stored record can stay where it is."""
-        wanted = plan.options.get(option)
-        return wanted if wanted != (self.request.delivery_info or {}).get(known_as) else None
+    def _retried(
+        self, plan: RetryPlan, message: Message, not_before: float | None, error: str, record: ResultRecord | None
+    ) -> Retried:
+        """The retry where its options want it. If that is where the message is, the stored record can stay there."""
+        here = self.request.delivery_info or {}
+        priority, queue = plan.options.get("priority"), None
+        way = destination_of_retry(self._app, here, plan.options)
+        if way is not None and way.exchange is not None:
+            level = here.get("priority", MIN_PRIORITY) if priority is None else priority
+            elsewhere = placed(self._app, [way.publication(message, level, not_before)])
+            return Retried(message, not_before, error, record, elsewhere=tuple(elsewhere))
+        if way is not None and (here.get("exchange"), here.get("routing_key")) != ("", way.queue.name):
+            queue = way.queue.name
+        if priority == here.get("priority"):
+            priority = None
+        return Retried(message, not_before, error, record, queue, priority)
 
     def _retry_message(self, plan: RetryPlan, eta: datetime | None) -> Message:
         conf, options = self._app.conf, plan.options

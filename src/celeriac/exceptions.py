@@ -27,6 +27,7 @@ __all__ = [
     "NotRegistered",
     "NotSupported",
     "OperationalError",
+    "QueueNotFound",
     "Reject",
     "RemoteError",
     "Retry",
@@ -51,6 +52,13 @@ class ImproperlyConfigured(CeleriacError):
 
 class NotSupported(CeleriacError):
     """The broker or backend in use can not do this."""
+
+
+class QueueNotFound(CeleriacError, KeyError):
+    """No queue of this name is in `task_queues`, and none is made; or no queue takes a message that must be taken."""
+
+    def __str__(self) -> str:  # KeyError would show the repr
+        return str(self.args[0]) if self.args else ""
 
 
 class MissingAttribute(NotSupported, AttributeError):

@@ -20,6 +20,7 @@ from celeriac.message import Publication
 from celeriac.publications import Call, make_publication
 from celeriac.remote_errors import exception_to_meta
 from celeriac.result import AsyncResult
+from celeriac.routing import DESTINATION_OPTIONS, placed
 
 if TYPE_CHECKING:
     from celeriac.app import Celeriac
@@ -32,6 +33,9 @@ logger = logging.getLogger("celeriac.task")
 LATE_ERRBACK: Final = "celeriac.call_errback"
 #: Fields of a request that mean nothing in another process.
 _LOCAL_FIELDS: Final = frozenset({"children", "running", "entered", "pending_retry"})
+
+#: Options of an errback that the task which calls it in its place shall have.
+_KEPT_OPTIONS: Final = frozenset({*DESTINATION_OPTIONS, "priority", "reply_to"})
 
 #: The run itself is parent and leads to the root, whatever was known when the link was made.
 _OWN_ANCESTRY: Final = frozenset({"root_id", "parent_id"})
@@ -58,7 +62,8 @@ def links(
     app: Celeriac, request: Request, callbacks: Sequence[Mapping[str, Any]], retval: Any
 ) -> tuple[Publication, ...]:
     """The messages for `link=`: each gets the result as its first argument, unless it is immutable."""
-    return tuple(_publication(app, request, Signature.from_dict(callback, app), retval) for callback in callbacks)
+    sent = [_publication(app, request, Signature.from_dict(callback, app), retval) for callback in callbacks]
+    return tuple(placed(app, sent))
 
 
 def call_errbacks(
@@ -84,7 +89,7 @@ def call_errbacks(
         except Exception:
             # The failure that is being dealt with must be stored all the same.
             logger.exception("Errback %s of task %s[%s] raised", signature.task, request.task, request.id)
-    return Errbacks(tuple(publications), tuple(coroutines))
+    return Errbacks(tuple(placed(app, publications)), tuple(coroutines))
 
 
 def send_errbacks(
@@ -104,10 +109,10 @@ def send_errbacks(
         task = app.tasks.find(signature.task)
         if task is not None and task.most_positional > 1:
             arguments = (dict(signature), _fields_of(request), exception_to_meta(exc))
-            options = {name: value for name, value in signature.options.items() if name in {"queue", "priority"}}
+            options = {name: value for name, value in signature.options.items() if name in _KEPT_OPTIONS}
             signature = Signature(LATE_ERRBACK, arguments, {}, options, app=app, immutable=True)
         publications.append(_publication(app, request, signature, request.id))
-    return tuple(publications)
+    return tuple(placed(app, publications))
 
 
 def _fields_of(request: Request) -> dict[str, Any]:

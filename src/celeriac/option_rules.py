@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Literal, NamedTuple
 
 from celeriac.config.convert import fit
+from celeriac.config.queues import as_queue, is_queue
+from celeriac.entities import Queue
 from celeriac.protocol import parse_iso
 
 #: Beyond it a moment would lie outside the calendar sooner or later; nobody means it.
@@ -79,6 +81,14 @@ def _not_empty(text: str) -> str:
     return text
 
 
+def _queue(given: object) -> str | Queue:
+    if isinstance(given, str):
+        return _not_empty(given)
+    if not is_queue(given):
+        raise TypeError("the name of a queue, or a celeriac.Queue")
+    return as_queue(given)
+
+
 def _in_reach(moment: Any) -> Any:
     """Seconds that a calendar can add to now, a datetime, or ISO text."""
     if isinstance(moment, str):
@@ -102,6 +112,7 @@ def exception_classes(given: type | Sequence[type]) -> tuple[type, ...]:
 SECONDS: Final = "a number of seconds or a timedelta"
 EXCEPTION_CLASSES: Final = "an exception class, or a tuple of them"
 NAME: Final = Rule(check=_not_empty)
+QUEUE: Final = Rule(type=object, check=_queue)
 LIMIT: Final = Rule(unit="s", above=0, expects=SECONDS)
 COUNTDOWN: Final = Rule(unit="s", expects=SECONDS, check=_in_reach)
 EXPIRES: Final = Rule(unit="s", expects="seconds, a timedelta, a datetime or its ISO text", check=_in_reach)
@@ -115,7 +126,8 @@ SHARED_RULES: Final[Mapping[str, Rule]] = {
     "time_limit": LIMIT,
     "soft_time_limit": LIMIT,
     "priority": Rule(at_least=0, at_most=9, expects="a whole number"),
-    "queue": NAME,
+    "queue": QUEUE,
+    "exchange": Rule(expects="the name of an exchange, or a celeriac.Exchange"),
     "routing_key": NAME,
     "serializer": NAME,
     "compression": NAME,

@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Literal, TypedDict
 
+from celeriac.entities import Exchange, Queue
+
 SignatureLike = Mapping[str, Any]
 #: One exception class, or several. Tasks keep them as a tuple.
 ExceptionClasses = type[BaseException] | Sequence[type[BaseException]]
@@ -39,9 +41,12 @@ class CallOptions(TypedDict, total=False):
         eta: the same as a moment; without a timezone it is in the app's.
         expires: seconds from now, or a moment, after which it is not run any more.
         priority: 0 to 9; 0 is taken first.
-        queue: the queue's name.
-        exchange: only `""`, the default exchange.
-        routing_key: the queue's name, in AMQP's words.
+        queue: the queue, or its name.
+        exchange: the exchange to publish to, or its name, with `routing_key`; `""` is the default one.
+        routing_key: the key by which the exchange finds queues; of no meaning without an exchange for a queue on a
+            direct one.
+        exchange_type: the type of the exchange, if no queue of the settings tells it.
+        mandatory: whether it is an error if no queue takes it; by default it is, unless it is a fanout.
         headers: more headers for the message, of JSON types; not those of the protocol.
         link: signature (or several) to send with the result on success.
         link_error: signature (or several) to call on failure.
@@ -77,9 +82,11 @@ class CallOptions(TypedDict, total=False):
     eta: datetime | None
     expires: float | datetime | timedelta | str | None
     priority: int | None
-    queue: str | None
-    exchange: str | None
+    queue: str | Queue | None
+    exchange: str | Exchange | None
     routing_key: str | None
+    exchange_type: str | None
+    mandatory: bool | None
     headers: Mapping[str, Any] | None
     link: SignatureLike | Sequence[SignatureLike] | None
     link_error: SignatureLike | Sequence[SignatureLike] | None
@@ -142,8 +149,8 @@ class TaskOptions(TypedDict, total=False):
     expires: float | datetime | timedelta | str | None
     priority: int | None
     resultrepr_maxsize: int
-    queue: str | None
-    exchange: str | None
+    queue: str | Queue | None
+    exchange: str | Exchange | None
     routing_key: str | None
     delivery_mode: int | None
     autoretry_for: ExceptionClasses

@@ -64,6 +64,7 @@ class Retried(msgspec.Struct, frozen=True, tag="retried"):
         result: the state RETRY, if it is stored.
         queue: another queue to go to, if any.
         priority: another priority, if any.
+        elsewhere: instead of these two and of the stored message: what is sent to an exchange, complete.
     """
 
     message: Message
@@ -72,6 +73,7 @@ class Retried(msgspec.Struct, frozen=True, tag="retried"):
     result: ResultRecord | None = None
     queue: str | None = None
     priority: int | None = None
+    elsewhere: tuple[Publication, ...] = ()
 
 
 class Ignored(msgspec.Struct, frozen=True, tag="ignored"):
@@ -253,16 +255,18 @@ def decide(delivery: Delivery, outcome: Outcome, now: float, policy: AckPolicy =
 
 
 def _decide_retried(delivery: Delivery, outcome: Retried) -> Settlement:
-    if outcome.queue is None and outcome.priority is None:
+    if outcome.queue is None and outcome.priority is None and not outcome.elsewhere:
         return Settlement(delivery, Requeue(outcome.message, outcome.not_before), outcome.result)
-    return Settlement(delivery, _ACKNOWLEDGE, outcome.result, (_moved(delivery, outcome),))
+    return Settlement(delivery, _ACKNOWLEDGE, outcome.result, _moved(delivery, outcome))
 
 
-def _moved(delivery: Delivery, outcome: Retried) -> Publication:
+def _moved(delivery: Delivery, outcome: Retried) -> tuple[Publication, ...]:
     """A retry as a message of its own: to another queue or level, or because the stored one is gone already."""
+    if outcome.elsewhere:
+        return outcome.elsewhere
     queue = outcome.queue if outcome.queue is not None else delivery.queue
     priority = outcome.priority if outcome.priority is not None else delivery.priority
-    return Publication(outcome.message, queue, priority, outcome.not_before)
+    return (Publication(outcome.message, queue, priority, outcome.not_before),)
 
 
 def _decide_lost(delivery: Delivery, outcome: Lost, now: float, policy: AckPolicy) -> Settlement:
@@ -281,7 +285,7 @@ def _decide_acknowledged(delivery: Delivery, outcome: Outcome) -> Settlement:
     """The message was removed before the run: what is left is the result, the follow-ups and perhaps a new message."""
     match outcome:
         case Retried():
-            return Settlement(delivery, _KEEP, outcome.result, (_moved(delivery, outcome),), fenced=False)
+            return Settlement(delivery, _KEEP, outcome.result, _moved(delivery, outcome), fenced=False)
         case Rejected(requeue=True):
             again = Publication(delivery.message, delivery.queue, delivery.priority)
             return Settlement(delivery, _KEEP, None, (again,), fenced=False)

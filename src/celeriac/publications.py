@@ -14,14 +14,16 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from celeriac.call_options import PROPERTY_NAMES, checked_options
 from celeriac.canvas.signature import as_list
-from celeriac.exceptions import NotSupported
+from celeriac.entities import Exchange, Queue
 from celeriac.message import MAX_PRIORITY, MIN_PRIORITY, Publication
 from celeriac.option_types import CallOptions
 from celeriac.protocol import RESERVED_HEADERS, MessageTemplate, checked_args, checked_kwargs, parse_iso
 from celeriac.request import current_request
+from celeriac.task_options import own_options
 
 if TYPE_CHECKING:
     from celeriac.app import Celeriac
+    from celeriac.routing import Route
     from celeriac.task import Task
 
 NO_OPTIONS: Final[dict[str, Any]] = {}
@@ -63,7 +65,7 @@ class _Plan(NamedTuple):
 
     template: MessageTemplate
     options: Mapping[str, Any]
-    queue: str
+    route: Route
     priority: int
     not_before: float | None
 
@@ -82,8 +84,9 @@ def make_publications(app: Celeriac, calls: Sequence[Call]) -> list[Publication]
     publications: list[Publication] = []
     planned: Call | None = None
     plan: _Plan | None = None
+    by_arguments = app.router.by_arguments
     for call in calls:
-        if plan is None or planned is None or not _alike(call, planned):
+        if plan is None or planned is None or by_arguments or not _alike(call, planned):
             planned, plan = call, _plan(app, call)
         publications.append(_fill(plan, call))
     return publications
@@ -98,15 +101,20 @@ def _plan(app: Celeriac, call: Call) -> _Plan:
     name, options, task = call.name, call.options, call.task
     if options:
         options = _without_reserved_headers(options) if call.checked else checked_options(options, name)
+    route = app.router.route(name, call.args, call.kwargs, options, task)
+    if route.options:
+        options = _with_route(route.options, options, task)
     not_before, eta, expires = _moments(app, options, task)
     priority = _priority(app, options, task)
     chosen = _message_options(app, task)
+    if route.delivery_mode is not None and (task is None or "delivery_mode" not in own_options(task)):
+        chosen["delivery_mode"] = route.delivery_mode
     request = current_request.get()
     if request is not None and request.id is not None:
         chosen["root_id"] = request.root_id or request.id
         chosen["parent_id"] = request.id
     if options:
-        _override(chosen, options)
+        _override(app, chosen, options)
         _check_properties(options, task)
     conf = app.conf
     template = MessageTemplate(
@@ -118,7 +126,14 @@ def _plan(app: Celeriac, call: Call) -> _Plan:
         priority=priority,
         **chosen,
     )
-    return _Plan(template, options, _queue(app, options, task), priority, not_before)
+    return _Plan(template, options, route, priority, not_before)
+
+
+def _with_route(route: Mapping[str, Any], options: Mapping[str, Any], task: Task[Any, Any] | None) -> Mapping[str, Any]:
+    """The call's options, and what `task_routes` says where neither the call nor the task itself says anything."""
+    own = own_options(task) if task is not None else {}
+    merged = {name: value for name, value in route.items() if own.get(name) is None}
+    return {**merged, **{name: value for name, value in options.items() if value is not None}}
 
 
 def _check_properties(options: Mapping[str, Any], task: Task[Any, Any] | None) -> None:
@@ -157,7 +172,7 @@ def _fill(plan: _Plan, call: Call) -> Publication:
         )
     else:
         message = plan.template.message(new_task_id(), args, kwargs)
-    return Publication(message, plan.queue, plan.priority, plan.not_before)
+    return plan.route.publication(message, plan.priority, plan.not_before)
 
 
 def new_task_id() -> str:
@@ -208,37 +223,34 @@ _PASSED_ON: Final = frozenset(
 )
 
 
-def _override(chosen: dict[str, Any], options: Mapping[str, Any]) -> None:
+def _override(app: Celeriac, chosen: dict[str, Any], options: Mapping[str, Any]) -> None:
     """Let the call's own options come before those of the task and the settings."""
     for option in _PASSED_ON & options.keys():
         if options[option] is not None:
             chosen[option] = options[option]
     chosen["group"] = options.get("group_id")
-    chosen["callbacks"] = _links(options.get("link"))
-    chosen["errbacks"] = _links(options.get("link_error"))
+    chosen["callbacks"] = _links(app, options.get("link"))
+    chosen["errbacks"] = _links(app, options.get("link_error"))
     properties = dict(options.get("properties") or {})
     properties |= {name: options[name] for name in PROPERTY_NAMES if options.get(name) is not None}
     if properties:
         chosen["properties"] = properties
 
 
-def _links(given: Any) -> list[dict[str, Any]] | None:
-    return [dict(signature) for signature in as_list(given)] or None
+def _links(app: Celeriac, given: Any) -> list[dict[str, Any]] | None:
+    return [_sendable(app, signature) for signature in as_list(given)] or None
 
 
-def _queue(app: Celeriac, options: Mapping[str, Any], task: Task[Any, Any] | None) -> str:
-    queue = options.get("queue")
-    routing_key = options.get("routing_key")
-    if task is not None and queue is None and routing_key is None:
-        queue = task.queue
-        routing_key = task.routing_key
-    exchange = options.get("exchange") or (task.exchange if task is not None else None)
-    if exchange:
-        raise NotSupported(
-            f"exchange={exchange!r}: routing over exchanges comes with a later version. Name the queue with queue="
-        )
-    chosen: str = queue or routing_key or app.conf.task_default_queue
-    return chosen
+def _sendable(app: Celeriac, signature: Mapping[str, Any]) -> dict[str, Any]:
+    """A signature whose options name their queue and exchange: in a message there are no objects."""
+    options = signature.get("options") or {}
+    queue, exchange = options.get("queue"), options.get("exchange")
+    named: dict[str, Any] = {}
+    if isinstance(queue, Queue):
+        named["queue"] = app.topology.add(queue).name
+    if isinstance(exchange, Exchange):
+        named |= {"exchange": exchange.name, "exchange_type": exchange.type}
+    return {**signature, "options": {**options, **named}} if named else dict(signature)
 
 
 def _priority(app: Celeriac, options: Mapping[str, Any], task: Task[Any, Any] | None) -> int:

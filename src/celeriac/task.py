@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     from celeriac.app import Celeriac
     from celeriac.backends.base import Backend
+    from celeriac.entities import Exchange, Queue
     from celeriac.exceptions import Retry
 
 P = ParamSpec("P")
@@ -89,9 +90,9 @@ class Task(TaskHandlers, SendingTask[P, R]):
         expires: seconds, or a moment, after which it is not run any more.
         priority: 0 (first) to 9.
         resultrepr_maxsize: longest result, in characters, that a log line shows.
-        queue: the queue it is sent to.
-        exchange: only `""`, the default exchange.
-        routing_key: the queue's name, in AMQP's words.
+        queue: the queue it is sent to, or its name.
+        exchange: the exchange it is sent to, or its name, with `routing_key`.
+        routing_key: the key by which the exchange finds queues.
         delivery_mode: 2 to survive a restart of the broker, 1 not to. The brokers that are there keep all.
         autoretry_for: exceptions after which it is retried by itself.
         dont_autoretry_for: except for these.
@@ -131,8 +132,8 @@ class Task(TaskHandlers, SendingTask[P, R]):
     expires: float | datetime | str | None = None
     priority: int | None = None
     resultrepr_maxsize: int = 1024
-    queue: str | None = None
-    exchange: str | None = None
+    queue: str | Queue | None = None
+    exchange: str | Exchange | None = None
     routing_key: str | None = None
     delivery_mode: int | None = from_setting(lambda conf: conf.task_default_delivery_mode)
     autoretry_for: tuple[type[BaseException], ...] = ()

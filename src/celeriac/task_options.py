@@ -94,6 +94,11 @@ def check_attributes(task: Task[Any, Any]) -> None:
     _check_executor(task)
 
 
+def own_options(task: Task[Any, Any]) -> dict[str, Any]:
+    """The options that a task says itself, by its decorator, its class or `task_annotations`: no defaults."""
+    return {name: value for name, value in _class_attributes(task).items() if value is not None}
+
+
 def _class_attributes(task: Task[Any, Any]) -> dict[str, Any]:
     """The options among the attributes of a task and of its classes. What computes them is left alone."""
     found: dict[str, Any] = {}

@@ -42,7 +42,9 @@ BAD: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"group_id": 3}, TypeError, "text"),
     ({"task_id": 3}, TypeError, "text"),
     ({"task_id": ""}, ValueError, "a name"),
-    ({"queue": 3}, TypeError, "text"),
+    ({"queue": 3}, TypeError, "name of a queue, or a celeriac.Queue"),
+    ({"exchange": 3}, TypeError, "name of an exchange, or a celeriac.Exchange"),
+    ({"mandatory": 1}, TypeError, "True or False"),
     ({"queue": ""}, ValueError, "a name"),
     ({"routing_key": ""}, ValueError, "a name"),
     ({"retries": "x"}, TypeError, "whole number"),
@@ -78,7 +80,9 @@ BAD: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"delay": 3}, TypeError, "'delay' is no call option"),
     ({"foo": 3}, TypeError, "'foo' is no call option"),
     ({"coutndown": 3}, TypeError, "did you mean 'countdown'"),
-    ({"exchange_type": "topic"}, TypeError, "queue="),
+    ({"exchange_type": ""}, ValueError, "a name"),
+    ({"declare": []}, TypeError, "queue=, or add it to task_queues"),
+    ({"router": None}, TypeError, "task_routes"),
 ]
 IDS = [repr(case[0]) for case in BAD]
 

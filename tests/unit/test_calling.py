@@ -173,8 +173,7 @@ def test_links_become_signatures_of_the_body(add: Task[[int, int], int], worker:
     ("options", "error", "text"),
     [
         ({"coutndown": 3}, TypeError, "did you mean 'countdown'"),
-        ({"exchange_type": "topic"}, TypeError, "queue="),
-        ({"exchange": "feeds"}, NotSupported, "queue="),
+        ({"exchange": "feeds", "routing_key": "feed.eu"}, NotSupported, "task_queues, and there are none: .*queue="),
         ({"priority": 10}, ValueError, "from 0"),
         ({"priority": "high"}, TypeError, "from 0"),
         ({"eta": 5}, TypeError, "countdown="),

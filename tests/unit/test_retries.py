@@ -80,7 +80,7 @@ def test_a_naive_eta_of_a_retry_is_in_the_apps_timezone(app: Celeriac, worker: H
     assert outcome.not_before == datetime(2030, 1, 1, tzinfo=UTC).timestamp()
 
 
-@pytest.mark.parametrize("options", [{"queue": "other"}, {"routing_key": "other"}])
+@pytest.mark.parametrize("options", [{"queue": "other"}, {"exchange": "", "routing_key": "other"}])
 def test_retry_can_move_to_another_queue(app: Celeriac, worker: HandWorker, options: dict[str, Any]) -> None:
     @app.task(bind=True)
     def task(self: Task[..., Any]) -> None:

@@ -103,7 +103,7 @@ BAD: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"retry_backoff_max": "x"}, TypeError, "seconds"),
     ({"priority": 33}, ValueError, "from 0 to 9"),
     ({"priority": "high"}, TypeError, "from 0 to 9"),
-    ({"queue": 3}, TypeError, "text"),
+    ({"queue": 3}, TypeError, "name of a queue"),
     ({"queue": ""}, ValueError, "a name"),
     ({"expires": "x"}, ValueError, "ISO"),
     ({"expires": []}, TypeError, "a timedelta, a datetime"),

@@ -11,6 +11,7 @@ from celeriac.storage.urls import REDIS_SCHEMES, pick_options, redis_location, s
 if TYPE_CHECKING:
     from celeriac.brokers.base import Broker
     from celeriac.config import Settings
+    from celeriac.topology import Topology
 
 _SETTING: Final = "broker_url"
 _SQLITE_OPTIONS: Final = frozenset({"busy_timeout"})
@@ -22,6 +23,7 @@ def open_broker(
     clock: Clock = SYSTEM_CLOCK,
     *,
     settings: Settings | None = None,
+    topology: Topology | None = None,  # noqa: ARG001 - for brokers that declare queues
 ) -> Broker:
     """Make the broker that `url` names. Nothing is opened yet; its first use does that.
 
@@ -33,6 +35,7 @@ def open_broker(
         options: transport options. SQLite: `busy_timeout` in seconds. Redis: by Celery's names.
         clock: the clock for leases and due times.
         settings: the app's, of which Redis takes TLS, timeouts and the like; None for the defaults.
+        topology: the app's queues, for brokers that declare them; None: those of the settings.
 
     Raises:
         ImproperlyConfigured: the URL or an option is wrong, or the driver is not installed.

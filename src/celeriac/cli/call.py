@@ -24,6 +24,8 @@ _PRIORITY: Final = Number("a whole number from 0 to 9", int, at_least=0, at_most
 @click.option("--countdown", cls=Option, type=_SECONDS, help="Not before this many seconds from now.")
 @click.option("--expires", cls=Option, type=Moment(seconds=True), help="Not after this time, or seconds from now.")
 @click.option("--queue", cls=Option, type=NAME, help="Queue to put it into.")
+@click.option("--exchange", cls=Option, type=NAME, help="Exchange to send it to.")
+@click.option("--routing-key", cls=Option, type=NAME, help="The key by which the exchange finds queues.")
 @click.option("--serializer", cls=Option, type=NAME, help="json (the default), msgpack, yaml or pickle.")
 @click.option("--priority", cls=Option, type=_PRIORITY, help="0 is taken first.")
 @click.pass_obj

@@ -6,7 +6,7 @@ from typing import IO, Any, Final
 
 import click
 
-from celeriac.exceptions import CeleriacError, ImproperlyConfigured, OperationalError
+from celeriac.exceptions import CeleriacError, ImproperlyConfigured, OperationalError, QueueNotFound
 
 EX_OK: Final = 0
 EX_FAILURE: Final = 1
@@ -53,6 +53,6 @@ class CanNotCreate(CommandFailed):
 def as_failure(error: CeleriacError) -> CommandFailed:
     """The failure that tells a user about `error`."""
     text = str(error) or type(error).__name__
-    if isinstance(error, ImproperlyConfigured):  # AppNotFound among them
+    if isinstance(error, ImproperlyConfigured | QueueNotFound):  # AppNotFound among them
         return WronglyUsed(text)
     return Unavailable(text) if isinstance(error, OperationalError) else CommandFailed(text)

@@ -103,9 +103,9 @@ def warn_about_inactive(settings: Settings) -> None:
         >>> from celeriac.config import Settings
         >>> with warnings.catch_warnings(record=True) as told:
         ...     warnings.simplefilter("always")
-        ...     warn_about_inactive(Settings(task_routes={"proj.add": "sums"}))
+        ...     warn_about_inactive(Settings(task_send_sent_event=True))
         >>> print(told[0].message)
-        set, without effect in this version: task_routes (`celeriac report` says more)
+        set, without effect in this version: task_send_sent_event (`celeriac report` says more)
     """
     names = [row.name for row in inactive_settings(settings)]
     if names:

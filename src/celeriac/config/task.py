@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 from celeriac.config.checks import rate
+from celeriac.config.queues import checked_queues, checked_routes
 from celeriac.config.table import Section, setting
 
 if TYPE_CHECKING:
@@ -180,12 +181,13 @@ class RoutingSettings(Section, title="Queues and routing"):
     """Where messages go and with which priority."""
 
     task_default_queue: str = setting("celery", "Queue of tasks that name none.", old=("CELERY_DEFAULT_QUEUE",))
-    task_queues: Sequence[str] | dict[str, dict[str, Any]] | None = setting(
+    task_queues: Sequence[Any] | dict[str, Any] | None = setting(
         None,
-        "Names of the queues that a worker without `-Q` consumes from; None: only `task_default_queue`. The "
-        "options in a dictionary of `{name: options}` take effect once exchanges and routing are there.",
+        "Queues that a worker without `-Q` takes from: a list of `celeriac.Queue` or of names, or a dictionary of "
+        "`{name: options}`; None: only `task_default_queue`.",
         old=("CELERY_QUEUES",),
-        expects="names of queues, or a dictionary of options by name (queue objects come with routing)",
+        expects="queues (celeriac.Queue), names of queues, or a dictionary of options by name",
+        check=checked_queues,
     )
     task_default_priority: int | None = setting(
         None,
@@ -197,68 +199,63 @@ class RoutingSettings(Section, title="Queues and routing"):
     task_inherit_parent_priority: bool = setting(
         False, "What a task sends has the priority of that task.", old=("CELERY_INHERIT_PARENT_PRIORITY",)
     )
-    task_routes: dict[Any, str | dict[str, Any]] | Sequence[Any] | Callable[..., Any] | str | None = setting(
+    task_routes: dict[Any, Any] | Sequence[Any] | Callable[..., Any] | str | object | None = setting(
         None,
-        "Which queue a task goes to: `{name or pattern: queue or options}`, a function, or a list of those.",
+        "Where a task goes that does not say it itself: `{name or pattern: queue or options}`, a list of such pairs, "
+        "a function `(name, args, kwargs, options, task=None, **kw)`, an object with `route_for_task`, the dotted name "
+        "of one, or a list of those.",
         old=("CELERY_ROUTES",),
-        later="routing",
+        expects="a dictionary, a function, the name of one, or a list of those",
+        check=checked_routes,
     )
     task_create_missing_queues: bool = setting(
         True,
-        "Declare queues that are not in `task_queues`.",
+        "Make queues that are not in `task_queues` when they are named; False: naming one is an error.",
         old=("CELERY_CREATE_MISSING_QUEUES",),
-        later="routing",
     )
     task_create_missing_queue_type: Literal["classic", "quorum"] = setting(
-        "classic",
-        "RabbitMQ's type of queues declared so.",
+        "quorum",
+        "RabbitMQ's type of queues made so. Celery's default is classic; so it is here with `task_queue_max_priority`.",
         old=("CELERY_CREATE_MISSING_QUEUE_TYPE",),
-        later="rabbitmq",
     )
     task_create_missing_queue_exchange_type: str | None = setting(
         None,
-        "Exchange type of queues declared so; None: as `task_default_exchange_type`.",
+        "Type of the exchanges of queues made so; None: direct.",
         old=("CELERY_CREATE_MISSING_QUEUE_EXCHANGE_TYPE",),
-        later="routing",
     )
     task_default_queue_type: Literal["classic", "quorum"] = setting(
-        "classic",
-        "RabbitMQ's type of the default queue.",
+        "quorum",
+        "RabbitMQ's type of the default queue, where `task_queues` does not have it. Celery's default is classic; so "
+        "it is here with `task_queue_max_priority`.",
         old=("CELERY_DEFAULT_QUEUE_TYPE",),
-        later="rabbitmq",
     )
     task_default_exchange: str | None = setting(
         None,
-        "Exchange of tasks that name none; None: the name of the default queue.",
+        "Exchange of queues that name none; None: the name of the default queue.",
         old=("CELERY_DEFAULT_EXCHANGE",),
-        later="routing",
     )
     task_default_exchange_type: str = setting(
         "direct",
-        "Type of the default exchange: direct, topic, fanout, headers.",
+        "Type of that exchange: direct, topic, fanout, headers.",
         old=("CELERY_DEFAULT_EXCHANGE_TYPE",),
-        later="routing",
     )
     task_default_routing_key: str | None = setting(
         None,
-        "Routing key of tasks that name none; None: the name of the default queue.",
+        "Routing key of queues that name none; None: the name of the default queue.",
         old=("CELERY_DEFAULT_ROUTING_KEY",),
-        later="routing",
     )
     task_default_delivery_mode: int = setting(
         2,
         "2 or 'persistent': RabbitMQ writes messages to disk; 1 or 'transient': it may not.",
         old=("CELERY_DEFAULT_DELIVERY_MODE",),
-        later="rabbitmq",
         at_least=1,
         at_most=2,
         aliases={"persistent": 2, "transient": 1},
     )
     task_queue_max_priority: int | None = setting(
         None,
-        "`x-max-priority` of queues on RabbitMQ.",
+        "`x-max-priority` of queues that say none, on RabbitMQ. Quorum queues have no priorities.",
         old=("CELERY_QUEUE_MAX_PRIORITY",),
-        later="rabbitmq",
         at_least=0,
         at_most=255,
     )

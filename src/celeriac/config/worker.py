@@ -104,7 +104,9 @@ class WorkerSettings(Section, title="Worker", intro="Options of `celeriac worker
         later="deduplication",
     )
     worker_direct: bool = setting(
-        False, "A queue for each worker, named after it.", old=("CELERY_WORKER_DIRECT",), later="routing"
+        False,
+        "A worker also takes from a queue of its own, named after it: `w1@example.com.dq2`.",
+        old=("CELERY_WORKER_DIRECT",),
     )
     worker_enable_remote_control: bool = setting(
         True, "Listen to remote control.", old=("CELERY_ENABLE_REMOTE_CONTROL",), later="control"

@@ -8,11 +8,15 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
 import msgspec
 
+from celeriac.entities import worker_direct
 from celeriac.exceptions import ImproperlyConfigured
 from celeriac.loader import AppSpec
+from celeriac.topology import check_shared
 from celeriac.worker.nodenames import default_nodename
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from celeriac.app import Celeriac
 
 PoolName = Literal["prefork", "threads", "asyncio", "solo"]
@@ -81,11 +85,13 @@ class WorkerOptions(msgspec.Struct, frozen=True, kw_only=True):
 
         Raises:
             ImproperlyConfigured: an unknown pool, or a concurrency below one.
+            QueueNotFound: a queue is not in `task_queues`, and `task_create_missing_queues` is off.
+            NotSupported: a queue that each worker has one of its own of, on a broker without exchanges.
         """
         conf = app.conf
         values: dict[str, Any] = {
             "hostname": default_nodename(),
-            "queues": conf.task_queues or (conf.task_default_queue,),
+            "queues": None,
             "pool": conf.worker_pool,
             "concurrency": conf.worker_concurrency,
             "max_tasks_per_child": conf.worker_max_tasks_per_child,
@@ -95,9 +101,22 @@ class WorkerOptions(msgspec.Struct, frozen=True, kw_only=True):
         }
         values.update({name: value for name, value in overrides.items() if value is not None})
         values["pool"] = pool_name(values["pool"])
-        values["queues"] = tuple(dict.fromkeys(values["queues"]))
+        values["queues"] = _queues(app, values["queues"], values["hostname"])
         values["concurrency"] = _concurrency(values["concurrency"], values["pool"], conf.worker_asyncio_concurrency)
         return cls(**values)
+
+
+def _queues(app: Celeriac, wanted: Sequence[str] | None, hostname: str) -> tuple[str, ...]:
+    """The names of the queues to take from, with the worker's own one."""
+    topology = app.topology
+    names = topology.select(wanted)
+    if app.conf.worker_direct:
+        own = topology.add(worker_direct(hostname)).name
+        names = tuple(dict.fromkeys((*names, own)))
+    if not app.broker.capabilities.exchanges:
+        for name in names:
+            check_shared(topology.queue(name))
+    return names
 
 
 def _concurrency(given: int | str | None, pool: PoolName, coroutines: int) -> int:

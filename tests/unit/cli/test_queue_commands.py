@@ -247,10 +247,10 @@ def test_report(run: Run, project: Path) -> None:
 
 def test_report_names_settings_without_effect(run: Run, project: Path) -> None:
     assert "without effect" not in run("-A", "shop", "report").output
-    (project / "conf.py").write_text("task_routes = {'shop.add': 'sums'}\nworker_timer = 'a:B'\n")
+    (project / "conf.py").write_text("task_send_sent_event = True\nworker_timer = 'a:B'\n")
     lines = run("-A", "shop", "--config", "conf", "report").output.splitlines()
     assert lines[lines.index("set, without effect in this version:") + 1 :] == [
-        "task_routes (takes effect once exchanges and routing are there)",
+        "task_send_sent_event (takes effect once events are there)",
         "worker_timer (no effect: timers are asyncio's)",
     ]
 

@@ -269,13 +269,15 @@ def test_the_banner_tells_of_executors_that_tasks_ask_for(start: Start, project:
 
 
 def test_settings_without_effect_are_in_the_banner_and_in_one_warning(start: Start) -> None:
-    with pytest.warns(InactiveSettingWarning, match="task_routes, worker_direct") as warned:
-        output = start("--", "task_routes={}", 'task_routes={"shop.add": "sums"}', "worker_direct=true")[0].output
+    with pytest.warns(InactiveSettingWarning, match="task_send_sent_event, beat_schedule") as warned:
+        output = start("--", "beat_schedule={}", 'beat_schedule={"a": {"task": "t"}}', "task_send_sent_event=1")[
+            0
+        ].output
     assert len(warned) == 1
     assert (
         "\n Set, without effect in this version:\n"
-        "   task_routes (takes effect once exchanges and routing are there)\n"
-        "   worker_direct (takes effect once exchanges and routing are there)\n"
+        "   task_send_sent_event (takes effect once events are there)\n"
+        "   beat_schedule (takes effect once the scheduler (beat) is there)\n"
     ) in output
 
 

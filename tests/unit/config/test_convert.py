@@ -118,7 +118,7 @@ def test_accepted(name: str, written: Any, kept: Any) -> None:
         ("task_executor", "processes", "expected one of 'process', 'thread', 'asyncio', or None"),
         ("accept_content", 3, "expected a list of text"),
         ("accept_content", ["json", 3], "expected a list of text"),
-        ("task_queues", [object()], "expected names of queues, or a dictionary of options by name"),
+        ("task_queues", [object()], "expected queues (celeriac.Queue), names of queues, or a dictionary of"),
         ("beat_schedule", ["x"], "is ['x'] (list): expected a dictionary"),
         ("beat_schedule", {1: {}}, "expected a dictionary"),
         ("beat_schedule", {"a": 1}, "expected a dictionary"),

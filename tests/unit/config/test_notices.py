@@ -22,11 +22,11 @@ from celeriac.config.notices import Source, listed, source_of, warn_about_old_na
 
 
 def test_settings_without_effect_are_told_in_one_warning() -> None:
-    settings = Settings(task_routes={"proj.add": "sums"}, beat_schedule={"hourly": {"task": "t"}}, task_time_limit=3)
+    settings = Settings(task_send_sent_event=True, beat_schedule={"hourly": {"task": "t"}}, task_time_limit=3)
     with pytest.warns(InactiveSettingWarning) as warned:
         warn_about_inactive(settings)
     assert [str(each.message) for each in warned] == [
-        "set, without effect in this version: task_routes, beat_schedule (`celeriac report` says more)"
+        "set, without effect in this version: task_send_sent_event, beat_schedule (`celeriac report` says more)"
     ]
     assert warned[0].filename == __file__
 
@@ -35,7 +35,9 @@ def test_a_setting_that_never_has_an_effect_is_harmless() -> None:
     assert inactive_settings(Settings(worker_timer="proj:Timer")) == []
 
 
-@pytest.mark.parametrize("values", [{}, {"task_routes": None}, {"task_routes": {}}, {"worker_send_task_events": False}])
+@pytest.mark.parametrize(
+    "values", [{}, {"beat_schedule": {}}, {"security_key": ""}, {"worker_send_task_events": False}]
+)
 def test_what_asks_for_nothing_is_not_told(values: dict[str, object]) -> None:
     settings = Settings(values)
     assert inactive_settings(settings) == []
@@ -97,7 +99,7 @@ def test_a_warning_never_points_into_the_command_line(monkeypatch: pytest.Monkey
     monkeypatch.setattr("inspect.currentframe", lambda: _frame_of(program, code))
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
-        warn_about_inactive(Settings(task_routes={"proj.add": "sums"}))
+        warn_about_inactive(Settings(task_send_sent_event=True))
     assert (told[0].filename, told[0].lineno) == ("celeriac", 0)
 
 

@@ -22,6 +22,8 @@ CELERY = [
 
 # Our defaults where they differ on purpose.
 OTHER_DEFAULTS = {
+    "task_create_missing_queue_type": "quorum",
+    "task_default_queue_type": "quorum",
     "task_acks_late": True,
     "worker_hijack_root_logger": False,
     "worker_redirect_stdouts": False,
@@ -140,8 +142,8 @@ def test_settings_has_all_sections() -> None:
 def test_availability_is_said_in_words() -> None:
     assert TABLE["task_acks_late"].is_active
     assert TABLE["task_acks_late"].availability == ""
-    assert not TABLE["task_routes"].is_active
-    assert TABLE["task_routes"].availability == "takes effect once exchanges and routing are there"
+    assert not TABLE["task_send_sent_event"].is_active
+    assert TABLE["task_send_sent_event"].availability == "takes effect once events are there"
     assert not TABLE["worker_timer"].is_active
     assert TABLE["worker_timer"].availability == "no effect: timers are asyncio's"
     assert {row.later for row in setting_table() if row.later} == set(LATER)
