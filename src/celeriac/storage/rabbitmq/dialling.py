@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Final
 
 import amqp
 from amqp import sasl, spec
-from amqp.exceptions import AMQPError
+from amqp.exceptions import AMQPError, RecoverableConnectionError
 
 from celeriac.storage.rabbitmq.addresses import Server
 from celeriac.storage.rabbitmq.framing import frame_handler
@@ -64,6 +64,10 @@ class Connection(amqp.Connection):
         """Close at once, without a word to the server."""
         self.wire.drop()
         self.collect()
+
+    def _warn_force_connect(self, attr: str) -> None:
+        """py-amqp connects again, by itself, whoever uses a closed connection. Here only the pool's owners connect."""
+        raise RecoverableConnectionError(f"the connection is closed ({attr})")
 
     def _on_blocked(self, reason: str) -> None:
         self.blocked = reason or "its log says why"

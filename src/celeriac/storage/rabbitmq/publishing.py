@@ -1,0 +1,174 @@
+"""Confirmed publishing over one connection.
+
+Owns the channel in confirm mode: what is written when, what the server's answers mean, and how long they are waited
+for. Knows nothing of pools.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from struct import Struct
+from typing import TYPE_CHECKING, Final
+
+from amqp import spec
+from amqp.exceptions import ChannelError
+
+from celeriac.exceptions import OperationalError
+from celeriac.storage.rabbitmq.parcels import Confirms, Parcel, pieces_of
+
+if TYPE_CHECKING:
+    import amqp
+
+    from celeriac.storage.rabbitmq.dialling import Connection
+
+_METHOD_FRAME: Final = 1
+_ANSWER: Final = Struct(">HHQB")
+_Returned = tuple[str, str, "amqp.Message"]
+
+
+class Publisher:
+    """Publishes over `connection`, on a channel of its own.
+
+    Args:
+        connection: nobody else may read from it meanwhile.
+        patience: seconds without any answer after which to give up.
+
+    Attributes:
+        is_in_order: nothing is under way: all that was written has been answered for, or its channel is closed.
+    """
+
+    def __init__(self, connection: Connection, patience: float) -> None:
+        self._connection = connection
+        self._patience = patience
+        self._channel: amqp.Channel | None = None
+        self._is_confirming = False
+        self._last = 0
+        self._confirms = Confirms(0)
+        self._returned: list[_Returned] = []
+        self.is_in_order = True
+
+    def publish(self, parcels: Sequence[Parcel]) -> list[Parcel]:
+        """Write all, and wait for the server's answer for each. Returns those that came back as not to be routed.
+
+        Raises:
+            OperationalError: the server takes no messages at the moment, has not answered, or has refused some.
+            StoreRefused: one of them has no form.
+            ChannelError: it has closed the channel; the next call works on a new one.
+            AMQPError, OSError: the connection is of no use any more.
+        """
+        wire = self._connection.wire
+        self._renew_deadline()
+        try:
+            if self._connection.blocked is not None:
+                self._wait_until_unblocked()
+            self._send(parcels)
+        except ChannelError:
+            self._is_confirming = False  # py-amqp has opened it anew, as any new channel is: without confirms
+            self.is_in_order = wire.connected
+            raise
+        except TimeoutError as error:
+            raise self._silence() from error
+        finally:
+            wire.deadline = None
+        if self._confirms.refused:
+            raise self._refusal(len(parcels))
+        return _sent_back(parcels, self._returned) if self._returned else []
+
+    def _send(self, parcels: Sequence[Parcel]) -> None:
+        channel = self._open_channel()
+        wire, total = self._connection.wire, len(parcels)
+        for piece, count in pieces_of(parcels, channel, self._connection.frame_max):
+            self._confirms.sent = self._last + count
+            self.is_in_order = False
+            wire.write(piece)
+            if count < total:
+                self._read_what_is_there()
+        while self._confirms.missing:
+            self._read()
+        self._last = self._confirms.sent
+        self.is_in_order = True
+
+    def _open_channel(self) -> int:
+        """Make sure of the channel. Its number."""
+        if not self._is_confirming or self._channel is None or self._channel.channel_id is None:
+            if self._channel is None or self._channel.channel_id is None:
+                self._channel = self._connection.channel()
+                returned = self._returned
+                self._channel.events["basic_return"].add(lambda _, *what: returned.append(what))
+            self._channel.confirm_select(nowait=True)
+            self._is_confirming = True
+            self._last = 0
+        self._returned.clear()
+        self._confirms = Confirms(self._last)
+        number = self._channel.channel_id
+        assert number is not None
+        return number
+
+    def _read(self) -> None:
+        """Take one frame. Answers are most of them, and need no more than this."""
+        kind, channel, payload = frame = self._connection.wire.read_frame()
+        if kind == _METHOD_FRAME and self._channel is not None and channel == self._channel.channel_id:
+            method = payload[:4]
+            if method in {_ACK, _NACK}:
+                _, _, number, bits = _ANSWER.unpack(payload)
+                self._confirms.note(number, multiple=bool(bits & 1), refused=method == _NACK)
+                self._renew_deadline()
+                return
+        self._connection.on_inbound_frame(frame)
+
+    def _read_what_is_there(self) -> None:
+        """Between two writes: answers, and whether the server still takes messages."""
+        try:
+            with self._connection.wire.having_timeout(0):
+                while True:
+                    self._read()
+        except TimeoutError:
+            self._renew_deadline()
+        if self._connection.blocked is not None:
+            self._wait_until_unblocked()
+
+    def _wait_until_unblocked(self) -> None:
+        """The server sends word when it takes messages again."""
+        while self._connection.blocked is not None:
+            self._read()
+
+    def _renew_deadline(self) -> None:
+        self._connection.wire.deadline = time.monotonic() + self._patience
+
+    def _silence(self) -> OperationalError:
+        address, reason = self._connection.server.address, self._connection.blocked
+        if reason is not None:
+            what = f"{address} takes no messages at the moment ({reason}): it needs more memory or disk space"
+        else:
+            what = f"{address} has not confirmed {self._confirms.missing} message(s)"
+        return OperationalError(
+            f"{what}; waited {self._patience:g} s, which the transport option confirm_timeout can change"
+        )
+
+    def _refusal(self, count: int) -> OperationalError:
+        return OperationalError(
+            f"{self._connection.server.address} has refused {self._confirms.refused} of {count} message(s): a queue is "
+            "full (x-max-length with x-overflow=reject-publish), or could not write them; others are stored"
+        )
+
+
+_ACK: Final = bytes((0, spec.Basic.Ack[0], 0, spec.Basic.Ack[1]))
+_NACK: Final = bytes((0, spec.Basic.Nack[0], 0, spec.Basic.Nack[1]))
+
+
+def _sent_back(parcels: Sequence[Parcel], returned: Sequence[_Returned]) -> list[Parcel]:
+    """The parcels that came back, which they do in the order in which they were sent."""
+    found: list[Parcel] = []
+    waiting = iter([parcel for parcel in parcels if parcel.mandatory])
+    for exchange, routing_key, content in returned:
+        for parcel in waiting:
+            if (parcel.exchange, parcel.routing_key) == (exchange, routing_key) and _is_same(parcel.content, content):
+                found.append(parcel)
+                break
+    return found
+
+
+def _is_same(sent: amqp.Message, came: amqp.Message) -> bool:
+    body = sent.body.encode() if isinstance(sent.body, str) else sent.body
+    return body == came.body and sent.properties.get("message_id") == came.properties.get("message_id")
