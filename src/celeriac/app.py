@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Unpack
 
-    from celeriac.backends.base import Backend
+    from celeriac.backends.base import Backend, ReplyBackend
     from celeriac.brokers.base import Broker
     from celeriac.option_types import CallOptions
 
@@ -55,6 +55,8 @@ _OF_BROKER: Final = (
 _OF_BACKEND: Final = (
     "result_backend",
     "result_backend_transport_options",
+    "result_persistent",
+    "result_cache_max",
     "redis_host",
     "redis_port",
     "redis_db",
@@ -274,6 +276,17 @@ class Celeriac(AppTasks):
 
             self._stores_results = not isinstance(self.backend, DisabledBackend)
         return self._stores_results
+
+    @property
+    def replies(self) -> ReplyBackend | None:
+        """The backend, if it sends results to the processes that sent the tasks (`rpc://`); None if it stores them."""
+        url = self.conf.result_backend
+        if url is None or url[:3].lower() != "rpc":  # asked at each call: others must not pay for it
+            return None
+        backend = self.backend
+        from celeriac.backends.rpc import RpcBackend  # noqa: PLC0415 - an optional driver
+
+        return backend if isinstance(backend, RpcBackend) else None
 
     def _settings_in_use(self) -> tuple[str, ...]:
         declared = self._broker is not None and self._broker.capabilities.exchanges

@@ -136,7 +136,7 @@ class Attempt:
         if task is None:
             return unrunnable.unknown(app, job.message, invocation)
         if invocation.chain or invocation.chord or invocation.callbacks or invocation.errbacks:
-            refusal = unrunnable.unsupported(app, invocation)
+            refusal = unrunnable.unsupported(app, job.message, invocation)
             if refusal is not None:
                 return refusal
         if invocation.protocol == 1 and not self.site.is_eager:

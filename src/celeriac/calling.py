@@ -15,6 +15,7 @@ from celeriac import signals
 from celeriac.exceptions import OperationalError
 from celeriac.message import Publication
 from celeriac.publications import Call, make_publication, make_publications
+from celeriac.replies import aexpect_replies, expect_replies, name_reply_queue
 from celeriac.request import Request, current_request
 from celeriac.result import AsyncResult
 from celeriac.routing import placed
@@ -36,23 +37,25 @@ def send(app: Celeriac, call: Call) -> AsyncResult[Any]:
         OperationalError: the broker could not be reached, after the retries of the policy.
     """
     publication = make_publication(app, call)
+    name_reply_queue(app, (publication,))
     if signals.before_task_publish.receivers:
         announce(publication, call)
-    _publish(app, [publication], call.options)
+    kept = _publish(app, [publication], call.options)
     if signals.after_task_publish.receivers:
         announce_sent(publication)
-    return _result_of(app, call, publication)
+    return _result_of(app, call, publication, kept)
 
 
 async def asend(app: Celeriac, call: Call) -> AsyncResult[Any]:
     """`send` for asyncio."""
     publication = make_publication(app, call)
+    name_reply_queue(app, (publication,))
     if signals.before_task_publish.receivers:
         announce(publication, call)
-    await _apublish(app, [publication], call.options)
+    kept = await _apublish(app, [publication], call.options)
     if signals.after_task_publish.receivers:
         announce_sent(publication)
-    return _result_of(app, call, publication)
+    return _result_of(app, call, publication, kept)
 
 
 def send_many(app: Celeriac, calls: Iterable[Call], chunk_size: int = CHUNK_SIZE) -> list[AsyncResult[Any]]:
@@ -63,8 +66,8 @@ def send_many(app: Celeriac, calls: Iterable[Call], chunk_size: int = CHUNK_SIZE
     results: list[AsyncResult[Any]] = []
     for chunk in _chunks(calls, chunk_size):
         publications = _announced(app, chunk)
-        _publish(app, publications, chunk[0].options)
-        results += _results_of(app, chunk, publications)
+        kept = _publish(app, publications, chunk[0].options)
+        results += _results_of(app, chunk, publications, kept)
     return results
 
 
@@ -73,8 +76,8 @@ async def asend_many(app: Celeriac, calls: Iterable[Call], chunk_size: int = CHU
     results: list[AsyncResult[Any]] = []
     for chunk in _chunks(calls, chunk_size):
         publications = _announced(app, chunk)
-        await _apublish(app, publications, chunk[0].options)
-        results += _results_of(app, chunk, publications)
+        kept = await _apublish(app, publications, chunk[0].options)
+        results += _results_of(app, chunk, publications, kept)
     return results
 
 
@@ -88,22 +91,27 @@ def _chunks(calls: Iterable[Call], size: int) -> Iterator[list[Call]]:
 
 def _announced(app: Celeriac, calls: Sequence[Call]) -> list[Publication]:
     publications = make_publications(app, calls)
+    name_reply_queue(app, publications)
     if signals.before_task_publish.receivers:
         for publication, call in zip(publications, calls, strict=True):
             announce(publication, call)
     return publications
 
 
-def _results_of(app: Celeriac, calls: Sequence[Call], publications: Sequence[Publication]) -> list[AsyncResult[Any]]:
+def _results_of(
+    app: Celeriac, calls: Sequence[Call], publications: Sequence[Publication], kept: Mapping[str, object]
+) -> list[AsyncResult[Any]]:
     if signals.after_task_publish.receivers:
         for publication in publications:
             announce_sent(publication)
-    return [_result_of(app, call, made) for call, made in zip(calls, publications, strict=True)]
+    return [_result_of(app, call, made, kept) for call, made in zip(calls, publications, strict=True)]
 
 
-def _result_of(app: Celeriac, call: Call, publication: Publication) -> AsyncResult[Any]:
+def _result_of(app: Celeriac, call: Call, publication: Publication, kept: Mapping[str, object]) -> AsyncResult[Any]:
     headers = publication.message.headers
     result: AsyncResult[Any] = AsyncResult(headers["id"], None, call.name, app)
+    if kept:
+        result.kept = kept.get(headers["id"])
     if headers["ignore_result"]:
         result.ignored = True
     request = current_request.get()
@@ -118,35 +126,40 @@ def note_child(request: Request, result: AsyncResult[Any]) -> None:
         request.children.append(result)
 
 
-def _publish(app: Celeriac, publications: Sequence[Publication], options: Mapping[str, Any]) -> None:
+def _publish(app: Celeriac, publications: Sequence[Publication], options: Mapping[str, Any]) -> Mapping[str, object]:
+    """Returns what the results must hold on to, by task id."""
     messages = placed(app, publications)
     pauses = _pauses(app, options)
     while True:
         try:
+            kept = expect_replies(app, publications)
             app.broker.publish(messages)
         except OperationalError:
             pause = next(pauses, None)
             if pause is None:
                 raise
         else:
-            return
+            return kept
         time.sleep(pause)
 
 
-async def _apublish(app: Celeriac, publications: Sequence[Publication], options: Mapping[str, Any]) -> None:
+async def _apublish(
+    app: Celeriac, publications: Sequence[Publication], options: Mapping[str, Any]
+) -> Mapping[str, object]:
     from asyncio import sleep  # noqa: PLC0415 - start-up time; see `celeriac.loops`
 
     messages = placed(app, publications)
     pauses = _pauses(app, options)
     while True:
         try:
+            kept = await aexpect_replies(app, publications)
             await app.broker.apublish(messages)
         except OperationalError:
             pause = next(pauses, None)
             if pause is None:
                 raise
         else:
-            return
+            return kept
         await sleep(pause)
 
 

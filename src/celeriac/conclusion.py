@@ -19,7 +19,7 @@ from celeriac.message import MIN_PRIORITY, Message
 from celeriac.outcome import Failed, Ignored, Outcome, Rejected, ResultRecord, Retried, Succeeded, TimedOut
 from celeriac.protocol import Invocation, retry_message, safe_repr
 from celeriac.publications import due_moment, expiry
-from celeriac.records import result_record, result_ttl
+from celeriac.records import reply_queue, result_record, result_ttl
 from celeriac.request import Request
 from celeriac.result_meta import failure_record
 from celeriac.retries import RetryPlan, check_retries_left, exception_after_autoretry, plan_of_raised
@@ -268,6 +268,7 @@ class Conclusion:
                 now=self._app.now(),
                 ttl=result_ttl(self._app, states.FAILURE),
                 serializer=self._app.conf.result_serializer,
+                reply_to=reply_queue(self.request.reply_to),
             )
         except Exception as exc:  # noqa: BLE001 - logged; the run must have an outcome
             run_log.internal_error(self._task, self.request, exc)

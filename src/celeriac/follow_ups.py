@@ -18,6 +18,7 @@ from celeriac.calling import announce, announce_sent, note_child
 from celeriac.canvas.signature import Signature
 from celeriac.message import Publication
 from celeriac.publications import Call, make_publication
+from celeriac.records import reply_queue
 from celeriac.remote_errors import exception_to_meta
 from celeriac.result import AsyncResult
 from celeriac.routing import DESTINATION_OPTIONS, placed
@@ -137,6 +138,8 @@ def _publication(app: Celeriac, request: Request, signature: Signature[Any], fir
         for name, value in signature.options.items()
         if name in CALL_OPTION_NAMES and name not in _OWN_ANCESTRY
     }
+    # Who waits for the run's result can ask for those of its children; nobody waits here.
+    options.setdefault("reply_to", reply_queue(request.reply_to))
     task = app.tasks.find(signature.task)
     # Arguments are not checked here: the linked task shall fail over them, not this one that has succeeded.
     call = Call(signature.task, args, signature.kwargs, options, task, checked=True)

@@ -13,7 +13,7 @@ import msgspec
 from celeriac.message import Delivery, Loss, Message, Publication
 
 
-class ResultRecord(msgspec.Struct, frozen=True):
+class ResultRecord(msgspec.Struct, frozen=True, omit_defaults=True):
     """A result, encoded once where the attempt ran and never decoded on the way to the backend.
 
     Attributes:
@@ -21,12 +21,14 @@ class ResultRecord(msgspec.Struct, frozen=True):
         status: one of `celeriac.states` or a custom state.
         meta: Celery's result meta (`{"status": ..., "result": ..., ...}`), encoded by `result_serializer`.
         ttl: seconds after which it may be swept, or None to keep it.
+        reply_to: the queue that the sender of the task named for its result. Backends that store results ignore it.
     """
 
     task_id: str
     status: str
     meta: bytes
     ttl: float | None = None
+    reply_to: str | None = None
 
 
 class Succeeded(msgspec.Struct, frozen=True, tag="succeeded"):

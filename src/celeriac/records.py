@@ -41,7 +41,7 @@ def result_record(
         serializer=conf.result_serializer,
         compression=conf.result_compression,
     )
-    return ResultRecord(request.id, status, meta, result_ttl(app, status))
+    return ResultRecord(request.id, status, meta, result_ttl(app, status), reply_queue(request.reply_to))
 
 
 def state_record(task: Task[Any, Any], task_id: str | None, state: str | None, meta: Any) -> ResultRecord:
@@ -64,6 +64,19 @@ def state_record(task: Task[Any, Any], task_id: str | None, state: str | None, m
         raise ValueError(f"update_state of task {task.name} needs a state, such as state='PROGRESS'")
     request = running if running is not None and running.id == task_id else Request(id=task_id, task=task.name)
     return result_record(task.app, request, state, meta)
+
+
+def reply_queue(named: object) -> str | None:
+    """The queue that a message names for its result (`reply_to`), if it is fit to be the name of one."""
+    if not isinstance(named, str) or not named:
+        return None
+    if named.isascii():
+        return named
+    try:
+        named.encode()
+    except UnicodeEncodeError:  # a lone surrogate, which no store and no socket takes
+        return None
+    return named
 
 
 def result_ttl(app: Celeriac, status: str) -> float | None:

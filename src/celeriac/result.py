@@ -31,6 +31,7 @@ R_co = TypeVar("R_co", covariant=True)
 _WAIT_SLICE: Final = 30.0
 
 _PENDING_META: Final[dict[str, Any]] = {"status": states.PENDING, "result": None}
+_USUAL_REASONS: Final = "Does a worker take from its queue, does the task ignore its result, is the timeout too short?"
 
 #: Result tuples as they are stored: `((id, parent), children)`.
 ResultTuple = Sequence[Any]
@@ -79,6 +80,7 @@ class AsyncResult(Generic[R_co]):
     """
 
     ignored: bool = False
+    kept: object = None  # what the backend needs somebody to hold for this result; see `ReplyBackend.expect`
 
     def __init__(
         self,
@@ -184,10 +186,8 @@ class AsyncResult(Generic[R_co]):
     def _raise_timeout(self, timeout: float | None, record: ResultRecord | None) -> NoReturn:
         state = record.status if record is not None else states.PENDING
         name = f"{self._task_name}[{self.id}]" if self._task_name else self.id
-        raise TimeoutError(
-            f"no result of task {name} within {timeout} s (state {state}). Does a worker take from its queue, does "
-            "the task ignore its result, or does it need a longer timeout?"
-        )
+        reason = self.app.replies.explain_missing(self.id) if self.app.replies is not None else None
+        raise TimeoutError(f"no result of task {name} within {timeout} s (state {state}). {reason or _USUAL_REASONS}")
 
     def _raise_parents_error(self) -> None:
         ancestors: list[AsyncResult[Any]] = []

@@ -31,6 +31,8 @@ __all__ = [
     "exception_from_meta",
     "exception_to_meta",
     "failure_record",
+    "join_compressed",
+    "split_compressed",
     "traceback_text",
 ]
 
@@ -101,7 +103,20 @@ def encode_meta(
     if compression is None:
         return body
     compressed, mime = compress(body, compression)
-    return _COMPRESSED + mime.encode("ascii") + b"\x00" + compressed
+    return join_compressed(mime, compressed)
+
+
+def join_compressed(mime: str, compressed: bytes) -> bytes:
+    """Return a compressed meta as it is stored: behind a mark and the MIME type of its compression."""
+    return _COMPRESSED + mime.encode("ascii", "replace") + b"\x00" + compressed
+
+
+def split_compressed(meta: bytes) -> tuple[str | None, bytes]:
+    """Return the MIME type of a meta's compression and the rest; None and all of it if it is not compressed."""
+    if not meta.startswith(_COMPRESSED):
+        return None, meta
+    mime, _, compressed = meta[len(_COMPRESSED) :].partition(b"\x00")
+    return mime.decode("ascii", "replace"), compressed
 
 
 def decode_meta(
@@ -126,9 +141,9 @@ def decode_meta(
         DecodeError: the bytes are not a meta of that serialiser.
         MessageTooLarge: it inflates to more than the limit.
     """
-    if meta.startswith(_COMPRESSED):
-        mime, _, compressed = meta[len(_COMPRESSED) :].partition(b"\x00")
-        meta = decompress(compressed, mime.decode("ascii", "replace"), limit=inflated_size_limit)
+    mime, meta = split_compressed(meta)
+    if mime is not None:
+        meta = decompress(meta, mime, limit=inflated_size_limit)
     fields = decode(meta, content_type_of(serializer), "", accept=accept)
     if not isinstance(fields, dict) or not isinstance(fields.get("status"), str):
         raise DecodeError(f"what is stored is no task result: {fields!r:.100}")
@@ -148,6 +163,7 @@ def failure_record(
     traceback: str | None = None,
     status: str = FAILURE,
     serializer: str = "json",
+    reply_to: str | None = None,
 ) -> ResultRecord:
     """Return the record of a failure that no attempt reports itself: worker lost, hard limit, revoked, not registered.
 
@@ -159,6 +175,7 @@ def failure_record(
         traceback: text, if there is one.
         status: FAILURE or REVOKED.
         serializer: `result_serializer`.
+        reply_to: the queue that the sender named for the result.
     """
     meta = encode_meta(
         task_id=task_id,
@@ -169,7 +186,7 @@ def failure_record(
         date_done=now,
         serializer=serializer,
     )
-    return ResultRecord(task_id, status, meta, ttl)
+    return ResultRecord(task_id, status, meta, ttl, reply_to)
 
 
 def traceback_text(exc: BaseException) -> str:

@@ -14,7 +14,7 @@ from celeriac.exceptions import NotRegistered, NotSupported, Retry, TaskRevokedE
 from celeriac.follow_ups import find_unsupported
 from celeriac.message import PARKED_HEADER
 from celeriac.outcome import Discarded, Early, ResultRecord, Unrunnable
-from celeriac.records import result_ttl
+from celeriac.records import reply_queue, result_ttl
 from celeriac.result_meta import failure_record
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def undecodable(app: Celeriac, message: Message, exc: Exception) -> Refusal:
     logger.error("Message of task %s[%s] can not be run: %s", name, task_id, reason)
     if signals.task_rejected.receivers:
         signals.task_rejected.send(sender=app, message=message, exc=exc)
-    return Refusal(exc, Unrunnable(reason, _failure(app, task_id, message.headers, exc)))
+    return Refusal(exc, Unrunnable(reason, _failure(app, task_id, message, message.headers, exc)))
 
 
 def unknown(app: Celeriac, message: Message, invocation: Invocation) -> Refusal:
@@ -62,10 +62,12 @@ def unknown(app: Celeriac, message: Message, invocation: Invocation) -> Refusal:
     if signals.task_unknown.receivers:
         signals.task_unknown.send(sender=app, message=message, exc=exc, name=invocation.task, id=invocation.id)
     stored = NotRegistered(invocation.task)  # Celery's argument: the name
-    return Refusal(exc, Unrunnable(f"NotRegistered: {exc}", _failure(app, invocation.id, invocation.headers, stored)))
+    return Refusal(
+        exc, Unrunnable(f"NotRegistered: {exc}", _failure(app, invocation.id, message, invocation.headers, stored))
+    )
 
 
-def unsupported(app: Celeriac, invocation: Invocation) -> Refusal | None:
+def unsupported(app: Celeriac, message: Message, invocation: Invocation) -> Refusal | None:
     """The message has what this version would silently drop; None if it has not."""
     if invocation.chain:
         what = "it is part of a chain"
@@ -80,7 +82,9 @@ def unsupported(app: Celeriac, invocation: Invocation) -> Refusal | None:
         "Send its tasks one by one, or linked by link="
     )
     logger.error("Task %s[%s] can not be run: %s", invocation.task, invocation.id, exc)
-    return Refusal(exc, Unrunnable(f"NotSupported: {exc}", _failure(app, invocation.id, invocation.headers, exc)))
+    return Refusal(
+        exc, Unrunnable(f"NotSupported: {exc}", _failure(app, invocation.id, message, invocation.headers, exc))
+    )
 
 
 def untimely(app: Celeriac, message: Message, invocation: Invocation) -> Refusal | None:
@@ -92,7 +96,7 @@ def untimely(app: Celeriac, message: Message, invocation: Invocation) -> Refusal
     if invocation.expires is not None and invocation.expires.timestamp() <= now:
         logger.info("Discarding expired task: %s[%s]", invocation.task, invocation.id)
         exc = TaskRevokedError("expired")
-        record = _failure(app, invocation.id, invocation.headers, exc, states.REVOKED)
+        record = _failure(app, invocation.id, message, invocation.headers, exc, states.REVOKED)
         return Refusal(exc, Discarded("expired", record))
     if eta is None or eta.timestamp() <= now or message.headers.get(PARKED_HEADER) == invocation.headers["eta"]:
         return None
@@ -102,7 +106,12 @@ def untimely(app: Celeriac, message: Message, invocation: Invocation) -> Refusal
 
 
 def _failure(
-    app: Celeriac, task_id: Any, headers: dict[str, Any], exc: Exception, status: str = states.FAILURE
+    app: Celeriac,
+    task_id: Any,
+    message: Message,
+    headers: dict[str, Any],
+    exc: Exception,
+    status: str = states.FAILURE,
 ) -> ResultRecord | None:
     if not isinstance(task_id, str) or not task_id or headers.get("ignore_result") or not app.stores_results:
         return None
@@ -113,4 +122,5 @@ def _failure(
         now=app.now(),
         ttl=result_ttl(app, status),
         serializer=app.conf.result_serializer,
+        reply_to=reply_queue((message.properties or {}).get("reply_to")),
     )

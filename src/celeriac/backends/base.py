@@ -6,7 +6,7 @@ SUCCESS is final: a record is dropped when the stored status is SUCCESS already 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from celeriac.outcome import ResultRecord
@@ -63,4 +63,35 @@ class Backend(Protocol):
 
     def disconnect(self) -> None:
         """Close what is held open. The next call connects anew. Safe to call at any time and after a fork."""
+        ...
+
+
+class ReplyBackend(Backend, Protocol):
+    """A backend that stores nothing: results travel as messages to the process that sent the task.
+
+    `store` sends each record to the queue that its `reply_to` names, and drops those that name none.
+    """
+
+    def reply_queue(self) -> str:
+        """The queue of this process: what its tasks say in `reply_to`. A forked child has another."""
+        ...
+
+    def expect(self, task_ids: Sequence[str]) -> Mapping[str, object]:
+        """See to it that results of these tasks reach this process, before the tasks are sent.
+
+        Returns:
+            By task id, what must be kept for as long as the result may be asked for. The result of a task of which
+            nothing is kept may be dropped when others arrive.
+
+        Raises:
+            OperationalError: the queue can not be made; after a bounded time.
+        """
+        ...
+
+    async def aexpect(self, task_ids: Sequence[str]) -> Mapping[str, object]:
+        """`expect` for asyncio: the loop is not blocked."""
+        ...
+
+    def explain_missing(self, task_id: str) -> str | None:
+        """Why a result that has not come may never come, in a sentence; None if nothing is known against it."""
         ...

@@ -5,8 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
+from celeriac.brokers.opening import broker_url_of
 from celeriac.clock import SYSTEM_CLOCK, Clock
-from celeriac.storage.urls import REDIS_SCHEMES, pick_options, redis_location, split_url, sqlite_path, third_party
+from celeriac.config.censor import mask_url
+from celeriac.exceptions import ImproperlyConfigured
+from celeriac.storage.urls import (
+    RABBIT_SCHEMES,
+    REDIS_SCHEMES,
+    pick_options,
+    rabbit_location,
+    redis_location,
+    split_url,
+    sqlite_path,
+    third_party,
+)
 
 if TYPE_CHECKING:
     from celeriac.backends.base import Backend
@@ -30,9 +42,10 @@ def open_backend(
 
     Args:
         url: `sqlite:///relative.db`, `sqlite:////absolute.db`, `memory://`, `memory://name`, `redis://host:6379/0` and
-            the other schemes of Redis and Valkey (see `celeriac.storage.redis.location`), `disabled://`, or a scheme
-            that an installed package registers under the entry point group `celeriac.backends` (a callable that takes
-            URL, options and clock). None for the broker's own store where it has one, else no results.
+            the other schemes of Redis and Valkey (see `celeriac.storage.redis.location`), `rpc://` for messages over
+            the broker's RabbitMQ and `rpc://user:password@host//` for another one, `disabled://`, or a scheme that an
+            installed package registers under the entry point group `celeriac.backends` (a callable that takes URL,
+            options and clock). None for the broker's own store where it has one, else no results.
         broker: the app's broker.
         options: transport options. SQLite: `busy_timeout` in seconds. Redis: by Celery's names.
         clock: the clock for expiry.
@@ -58,7 +71,10 @@ def open_backend(
         return _disabled()
     if scheme in REDIS_SCHEMES:
         return _redis(redis_location(url, options, _SETTING, settings), clock, settings)
-    factory = third_party("celeriac.backends", scheme, _SETTING, ("sqlite", "memory", *REDIS_SCHEMES, "disabled"))
+    if scheme == "rpc":
+        return _rpc(rest, options or {}, settings)
+    known = ("sqlite", "memory", *REDIS_SCHEMES, "rpc", "disabled")
+    factory = third_party("celeriac.backends", scheme, _SETTING, known)
     backend: Backend = factory(url, options, clock)
     return backend
 
@@ -101,6 +117,35 @@ def _redis(location: Location, clock: Clock, settings: Settings | None) -> Backe
         serializer=settings.result_serializer,
         accept=accept,
         compressed=settings.result_compression is not None,
+    )
+
+
+def _rpc(rest: str, options: Mapping[str, Any], settings: Settings | None) -> Backend:
+    """The backend that sends results over RabbitMQ: the broker's, unless the URL has an address of its own."""
+    from celeriac.config import Settings as Defaults  # noqa: PLC0415 - start-up time: whoever has an app has them
+
+    conf = Defaults() if settings is None else settings
+    if rest.strip("/"):
+        location = rabbit_location(f"amqp://{rest}", options, _SETTING, conf)
+    else:
+        url = broker_url_of(conf) or ""
+        if url.partition("://")[0].lower() not in RABBIT_SCHEMES:
+            raise ImproperlyConfigured(
+                f"result_backend is 'rpc://', which sends results over the broker's RabbitMQ, and broker_url is "
+                f"{mask_url(url) or 'not set'}: give the address of a RabbitMQ, such as 'rpc://user@host//', or use a "
+                "backend that stores results, such as 'redis://host/1'"
+            )
+        location = rabbit_location(url, {**conf.broker_transport_options, **options}, "broker_url", conf)
+    from celeriac.backends.rpc import RpcBackend  # noqa: PLC0415 - an optional driver
+    from celeriac.backends.rpc.places import DEFAULT_LIMIT  # noqa: PLC0415 - as above
+
+    return RpcBackend(
+        location,
+        expires=conf.result_expires,
+        persistent=bool(conf.result_persistent),
+        cache_limit=DEFAULT_LIMIT if conf.result_cache_max == -1 else conf.result_cache_max,
+        serializer=conf.result_serializer,
+        accept=conf.result_accept_content or conf.accept_content,
     )
 
 

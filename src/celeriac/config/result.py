@@ -13,8 +13,8 @@ class ResultSettings(Section, title="Results"):
 
     result_backend: str | None = setting(
         None,
-        "URL of the result backend; None: the broker's own store if it has one (SQLite, memory, Redis); 'disabled':"
-        " results are not stored.",
+        "URL of the result backend; None: the broker's own store if it has one (SQLite, memory, Redis); 'rpc://':"
+        " messages over the broker's RabbitMQ, to the process that sent the task; 'disabled': results are not stored.",
         old=("CELERY_RESULT_BACKEND",),
     )
     result_backend_transport_options: dict[str, Any] = setting(
@@ -22,7 +22,8 @@ class ResultSettings(Section, title="Results"):
     )
     result_expires: float | None = setting(
         86400.0,
-        "How long results are kept; 0 or None: for ever.",
+        "How long results are kept, and the queue of a process that waits for none any more (rpc://); 0 or None: for"
+        " ever.",
         unit="s",
         old=("CELERY_TASK_RESULT_EXPIRES", "CELERY_RESULT_EXPIRES"),
         at_least=0,
@@ -47,16 +48,16 @@ class ResultSettings(Section, title="Results"):
     override_backends: dict[str, str] = setting({}, "More result backends: `{scheme: 'module:Class'}`.", later="stores")
     result_persistent: bool | None = setting(
         None,
-        "Results sent as messages (rpc://) are durable.",
+        "Results sent as messages (rpc://) are kept on disk by RabbitMQ until they are fetched; None: they are not.",
         old=("CELERY_RESULT_PERSISTENT",),
-        later="rabbitmq",
     )
     result_cache_max: int | None = setting(
         -1,
-        "Results that a client keeps in memory; -1: none, 0 or None: no limit.",
+        "Results sent as messages (rpc://) that a process keeps in memory for whom it may ask; those that an"
+        " `AsyncResult` holds are not counted. -1: 10,000, 0 or None: no limit.",
         old=("CELERY_MAX_CACHED_RESULTS",),
-        later="rabbitmq",
         at_least=-1,
+        aliases={0: None},
     )
     result_chord_expires: float | None = setting(
         None,

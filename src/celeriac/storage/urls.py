@@ -13,6 +13,7 @@ from celeriac.exceptions import ImproperlyConfigured
 
 if TYPE_CHECKING:
     from celeriac.config import Settings
+    from celeriac.storage.rabbitmq.location import RabbitLocation
     from celeriac.storage.redis.location import Location
 
 #: The schemes of Redis and Valkey, as errors list them.
@@ -29,6 +30,9 @@ REDIS_SCHEMES: Final = (
     "rediss+cluster",
 )
 
+#: The schemes of RabbitMQ, as errors list them.
+RABBIT_SCHEMES: Final = ("amqp", "amqps", "pyamqp", "py-amqp")
+
 #: Schemes of Celery's that this version does not serve, and what they are.
 _LATER: Final = {
     "amqp": "RabbitMQ",
@@ -37,7 +41,6 @@ _LATER: Final = {
     "py-amqp": "RabbitMQ",
     "postgresql": "PostgreSQL",
     "postgres": "PostgreSQL",
-    "rpc": "results over RabbitMQ",
 }
 
 
@@ -113,6 +116,29 @@ def redis_location(url: str, options: Mapping[str, Any] | None, what: str, setti
     from celeriac.config import Settings as Defaults  # noqa: PLC0415 - start-up time: whoever has an app has them
 
     return read_location(url, options or {}, setting=what, settings=Defaults() if settings is None else settings)
+
+
+def rabbit_location(
+    url: str, options: Mapping[str, Any] | None, what: str, settings: Settings | None
+) -> RabbitLocation:
+    """Where the RabbitMQ is that `url` names.
+
+    Raises:
+        ImproperlyConfigured: the URL, an option or a setting is wrong, or py-amqp is not installed.
+    """
+    try:
+        from celeriac.storage.rabbitmq.reading import read_location, read_locations  # noqa: PLC0415 - an optional driver
+    except ImportError as error:
+        if (error.name or "").partition(".")[0] != "amqp":
+            raise
+        raise ImproperlyConfigured(
+            f"{what} asks for RabbitMQ, and the package for that is missing or too old ({error}): "
+            "pip install 'celeriac[rabbitmq]'"
+        ) from error
+    from celeriac.config import Settings as Defaults  # noqa: PLC0415 - start-up time: whoever has an app has them
+
+    read = read_locations if what == "broker_url" else read_location
+    return read(url, options or {}, setting=what, settings=Defaults() if settings is None else settings)
 
 
 def third_party(group: str, scheme: str, what: str, known: tuple[str, ...]) -> Callable[..., Any]:

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Final
 from celeriac import signals, states
 from celeriac.attempt import errback_publications
 from celeriac.exceptions import CeleriacError
-from celeriac.message import Delivery, PackedMessage, Publication
+from celeriac.message import Delivery, PackedMessage, Publication, decode_head
 from celeriac.outcome import ResultRecord
-from celeriac.records import result_ttl
+from celeriac.records import reply_queue, result_ttl
 from celeriac.request import Request
 from celeriac.result_meta import encode_meta, failure_record
 
@@ -54,6 +54,7 @@ def record_failure(
         ttl=result_ttl(app, status),
         serializer=app.conf.result_serializer,
         now=datetime.now(UTC),
+        reply_to=_reply_queue(delivery.packed),
     )
 
 
@@ -69,6 +70,7 @@ def bare_failure(app: Celeriac, packed: PackedMessage, exception: BaseException)
             ttl=result_ttl(app, states.FAILURE),
             serializer=app.conf.result_serializer,
             now=datetime.now(UTC),
+            reply_to=_reply_queue(packed),
         )
     except CeleriacError:
         return None  # an exception that can not be encoded, in an attempt that could not either
@@ -91,7 +93,18 @@ def record_started(app: Celeriac, delivery: Delivery, pid: int | None, hostname:
         date_done=None,
         serializer=app.conf.result_serializer,
     )
-    return ResultRecord(task_id, states.STARTED, meta, result_ttl(app, states.STARTED))
+    # The properties are decoded for this one field: only where somebody may be told.
+    reply_to = _reply_queue(delivery.packed) if app.replies is not None else None
+    return ResultRecord(task_id, states.STARTED, meta, result_ttl(app, states.STARTED), reply_to)
+
+
+def _reply_queue(packed: PackedMessage) -> str | None:
+    """Where the sender of this message wants its result.
+
+    Raises:
+        DecodeError: the stored bytes are damaged.
+    """
+    return reply_queue(decode_head(packed.head)[1].get("reply_to"))
 
 
 def request_of(delivery: Delivery, hostname: str) -> Request:

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from celeriac.backends.redis.outage import Outage
+from celeriac.backends.outage import Outage
 from celeriac.exceptions import OperationalError
 
 

@@ -12,8 +12,8 @@ from collections.abc import Collection, Sequence
 from contextlib import suppress
 from typing import Final, NamedTuple
 
+from celeriac.backends.metas import read_status, script_mark
 from celeriac.backends.redis.hub import ResultHub
-from celeriac.backends.redis.metas import read_status, script_mark
 from celeriac.backends.redis.storing import StoringRules, acarry_out, carry_out, plan_storing
 from celeriac.backends.redis.waiting import Wanted, wait_ready
 from celeriac.clock import SYSTEM_CLOCK, Clock

@@ -12,7 +12,7 @@ from contextlib import suppress
 from itertools import islice
 from typing import Final
 
-from celeriac.backends.redis.outage import Outage
+from celeriac.backends.outage import Outage
 from celeriac.exceptions import BackendError, CeleriacError, OperationalError
 from celeriac.outcome import ResultRecord
 from celeriac.storage.redis.async_links import AsyncLink

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 from redis.exceptions import OutOfMemoryError
 
-from celeriac.backends.redis.outage import Outage
+from celeriac.backends.outage import Outage
 from celeriac.exceptions import BackendError, OperationalError
 from celeriac.outcome import ResultRecord
 from celeriac.storage.redis.subscriptions import Subscription, Subscriptions

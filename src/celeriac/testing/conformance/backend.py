@@ -7,6 +7,8 @@ import threading
 import time
 from functools import partial
 
+import pytest
+
 from celeriac.outcome import ResultRecord
 from celeriac.testing.clock import VirtualClock
 from celeriac.testing.conformance.support import (
@@ -83,6 +85,8 @@ class StoringCases(Harness):
         make_backend().store([])
 
     def test_results_expire(self, make_backend: MakeBackend, clock: VirtualClock) -> None:
+        if self.keeps_no_time:
+            pytest.skip(self.keeps_no_time)
         backend = make_backend()
         backend.store([success("short", ttl=60.0), success("long", ttl=600.0), success("kept")])
         clock.advance(59)
@@ -97,6 +101,8 @@ class StoringCases(Harness):
     async def test_sweeping_deletes_what_has_expired_in_bounded_steps(
         self, make_backend: MakeBackend, clock: VirtualClock
     ) -> None:
+        if self.keeps_no_time:
+            pytest.skip(self.keeps_no_time)
         backend = make_backend()
         backend.store([success(f"s{n}", ttl=60.0) for n in range(3000)])
         backend.store([success("kept"), success("long", ttl=600.0)])
@@ -116,9 +122,12 @@ class StoringCases(Harness):
 
     def test_usable_after_disconnect(self, make_backend: MakeBackend) -> None:
         backend = make_backend()
-        backend.store([success("a")])
+        if not self.goes_with_connection:
+            backend.store([success("a")])
         backend.disconnect()
         backend.disconnect()
+        if self.goes_with_connection:
+            backend.store([success("a")])
         assert backend.load("a") == success("a")
 
 

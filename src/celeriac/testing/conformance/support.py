@@ -53,10 +53,14 @@ class Harness:
         ttl_tolerance: seconds by which the time left of a stored result may be off. Only a store that counts it down
             by a clock of its own may set it.
         expires_by_itself: why `Backend.sweep` has nothing to do, for a store that deletes what has expired by itself.
+        keeps_no_time: why results do not expire, for a backend that is not told how long they last.
+        goes_with_connection: why results do not outlive `Backend.disconnect`.
     """
 
     ttl_tolerance: float = 0.0
     expires_by_itself: str | None = None
+    keeps_no_time: str | None = None
+    goes_with_connection: str | None = None
 
     @pytest.fixture
     def clock(self) -> VirtualClock:

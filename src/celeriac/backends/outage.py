@@ -1,4 +1,4 @@
-"""How long those who wait for results put up with a Redis that is away. Knows nothing of results."""
+"""How long those who wait for results put up with a store that is away. Knows nothing of results."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ import pickle
 import pytest
 
 from celeriac import serialization
-from celeriac.backends.redis.metas import read_status, script_mark
+from celeriac.backends.metas import read_status, script_mark
 from celeriac.exceptions import BackendError
 from celeriac.result_meta import encode_meta
 
