@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ssl
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final
@@ -26,6 +26,19 @@ from celeriac.version import __version__
 _FAREWELL_SECONDS: Final = 1.0
 
 
+class Channel(amqp.Channel):
+    """A channel that leaves bodies as they are: py-amqp would make text of them."""
+
+    def __init__(
+        self,
+        connection: amqp.Connection,
+        channel_id: int | None = None,
+        auto_decode: bool = False,
+        on_open: Callable[[amqp.Channel], object] | None = None,
+    ) -> None:
+        super().__init__(connection, channel_id, auto_decode, on_open)
+
+
 class Connection(amqp.Connection):
     """A connection of py-amqp's over a `Transport`.
 
@@ -36,6 +49,7 @@ class Connection(amqp.Connection):
         server: to which it leads.
     """
 
+    Channel = Channel
     _METHODS: ClassVar = {
         **amqp.Connection._METHODS,  # noqa: SLF001 - made to be overridden; without the reason that the method carries
         spec.Connection.Blocked: spec.method(spec.Connection.Blocked, "s"),
