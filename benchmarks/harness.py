@@ -113,10 +113,18 @@ class Place:
 
     def client(self, operation: str, *, timeout: float = 180, **request: Any) -> dict[str, Any]:
         """Let a process of the peer's environment do one operation of `benchmarks.apps.client`."""
-        command = [self.environment.python, "-m", "benchmarks.apps.client", self.peer.app, operation]
+        return self.run("benchmarks.apps.client", self.peer.app, operation, json.dumps(request), timeout=timeout)
+
+    def run(self, module: str, *arguments: str, timeout: float) -> dict[str, Any]:
+        """Run a module in a process of the peer's environment; the last line that it prints, read as JSON.
+
+        Raises:
+            BenchError: it failed, or took more than `timeout` seconds.
+        """
+        what = " ".join((module.rpartition(".")[2], *arguments[:2]))
         try:
             done = subprocess.run(
-                [*command, json.dumps(request)],
+                [self.environment.python, "-m", module, *arguments],
                 env=self._env,
                 cwd=self._folder,
                 capture_output=True,
@@ -125,9 +133,9 @@ class Place:
                 check=False,
             )
         except subprocess.TimeoutExpired:
-            raise BenchError(f"client {operation} took more than {timeout:.0f} s") from None
+            raise BenchError(f"{what} took more than {timeout:.0f} s") from None
         if done.returncode:
-            raise BenchError(f"client {operation} failed: {done.stderr[-600:]}")
+            raise BenchError(f"{what} failed: {done.stderr[-600:]}")
         answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
         return answer
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from benchmarks.peers import ardiq, arq, celeriac, celery, dramatiq, huey, rq, saq, streaq, taskiq
+from benchmarks.peers import amqp_clients, ardiq, arq, celeriac, celery, dramatiq, huey, rq, saq, streaq, taskiq
 from benchmarks.peers.base import Peer
 
 PEERS: Final[dict[str, Peer]] = {
@@ -39,6 +39,10 @@ PEERS: Final[dict[str, Peer]] = {
         celeriac.RABBITMQ_QUORUM,
         celery.RABBITMQ_QUORUM,
         dramatiq.RABBITMQ_QUORUM,
+        amqp_clients.PYAMQP,
+        amqp_clients.PIKA,
+        amqp_clients.PIKA_SELECT,
+        amqp_clients.AIORMQ,
     )
 }
 
@@ -46,7 +50,10 @@ PEERS: Final[dict[str, Peer]] = {
 DEFAULT: Final[dict[str, tuple[str, ...]]] = {
     "sqlite": ("celeriac", "huey", "huey-threads", "celery-sqla"),
     "redis": tuple(name for name, peer in PEERS.items() if peer.server == "redis"),
-    "rabbitmq": tuple(name for name, peer in PEERS.items() if peer.server == "rabbitmq"),
+    "rabbitmq": tuple(
+        name for name, peer in PEERS.items() if peer.server == "rabbitmq" and "client" not in peer.features
+    ),
+    "rabbitmq-clients": tuple(name for name, peer in PEERS.items() if "client" in peer.features),
 }
 
 __all__ = ["DEFAULT", "PEERS", "Peer"]

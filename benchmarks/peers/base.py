@@ -9,7 +9,9 @@ if TYPE_CHECKING:
     from benchmarks.servers import Kind
 
 #: Things not every peer has; scenarios name those they need.
-Feature = Literal["version", "results", "future", "coroutines", "million", "fleet", "server", "redis", "rabbitmq"]
+Feature = Literal[
+    "version", "results", "future", "coroutines", "million", "fleet", "server", "redis", "rabbitmq", "client"
+]
 
 #: What Celeriac can do on any broker.
 ALL: frozenset[Feature] = frozenset(("version", "results", "future", "coroutines"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from benchmarks.scenarios.amqp_client import AMQP_CLIENT
 from benchmarks.scenarios.base import Metric, Scenario, Subject
 from benchmarks.scenarios.coroutines import COROUTINES
 from benchmarks.scenarios.drain import BACKLOG, DRAIN, DRAIN_RESULTS
@@ -34,6 +35,7 @@ SCENARIOS: Final[dict[str, Scenario]] = {
         FLEET,
         MILLION,
         MILLION_FUTURE,
+        AMQP_CLIENT,
     )
 }
 
@@ -48,6 +50,7 @@ DEFAULT: Final[dict[str, tuple[str, ...]]] = {
         *("at-rest", "commands", "fleet", "million", "million-future"),
     ),
     "rabbitmq": ("drain", "drain-results", "enqueue", "latency", "due-within", "round-trip", "at-rest"),
+    "rabbitmq-clients": ("amqp-client",),
 }
 
 __all__ = ["DEFAULT", "SCENARIOS", "Metric", "Scenario", "Subject"]
