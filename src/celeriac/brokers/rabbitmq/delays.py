@@ -1,0 +1,108 @@
+"""Celery's native delayed delivery: a ladder of queues whose messages move on when their time to live has passed.
+
+Names, arguments and bits are those of Celery 5.5 and newer, so that a Celery worker and ours use the same ladder. A
+message enters with a routing key of 28 bits, the delay in seconds, most significant first, followed by where it goes in
+the end. The queue of a level takes it when its bit is set and holds it for that many seconds; after the last level it
+comes to the exchange `celery_delayed_delivery`.
+
+A queue is bound there with exactly 28 words before its name. (Celery binds its exchanges with `#.` before the routing
+key, which also catches longer keys that end alike.)
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from celeriac.exceptions import StoreRefused
+
+if TYPE_CHECKING:
+    import amqp
+
+#: Where due messages come out.
+DELIVERY_EXCHANGE: Final = "celery_delayed_delivery"
+_LEVELS: Final = 28
+_TOP: Final = _LEVELS - 1
+#: The longest delay that the ladder takes at once, in seconds; longer ones pass it several times.
+LONGEST: Final = 2**_LEVELS - 1
+#: Bytes of a routing key.
+_LONGEST_KEY: Final = 255
+
+
+def level_name(level: int) -> str:
+    """The exchange, and the queue, of a level."""
+    return f"celery_delayed_{level}"
+
+
+#: The exchange where a message enters.
+ENTRANCE: Final = level_name(_TOP)
+
+
+def entrance_key(seconds: int, key: str) -> str:
+    """The routing key with which a message enters.
+
+    Args:
+        seconds: the delay, 0 to `LONGEST`.
+        key: its routing key when it comes out.
+
+    Raises:
+        StoreRefused: that would be longer than AMQP allows.
+
+    Example:
+        >>> entrance_key(10, "jobs")[-12:]
+        '1.0.1.0.jobs'
+    """
+    return _checked(".".join(f"{seconds:0{_LEVELS}b}") + "." + key, key)
+
+
+def exit_pattern(key: str) -> str:
+    """The binding by which messages for `key` are found when they come out."""
+    return _checked("*." * _LEVELS + key, key)
+
+
+def _checked(whole: str, key: str) -> str:
+    if len(whole.encode()) > _LONGEST_KEY:
+        raise StoreRefused(
+            f"{key!r} is too long for delayed delivery: on RabbitMQ the name of a queue that gets future work, or its "
+            f"routing key, has {_LONGEST_KEY - 2 * _LEVELS} bytes at most"
+        )
+    return whole
+
+
+def strip_bits(key: str) -> str:
+    """The routing key that a message had before it was delayed."""
+    words = key.split(".", _LEVELS)
+    if len(words) > _LEVELS and all(word in {"0", "1"} for word in words[:_LEVELS]):
+        return words[_LEVELS]
+    return key
+
+
+def queue_arguments(level: int, queue_type: str) -> dict[str, Any]:
+    """The arguments with which the queue of a level is declared."""
+    arguments: dict[str, Any] = {
+        "x-queue-type": queue_type,
+        "x-overflow": "reject-publish",
+        "x-message-ttl": 2**level * 1000,
+        "x-dead-letter-exchange": level_name(level - 1) if level else DELIVERY_EXCHANGE,
+    }
+    if queue_type == "quorum":
+        arguments["x-dead-letter-strategy"] = "at-least-once"
+    return arguments
+
+
+def declare_ladder(channel: amqp.Channel, queue_type: str) -> None:
+    """Declare all levels, in one go: errors come with the last answer.
+
+    Raises:
+        amqp.exceptions.AMQPError: among others where it is there with another type of queues.
+    """
+    for level in range(_TOP, -1, -1):
+        name, ones, zeros = level_name(level), "*." * (_TOP - level) + "1.#", "*." * (_TOP - level) + "0.#"
+        lower = level_name(level - 1) if level else DELIVERY_EXCHANGE
+        channel.exchange_declare(name, "topic", durable=True, auto_delete=False, nowait=True)
+        channel.queue_declare(
+            name, durable=True, auto_delete=False, arguments=queue_arguments(level, queue_type), nowait=True
+        )
+        channel.queue_bind(name, name, ones, nowait=True)
+        channel.exchange_declare(lower, "topic", durable=True, auto_delete=False, nowait=True)
+        channel.exchange_bind(lower, name, zeros, nowait=True)
+    channel.queue_declare(level_name(0), passive=True)

@@ -1,0 +1,177 @@
+"""What a worker holds, and what of it outlives the connection it came by.
+
+When a connection ends, the server gives everything back to the queues. What still runs here is then an orphan: should
+its message come back to this worker, it is adopted. It is not run a second time, and its outcome, which may be there
+already, settles the message in its new place.
+"""
+
+from __future__ import annotations
+
+import itertools
+import secrets
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from celeriac.message import Delivery, Loss
+
+if TYPE_CHECKING:
+    from celeriac.brokers.rabbitmq.feeds import Feed
+    from celeriac.brokers.rabbitmq.line import Delivered
+    from celeriac.brokers.rabbitmq.wire import Arrival
+    from celeriac.outcome import Settlement
+
+#: Seconds for which the outcome of an orphan is kept.
+_ORPHAN_SECONDS: Final = 600.0
+#: Losses that are made of a count.
+_MOST_EARLIER: Final = 100
+#: Who held what came back, for all that RabbitMQ tells.
+UNKNOWN_WORKER: Final = "unknown"
+
+
+class Held(msgspec.Struct, eq=False):
+    """A delivery in hand and its place at the server.
+
+    Attributes:
+        delivery: as it was given out.
+        feed: where it came from.
+        number: its number on the feed's channel.
+        since: when it got this place, by the event loop's clock.
+        orphaned: when its connection ended; None while it has its place.
+        settlement: its outcome, where it came while it was an orphan.
+    """
+
+    delivery: Delivery
+    feed: Feed
+    number: int
+    since: float
+    orphaned: float | None = None
+    settlement: Settlement | None = None
+
+
+class Holdings:
+    """All that one session holds.
+
+    Attributes:
+        token: of its deliveries; another session has another.
+    """
+
+    def __init__(self) -> None:
+        self.token: Final = secrets.randbits(62)
+        self._tags = itertools.count(1)
+        self._held: dict[int | str, Held] = {}
+        self._orphans: dict[tuple[bytes, bytes], list[Held]] = {}
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def hold(self, feed: Feed, came: Delivered, now: float, *, lost: bool = False) -> Delivery:
+        """Take in what has come.
+
+        Args:
+            feed: its source.
+            came: what it is.
+            now: the event loop's time.
+            lost: another worker held it, and was not done with it.
+        """
+        arrival = came.arrival
+        delivery = Delivery(
+            tag=next(self._tags),
+            token=self.token,
+            packed=arrival.packed,
+            queue=feed.queue,
+            priority=arrival.priority,
+            history=_history(arrival),
+            started=lost and feed.name != feed.queue,
+            lost_by=UNKNOWN_WORKER if lost else None,
+        )
+        if arrival.head is not None:
+            delivery.note_head(arrival.head)
+        feed.in_hand += 1
+        self._held[delivery.tag] = Held(delivery, feed, came.number, now)
+        return delivery
+
+    def find(self, delivery: Delivery) -> Held | None:
+        """What is held under this tag and token."""
+        held = self._held.get(delivery.tag)
+        return held if held is not None and delivery.token == self.token else None
+
+    def drop(self, held: Held) -> None:
+        """It is not held any more."""
+        if self._held.pop(held.delivery.tag, None) is None:
+            return
+        if held.orphaned is None:
+            held.feed.in_hand -= 1
+        else:
+            self._forget_orphan(held)
+
+    def restore(self, held: Held) -> None:
+        """It is held after all."""
+        self._held[held.delivery.tag] = held
+        if held.orphaned is None:
+            held.feed.in_hand += 1
+        else:
+            self._orphans.setdefault(_identity(held.delivery), []).append(held)
+
+    def placed(self) -> list[Held]:
+        """All that have a place at the server."""
+        return [held for held in self._held.values() if held.orphaned is None]
+
+    def orphan_all(self, now: float) -> int:
+        """The connection is gone. Returns how many lost their place."""
+        lost = self.placed()
+        for held in lost:
+            held.orphaned = now
+            self._orphans.setdefault(_identity(held.delivery), []).append(held)
+        return len(lost)
+
+    def adopt(self, feed: Feed, came: Delivered, now: float) -> Held | None:
+        """The orphan whose message this is, in its new place; None if it is nobody's here."""
+        twins = self._orphans.get((came.arrival.packed.head, came.arrival.packed.body))
+        if not twins:
+            return None
+        held = twins[0]
+        self._forget_orphan(held)
+        held.orphaned = None
+        self.move(held, feed, came, now)
+        return held
+
+    def move(self, held: Held, feed: Feed, came: Delivered, now: float) -> None:
+        """Give it another place."""
+        held.feed, held.number, held.since = feed, came.number, now
+        feed.in_hand += 1
+
+    def without_hope(self, now: float) -> list[Held]:
+        """Orphans whose outcome is there and whose message has not come back for long. They are dropped."""
+        ends = now - _ORPHAN_SECONDS
+        given_up = [
+            held
+            for twins in self._orphans.values()
+            for held in twins
+            if held.settlement is not None and held.orphaned is not None and held.orphaned < ends
+        ]
+        for held in given_up:
+            self.drop(held)
+        return given_up
+
+    def _forget_orphan(self, held: Held) -> None:
+        identity = _identity(held.delivery)
+        twins = self._orphans.get(identity)
+        if twins is not None and held in twins:
+            twins.remove(held)
+            if not twins:
+                del self._orphans[identity]
+
+
+def _identity(delivery: Delivery) -> tuple[bytes, bytes]:
+    """Two messages of which all this is the same stand for each other."""
+    return delivery.packed.head, delivery.packed.body
+
+
+def _history(arrival: Arrival) -> tuple[Loss, ...]:
+    """What its headers tell, and what a quorum queue has counted beside the loss that shows now."""
+    earlier = arrival.deliveries - 1
+    if earlier <= 0 or not arrival.redelivered:
+        return arrival.history
+    loss = Loss(0.0, UNKNOWN_WORKER, "it was delivered and not acknowledged (x-delivery-count)")
+    return (*arrival.history, *(loss,) * min(earlier, _MOST_EARLIER))

@@ -1,0 +1,154 @@
+"""From publications to parcels, and the trip with them: what goes where, and what has to be there for it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from celeriac.brokers.rabbitmq import delays
+from celeriac.brokers.rabbitmq.naming import DEAD, DUE_HEADER
+from celeriac.brokers.rabbitmq.wire import content_of
+from celeriac.exceptions import OperationalError, StoreRefused
+from celeriac.message import Loss, Message
+from celeriac.storage.rabbitmq.links import Parcel
+
+if TYPE_CHECKING:
+    from celeriac.brokers.rabbitmq.declaring import Declarer
+    from celeriac.clock import Clock
+    from celeriac.message import Publication
+    from celeriac.storage.rabbitmq.links import Links
+    from celeriac.topology import Topology
+
+#: Bytes of the name of a queue.
+_LONGEST_NAME: Final = 255
+
+
+class Publisher:
+    """Sends messages, and returns when the server has confirmed them.
+
+    Args:
+        links: connections.
+        declarer: has queues there.
+        topology: which queues an exchange leads to, for what is delayed.
+        clock: for due times.
+    """
+
+    def __init__(self, links: Links, declarer: Declarer, topology: Topology, clock: Clock) -> None:
+        self._links = links
+        self._declarer = declarer
+        self._topology = topology
+        self._clock = clock
+
+    def parcels(self, publications: Sequence[Publication]) -> list[Parcel]:
+        """What is sent for `publications`.
+
+        Raises:
+            EncodeError, StoreRefused: one of them can not be sent; nothing was sent then.
+        """
+        made: list[Parcel] = []
+        for one in publications:
+            if one.exchange is None:
+                made.append(self.parcel(one.message, one.queue, one.priority, one.not_before))
+            elif self._delay(one.not_before) > 0:
+                made += self._delayed_by_exchange(one)
+            else:
+                made.append(Parcel(one.exchange, one.routing_key, content_of(one.message, one.priority), one.mandatory))
+        return made
+
+    def parcel(
+        self,
+        message: Message,
+        queue: str,
+        priority: int,
+        not_before: float | None = None,
+        history: tuple[Loss, ...] = (),
+        extra: Mapping[str, Any] | None = None,
+    ) -> Parcel:
+        """What is sent for one message to a queue, at once or to be delayed."""
+        seconds = 0.0 if not_before is None else self._delay(not_before)
+        if seconds <= 0:
+            return Parcel("", _checked(queue), content_of(message, priority, history, extra), True)
+        content = content_of(message, priority, history, {**(extra or {}), DUE_HEADER: not_before})
+        whole = int(min(seconds, delays.LONGEST))
+        if not whole:
+            return Parcel("", _checked(queue), content, True)  # whoever takes it waits for the rest of its second
+        return Parcel(delays.ENTRANCE, delays.entrance_key(whole, _checked(queue)), content, True)
+
+    def send(self, parcels: Sequence[Parcel]) -> None:
+        """Send all of them; return when the server has them.
+
+        Raises:
+            OperationalError: the server is away or does not take them. Some may have been stored.
+            StoreRefused: no queue takes a message that must reach one.
+        """
+        for parcel in parcels:
+            self._prepare(parcel)
+        try:
+            returned = self._links.publish(parcels)
+        except OperationalError:
+            self._declarer.forget()  # an exchange may be gone
+            raise
+        if returned:
+            self._send_again(returned)
+
+    def _send_again(self, returned: Sequence[Parcel]) -> None:
+        """Their queues were there before, and are gone."""
+        for parcel in returned:
+            if not self._is_own(parcel):
+                raise StoreRefused(
+                    f"no queue took the message to exchange {parcel.exchange!r} with routing key "
+                    f"{parcel.routing_key!r}: bind one, or send without mandatory"
+                )
+            self._declarer.forget(_queue_of(parcel))
+            self._prepare(parcel)
+        lost = self._links.publish(returned)
+        if lost:
+            names = ", ".join(sorted({repr(_queue_of(parcel)) for parcel in lost}))
+            raise OperationalError(f"the server took no message for the queues {names}: are they being deleted?")
+
+    def _prepare(self, parcel: Parcel) -> None:
+        if not parcel.exchange:
+            self._declarer.ensure_queue(parcel.routing_key)
+        elif parcel.exchange == delays.ENTRANCE:
+            self._declarer.ensure_delay(_queue_of(parcel))
+        elif parcel.exchange == DEAD:
+            self._declarer.ensure_dead()
+
+    def _is_own(self, parcel: Parcel) -> bool:
+        return parcel.exchange in {"", delays.ENTRANCE, DEAD}
+
+    def _delay(self, not_before: float | None) -> float:
+        if not_before is None or math.isnan(not_before):
+            return 0.0
+        return not_before - self._clock.time()
+
+    def _delayed_by_exchange(self, publication: Publication) -> list[Parcel]:
+        """The ladder leads to queues: the ones that the exchange leads to are known from the settings."""
+        exchange, key = str(publication.exchange), publication.routing_key
+        queues = self._topology.matching(exchange, key, publication.message.headers)
+        if not queues:
+            raise StoreRefused(
+                f"future work for exchange {exchange!r} with routing key {key!r} reaches no queue that is known here: "
+                "list its queues in task_queues, or name a queue"
+            )
+        return [
+            self.parcel(publication.message, queue, publication.priority, publication.not_before) for queue in queues
+        ]
+
+
+def _queue_of(parcel: Parcel) -> str:
+    return delays.strip_bits(parcel.routing_key)
+
+
+def _checked(queue: str) -> str:
+    try:
+        size = len(queue.encode())
+    except UnicodeEncodeError:
+        size = 0
+    if not 0 < size <= _LONGEST_NAME or queue.startswith("amq."):
+        raise StoreRefused(
+            f"a queue on RabbitMQ can not be called {queue[:40]!r}: names have 1 to {_LONGEST_NAME} bytes of UTF-8 and "
+            "do not begin with 'amq.'"
+        )
+    return queue
