@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from celeriac.clock import SYSTEM_CLOCK, Clock
+from celeriac.config.censor import mask_url
+from celeriac.exceptions import ImproperlyConfigured
 from celeriac.storage.urls import (
     RABBIT_SCHEMES,
     REDIS_SCHEMES,
@@ -70,8 +72,6 @@ def open_broker(
         return MemoryBroker(rest.strip("/"), clock=clock)
     if scheme in REDIS_SCHEMES:
         return _open_redis(url, options, clock, settings)
-    if scheme in RABBIT_SCHEMES:
-        return _open_rabbit(url, options, clock, settings, topology)
     factory = third_party("celeriac.brokers", scheme, _SETTING, ("sqlite", "memory", *REDIS_SCHEMES, *RABBIT_SCHEMES))
     broker: Broker = factory(url, options, clock)
     return broker
@@ -121,24 +121,6 @@ def _open_rabbit(
         clock=clock,
         delay_queue_type=conf.broker_native_delayed_delivery_queue_type,
     )
-
-
-def _open_rabbit(
-    url: str,
-    options: Mapping[str, Any] | None,
-    clock: Clock,
-    settings: Settings | None,
-    topology: Topology | None,
-) -> Broker:
-    location = rabbit_location(url, options, _SETTING, settings)
-    from celeriac.brokers.rabbitmq import RabbitBroker  # noqa: PLC0415 - an optional driver
-    from celeriac.config import Settings as Defaults  # noqa: PLC0415 - as in `celeriac.storage.urls`
-    from celeriac.topology import Topology as Queues  # noqa: PLC0415 - as above
-
-    conf = Defaults() if settings is None else settings
-    queues = Queues.of(conf) if topology is None else topology
-    queue_type = conf.broker_native_delayed_delivery_queue_type
-    return RabbitBroker(location, topology=queues, clock=clock, delay_queue_type=queue_type)
 
 
 def _check_one_url(url: str, settings: Settings | None) -> None:

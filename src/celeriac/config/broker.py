@@ -15,18 +15,18 @@ class BrokerSettings(Section, title="Broker"):
 
     broker_url: str | None = setting(
         None,
-        "The broker's URL; None: `sqlite:///celeriac.sqlite3`. Several (sentinels, nodes of a cluster) as a list or "
-        "joined by `;`.",
+        "The broker's URL; None: `sqlite:///celeriac.sqlite3`. Several (sentinels, nodes of a cluster of Redis or "
+        "RabbitMQ) as a list or joined by `;`.",
         old=("BROKER_URL",),
     )
     broker_transport_options: dict[str, Any] = setting(
         {}, "Options of the broker; see its page.", old=("BROKER_TRANSPORT_OPTIONS",)
     )
     broker_read_url: str | None = setting(
-        None, "URL for workers; None: `broker_url`.", old=("BROKER_READ_URL",), later="network"
+        None, "RabbitMQ: URL for workers; None: `broker_url`.", old=("BROKER_READ_URL",)
     )
     broker_write_url: str | None = setting(
-        None, "URL for publishing; None: `broker_url`.", old=("BROKER_WRITE_URL",), later="network"
+        None, "RabbitMQ: URL for publishing; None: `broker_url`.", old=("BROKER_WRITE_URL",)
     )
     broker_connection_timeout: float = setting(
         4,
@@ -57,38 +57,35 @@ class BrokerSettings(Section, title="Broker"):
         False,
         "Connect again also after an error of a channel.",
         old=("BROKER_CHANNEL_ERROR_RETRY",),
-        later="rabbitmq",
+        moot="workers always do",
     )
     broker_failover_strategy: str | Callable[..., Any] | None = setting(
         None,
-        "Order in which several URLs are tried: 'round-robin', 'shuffle', or a function of the list; None: "
-        "'round-robin'.",
+        "RabbitMQ: order in which several URLs are tried, after the last that worked: 'round-robin', 'shuffle', or a "
+        "function that gets the list of them and gives one after the other; None: 'round-robin'.",
         old=("BROKER_FAILOVER_STRATEGY",),
-        later="rabbitmq",
     )
     broker_heartbeat: float | None = setting(
         120,
-        "Interval of AMQP heartbeats; 0: none.",
+        "RabbitMQ: interval of the heartbeats of workers; 0: none. Unless it is set, a third of their lease "
+        "(`worker_lease_seconds`), so that the end of a machine is noticed within that.",
         unit="s",
         old=("BROKER_HEARTBEAT",),
-        later="rabbitmq",
         at_least=0,
     )
     broker_heartbeat_checkrate: float = setting(
         3.0,
-        "Checks in each interval of the heartbeat.",
+        "RabbitMQ: heartbeats sent in each such interval.",
         old=("BROKER_HEARTBEAT_CHECKRATE",),
-        later="rabbitmq",
         above=0,
     )
     broker_login_method: str | None = setting(
-        None, "AMQP login method; None: AMQPLAIN.", old=("BROKER_LOGIN_METHOD",), later="rabbitmq"
+        None, "RabbitMQ: 'PLAIN', 'AMQPLAIN' or 'EXTERNAL'; None: 'PLAIN'.", old=("BROKER_LOGIN_METHOD",)
     )
     broker_native_delayed_delivery_queue_type: Literal["quorum", "classic"] = setting(
         "quorum",
-        "Type of RabbitMQ's queues for future tasks.",
+        "RabbitMQ: type of the queues for future tasks.",
         old=("BROKER_NATIVE_DELAYED_DELIVERY_QUEUE_TYPE",),
-        later="rabbitmq",
     )
     broker_pool_limit: int | None = setting(
         10,
@@ -106,7 +103,8 @@ class BrokerSettings(Section, title="Broker"):
     )
     broker_use_ssl: bool | dict[str, Any] = setting(
         False,
-        "TLS: True, or options of the connection (`ssl_cert_reqs`, `ssl_ca_certs`, ...); `rediss://` means True.",
+        "TLS: True, or options of the connection (Redis: `ssl_cert_reqs`, `ssl_ca_certs`, ...; RabbitMQ: `cert_reqs`, "
+        "`ca_certs`, ...); `rediss://` and `amqps://` mean True.",
         old=("BROKER_USE_SSL",),
     )
     # The parts of a URL, from Celery's early days; configurations still have them.
@@ -124,5 +122,5 @@ class BrokerSettings(Section, title="Broker"):
     broker_user: str | None = setting(None, "User, where `broker_url` names none.", old=("BROKER_USER",))
     broker_password: str | None = setting(None, "Password, where `broker_url` has none.", old=("BROKER_PASSWORD",))
     broker_vhost: str | None = setting(
-        None, "Number of the database, where `broker_url` names none.", old=("BROKER_VHOST",)
+        None, "Virtual host (Redis: number of the database), where `broker_url` names none.", old=("BROKER_VHOST",)
     )

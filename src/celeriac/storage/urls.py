@@ -35,10 +35,6 @@ RABBIT_SCHEMES: Final = ("amqp", "amqps", "pyamqp", "py-amqp")
 
 #: Schemes of Celery's that this version does not serve, and what they are.
 _LATER: Final = {
-    "amqp": "RabbitMQ",
-    "amqps": "RabbitMQ",
-    "pyamqp": "RabbitMQ",
-    "py-amqp": "RabbitMQ",
     "postgresql": "PostgreSQL",
     "postgres": "PostgreSQL",
 }

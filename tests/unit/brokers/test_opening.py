@@ -46,7 +46,7 @@ def test_memory_names() -> None:
         ("sqlite:///:memory:", ["names no file", "memory://"]),
         ("sqlite:///q.db?timeout=3", ["transport options"]),
         ("redis://localhost/orders", ["database must be a number"]),
-        ("amqp://", ["RabbitMQ", "later version"]),
+        ("amqp://h/x#y", ["'#'", "%23"]),
         ("postgresql://x", ["PostgreSQL", "later version"]),
         ("nonsense://x", ["unknown scheme nonsense://", "sqlite://", "memory://", "celeriac.brokers"]),
         ("", ["not a URL"]),
@@ -63,17 +63,25 @@ def test_wrong_urls_name_the_cure(url: str, words: list[str]) -> None:
         open_backend(url, broker=None)
 
 
-@pytest.mark.parametrize("opening", ["brokers.open_broker('redis://')", "backends.open_backend('sentinel://s1')"])
-def test_redis_that_is_not_installed_names_the_cure(opening: str) -> None:
+@pytest.mark.parametrize(
+    ("opening", "package", "extra"),
+    [
+        ("brokers.open_broker('redis://')", "redis", "redis"),
+        ("backends.open_backend('sentinel://s1')", "redis", "redis"),
+        ("brokers.open_broker('amqps://')", "amqp", "rabbitmq"),
+        ("brokers.open_broker('pyamqp://h')", "amqp", "rabbitmq"),
+    ],
+)
+def test_a_driver_that_is_not_installed_names_the_cure(opening: str, package: str, extra: str) -> None:
     program = (
-        "import sys; sys.modules['redis'] = None\n"
+        f"import sys; sys.modules[{package!r}] = None\n"
         "from celeriac import backends, brokers\n"
         f"try: {opening}\n"
         "except Exception as error: print(type(error).__name__, error)\n"
     )
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
     assert run.stdout.startswith("ImproperlyConfigured")
-    assert "pip install 'celeriac[redis]'" in run.stdout
+    assert f"pip install 'celeriac[{extra}]'" in run.stdout
 
 
 def test_redis_is_opened_at_its_first_use() -> None:
@@ -130,3 +138,22 @@ def test_disabled_results(url: str) -> None:
     with pytest.raises(NotSupported, match="task 1"):
         backend.wait_ready("1", 100)
     backend.disconnect()
+
+
+def test_rabbitmq_is_opened_at_its_first_use() -> None:
+    broker = open_broker("pyamqp://me:pw@127.0.0.1:1/jobs", {"max_retries": 3})
+    assert broker.address == "amqp://me@127.0.0.1:1/jobs"
+    broker.disconnect()
+    assert broker_url_of(Settings(broker_write_url="amqp://a", broker_read_url="amqp://b")) == "amqp://a"
+
+
+@pytest.mark.parametrize("name", ["broker_read_url", "broker_write_url"])
+def test_reading_and_writing_elsewhere_is_for_rabbitmq_alone(name: str) -> None:
+    settings = Settings({name: "redis://me:secret@other/1"})
+    with pytest.raises(ImproperlyConfigured, match="RabbitMQ only") as caught:
+        open_broker("redis://db/1", settings=settings)
+    assert name in str(caught.value)
+    assert "secret" not in str(caught.value)
+    open_broker("redis://me:secret@other/1", settings=settings).disconnect()
+    with pytest.raises(ImproperlyConfigured, match="does not lead to RabbitMQ"):
+        open_broker("amqp://db/1", settings=settings)

@@ -120,7 +120,7 @@ def _read_one(text: str, url: str, setting: str) -> RabbitURL:
     """One URL of `url`. What Python says of it would show the password, so it is not passed on."""
     scheme = text.partition("://")[0].lower()
     if scheme not in SCHEMES:
-        raise wrong(setting, url, f"{scheme}:// does not go together with the scheme of the first one")
+        raise wrong(setting, url, f"{scheme}:// does not lead to RabbitMQ; write amqp:// or amqps://")
     try:
         split = urlsplit(text)
         port = split.port
