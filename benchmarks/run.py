@@ -141,7 +141,7 @@ def main(argv: list[str] | None = None) -> None:
     names = arguments.scenario or ",".join(scenarios.DEFAULT[arguments.broker])
     chosen = [SCENARIOS[name] for name in _chosen("scenario", names, SCENARIOS)]
     console = Console(stderr=True)
-    needed = sorted({kind for peer in chosen_peers for kind in peer.servers})
+    needed: list[servers.Kind] = sorted({kind for peer in chosen_peers for kind in peer.servers})
     if servers.missing(needed):
         install_servers()
     arguments.about = machine.describe()
