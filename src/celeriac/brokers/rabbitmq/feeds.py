@@ -19,6 +19,8 @@ _RAISE_BY: Final = 0.25
 _LOWER_BY: Final = 0.4
 #: Looks in a row that must find it too high.
 _LOWER_AFTER: Final = 2
+#: Numbers that are kept although they are of no use any more.
+_SLACK: Final = 1024
 
 
 class Acks:
@@ -30,40 +32,44 @@ class Acks:
 
     def __init__(self, feed: str) -> None:
         self._feed = feed
+        #: All that came, in order; of what is done with and told, some may be here still.
         self._order: deque[int] = deque()
-        self._done: set[int] = set()
-        #: Done, and acknowledged one by one.
-        self._told: set[int] = set()
+        self._outstanding: set[int] = set()
+        self._untold: set[int] = set()
 
     def arrived(self, number: int) -> None:
         """This was delivered."""
         self._order.append(number)
+        self._outstanding.add(number)
 
     def done(self, number: int) -> None:
         """This is to be acknowledged."""
-        self._done.add(number)
+        if number in self._outstanding:
+            self._outstanding.discard(number)
+            self._untold.add(number)
 
     @property
     def has_stragglers(self) -> bool:
         """Some are done with and not acknowledged, after `up_to`."""
-        return len(self._told) < len(self._done)
+        return bool(self._untold)
 
     def up_to(self) -> list[Ack]:
-        """Acknowledge all up to the first one that is not done with."""
-        order, done, last, pending = self._order, self._done, 0, False
-        while order and order[0] in done:
+        """Acknowledge all before the first one that is not done with."""
+        order, outstanding, last = self._order, self._outstanding, 0
+        while order and order[0] not in outstanding:
             last = order.popleft()
-            done.discard(last)
-            if last in self._told:
-                self._told.discard(last)
-            else:
-                pending = True
-        return [Ack(self._feed, last, True)] if pending else []
+        if len(order) > 2 * len(outstanding) + _SLACK:  # the first one takes long, and many have passed it
+            self._order = deque(number for number in order if number in outstanding or number in self._untold)
+        covered = {number for number in self._untold if number <= last} if last else None
+        if not covered:
+            return []
+        self._untold -= covered
+        return [Ack(self._feed, max(covered), True)]
 
     def stragglers(self) -> list[Ack]:
         """Acknowledge those behind one that still runs, each by itself."""
-        late = sorted(self._done - self._told)
-        self._told.update(late)
+        late = sorted(self._untold)
+        self._untold.clear()
         return [Ack(self._feed, number, False) for number in late]
 
 
@@ -81,6 +87,7 @@ class Feed:
         tag: its consumer's, None while there is none.
         prefetch: its consumer's.
         tuning: a change of the consumer is under way.
+        cancelled: the server has ended the consumer: the queue may be gone.
     """
 
     def __init__(self, name: str, queue: str) -> None:
@@ -92,6 +99,7 @@ class Feed:
         self.tag: str | None = None
         self.prefetch = 0
         self.tuning = False
+        self.cancelled = False
         self._too_high = 0
 
     def raised_prefetch(self, room: int) -> int | None:

@@ -82,7 +82,7 @@ class Holdings:
             queue=feed.queue,
             priority=arrival.priority,
             history=_history(arrival),
-            started=lost and feed.name != feed.queue,
+            started=lost,  # or may have: nothing tells
             lost_by=UNKNOWN_WORKER if lost else None,
         )
         if arrival.head is not None:
@@ -140,6 +140,10 @@ class Holdings:
         """Give it another place."""
         held.feed, held.number, held.since = feed, came.number, now
         feed.in_hand += 1
+
+    def orphans_of(self, queue: str) -> int:
+        """How many of the queue's messages in hand have no place."""
+        return sum(1 for held in self._held.values() if held.orphaned is not None and held.feed.queue == queue)
 
     def without_hope(self, now: float) -> list[Held]:
         """Orphans whose outcome is there and whose message has not come back for long. They are dropped."""

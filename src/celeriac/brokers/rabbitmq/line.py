@@ -18,7 +18,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, TypeVar
 
-from amqp.exceptions import AMQPError
+from amqp.exceptions import AMQPError, ResourceLocked
 
 from celeriac.brokers.rabbitmq.wire import Arrival, read_content
 from celeriac.exceptions import CeleriacError, OperationalError
@@ -142,10 +142,14 @@ class Line:
 
     # -- jobs, in the thread --------------------------------------------------------------------------------------
 
-    def claim(self, name: str) -> None:
-        """Declare an exclusive queue: nobody else can while this connection lives."""
+    def claim(self, name: str) -> bool:
+        """Declare an exclusive queue: nobody else can while this connection lives. Whether it was free."""
         channel = self._opened().channel()
-        channel.queue_declare(name, durable=False, exclusive=True, auto_delete=False)
+        try:
+            channel.queue_declare(name, durable=False, exclusive=True, auto_delete=False)
+        except ResourceLocked:
+            return False
+        return True
 
     def open_feed(self, feed: str) -> None:
         """Open a channel for a queue."""

@@ -107,8 +107,10 @@ class LongHold:
 
     async def _send_copy(self, held: Held, name: str) -> None:
         delivery, mark = held.delivery, str(uuid.uuid4())
+        message = delivery.message
+        message.properties.pop("expiration", None)  # its time to wait for a worker is over, and would move it on
         parcel = self._publisher.parcel(
-            delivery.message, name, delivery.priority, history=delivery.history, extra={HOLD_HEADER: mark}
+            message, name, delivery.priority, history=delivery.history, extra={HOLD_HEADER: mark}
         )
         self._copies[mark] = held
         try:

@@ -11,8 +11,6 @@ import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
-from amqp.exceptions import AMQPError
-
 from celeriac.brokers.rabbitmq.feeds import Feed
 from celeriac.brokers.rabbitmq.holdings import Held, Holdings
 from celeriac.brokers.rabbitmq.inflow import Inflow
@@ -89,6 +87,8 @@ class Session:
         self._long_hold = LongHold(owner, location.consumer_timeout, declarer, publisher, self._holdings)
         self._inflow = Inflow(self._holdings, self._long_hold, clock)
         self._suspects_at: dict[str, float] = {}
+        #: What was asked for so far, in order.
+        self._queues: dict[str, None] = {}
         #: Calls of `reserve` that wait, when the last one ended, and for how much it had room.
         self._asking = 0
         self._asked_at = self._loop.time()
@@ -218,7 +218,8 @@ class Session:
             return
         logger.warning("The queue %r was deleted or has moved: it is declared again if it is gone", feed)
         self._declarer.forget(feed)
-        self._inflow.feeds[feed].tag, self._inflow.feeds[feed].prefetch = None, 0
+        gone = self._inflow.feeds[feed]
+        gone.tag, gone.prefetch, gone.cancelled = None, 0, True
         self._inflow.arrived.set()
 
     def on_lost(self, line: Line, error: CeleriacError) -> None:
@@ -231,6 +232,7 @@ class Session:
         self._long_hold.learn(error)
         running = self._holdings.orphan_all(self._loop.time())
         self._inflow.reset()
+        self._declarer.forget()  # whatever it was, queues may be gone
         if self.is_open:
             logger.warning("%s. %d tasks in hand go on; their messages may come back to other workers", error, running)
 
@@ -297,32 +299,33 @@ class Session:
                     raise OperationalError("this broker was closed")
                 line = Line(self._location, self._heartbeat, self.owner, self)
                 await line.start()
-                await self._claim_name(line)
+                try:
+                    await self._claim_name(line)
+                except BaseException:
+                    await line.stop()
+                    raise
                 self._line = line
             return self._line
 
     async def _claim_name(self, line: Line) -> None:
-        """One worker of a name at a time. A connection of ours that the server takes for alive may hold it yet."""
-        try:
-            await line.submit(lambda: line.claim(presence_of(self.owner)))
-        except OperationalError as error:
-            if not isinstance(error.__cause__, AMQPError) or "exclusive" not in str(error.__cause__):
-                raise
+        """One worker of a name at a time. After a lost connection the server may take that one for alive yet."""
+        is_free = await line.submit(lambda: line.claim(presence_of(self.owner)))
+        if not is_free and not self._epoch:
             raise OperationalError(
                 f"another worker named {self.owner!r} is connected; give this one another name, or wait until the "
                 "server has noticed that that one is gone"
-            ) from error
+            )
 
     async def _ready(self, queues: Sequence[str]) -> None:
         """Have a feed for each queue."""
         await self._connected()
+        self._queues.update(dict.fromkeys(queues))
         for queue in queues:
             feed = self._inflow.feeds.get(queue)
-            if feed is None:
+            if feed is None or feed.cancelled:
                 await asyncio.to_thread(self._declarer.ensure_consumed, queue)
-                await self._open_feed(queue, queue)
-            elif feed.tag is None and feed.prefetch:
-                feed.prefetch = 0
+                feed = await self._open_feed(queue, queue)
+                feed.cancelled = False
 
     async def _open_feed(self, name: str, queue: str) -> Feed:
         line, epoch = await self._connected(), self._epoch
@@ -439,6 +442,7 @@ class Session:
                 held.delivery.label,
             )
         if line is None:
+            await self._take_up_again()
             return
         unasked = not self._asking and now - self._asked_at > _STALE_SECONDS
         room = 0 if unasked else self._room
@@ -449,3 +453,12 @@ class Session:
         if unasked:
             await self.release(self._inflow.take_buffers(list(self._inflow.feeds.values())))
         await self._long_hold.renew(line, self._open_feed, now)
+
+    async def _take_up_again(self) -> None:
+        """Be there when what runs here comes back, also if there is no room for more."""
+        queues = list(self._queues)
+        await self._ready(queues)
+        for feed in self._inflow.in_turn(queues):
+            orphans = self._holdings.orphans_of(feed.queue)
+            if orphans and feed.name == feed.queue and not feed.prefetch and not feed.tuning:
+                self._tune(feed, orphans)
