@@ -17,7 +17,7 @@ from celeriac.config.queues import as_queue, is_pair, is_queue
 from celeriac.entities import Exchange, Queue
 from celeriac.exceptions import ImproperlyConfigured, NotSupported, QueueNotFound
 from celeriac.message import Publication
-from celeriac.topology import Topology
+from celeriac.topology import Topology, check_shared
 
 if TYPE_CHECKING:
     from celeriac.app import Celeriac
@@ -290,8 +290,7 @@ class _Function:
 def _finders(routes: Any) -> list[_Finder]:
     if routes is None:
         return []
-    several = isinstance(routes, list | tuple) and not is_pair(routes)
-    return [_finder(router) for router in (routes if several else [routes])]
+    return [_finder(router) for router in (routes if isinstance(routes, list | tuple) else [routes])]
 
 
 def _finder(router: Any) -> _Finder:
@@ -350,6 +349,8 @@ def _copies(app: Celeriac, publication: Publication) -> list[Publication]:
             "task_queues, and there are none: add celeriac.Queue(name, exchange, routing_key), or use queue="
         )
     names = app.topology.matching(exchange, key, message.headers)
+    for name in names:
+        check_shared(app.topology.queue(name))
     if not names and publication.mandatory:
         raise QueueNotFound(
             f"no queue of task_queues takes what is sent to exchange {exchange!r} with routing key {key!r}: task "

@@ -200,15 +200,13 @@ class Topology:
             headers: its headers, for a headers exchange.
 
         Raises:
-            NotSupported: an exchange of a type that only a plugin of RabbitMQ knows, or one that leads to queues which
-                each worker has one of its own of.
+            NotSupported: an exchange of a type that only a plugin of RabbitMQ knows.
         """
         if not exchange:
             return [routing_key]
         names: dict[str, None] = {}
         for way, queue in self._ways_of(exchange):
             if _takes(way, routing_key, headers):
-                check_shared(queue)
                 names[queue.name] = None
         return list(names)
 

@@ -89,11 +89,11 @@ def checked_routes(given: Any) -> Any:
     Raises:
         ValueError: the text says what is expected.
     """
-    if isinstance(given, str) and given.lstrip().startswith("{"):  # from the environment
+    if isinstance(given, str) and given.lstrip().startswith("{"):  # on a command line
         import json  # noqa: PLC0415 - rarely needed
 
         given = json.loads(given)
-    if isinstance(given, Sequence) and not isinstance(given, str) and not is_pair(given):
+    if isinstance(given, Sequence) and not isinstance(given, str):
         for router in given:
             _check_router(router)
     else:
