@@ -73,6 +73,11 @@ def open_backend(
         return _redis(redis_location(url, options, _SETTING, settings), clock, settings)
     if scheme == "rpc":
         return _rpc(rest, options or {}, settings)
+    if scheme in RABBIT_SCHEMES:
+        raise ImproperlyConfigured(
+            f"result_backend is {mask_url(url)!r}, and RabbitMQ stores no results: write 'rpc://' to have them sent to "
+            "the program that sent the task, or name a store, such as 'redis://host/1'"
+        )
     known = ("sqlite", "memory", *REDIS_SCHEMES, "rpc", "disabled")
     factory = third_party("celeriac.backends", scheme, _SETTING, known)
     backend: Backend = factory(url, options, clock)
