@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import secrets
+from collections import deque
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
 
 #: Seconds for which the outcome of an orphan is kept.
 _ORPHAN_SECONDS: Final = 600.0
+#: Acknowledgements that may be on their way to the server, and seconds for which those are remembered that may not have
+#: arrived there.
+_SETTLED_KEPT: Final = 4096
+_DOUBTFUL_SECONDS: Final = 60.0
 #: Losses that are made of a count.
 _MOST_EARLIER: Final = 100
 #: Who held what came back, for all that RabbitMQ tells.
@@ -61,6 +66,10 @@ class Holdings:
         self._tags = itertools.count(1)
         self._held: dict[int | str, Held] = {}
         self._orphans: dict[tuple[bytes, bytes], list[Held]] = {}
+        #: Hashes of what was acknowledged last, and of what was just before the last connection ended.
+        self._settled: deque[int] = deque(maxlen=_SETTLED_KEPT)
+        self._doubtful: set[int] = set()
+        self._doubtful_until = 0.0
 
     def __len__(self) -> int:
         return len(self._held)
@@ -113,6 +122,16 @@ class Holdings:
         else:
             self._orphans.setdefault(_identity(held.delivery), []).append(held)
 
+    def note_settled(self, held: Held) -> None:
+        """Its acknowledgement was written. Nobody says whether the server has read it."""
+        self._settled.append(hash(_identity(held.delivery)))
+
+    def was_settled(self, came: Delivered, now: float) -> bool:
+        """This was acknowledged here just before the connection ended, and the server had not heard."""
+        return (
+            now < self._doubtful_until and hash((came.arrival.packed.head, came.arrival.packed.body)) in self._doubtful
+        )
+
     def placed(self) -> list[Held]:
         """All that have a place at the server."""
         return [held for held in self._held.values() if held.orphaned is None]
@@ -123,6 +142,8 @@ class Holdings:
         for held in lost:
             held.orphaned = now
             self._orphans.setdefault(_identity(held.delivery), []).append(held)
+        self._doubtful, self._doubtful_until = set(self._settled), now + _DOUBTFUL_SECONDS
+        self._settled.clear()
         return len(lost)
 
     def adopt(self, feed: Feed, came: Delivered, now: float) -> Held | None:

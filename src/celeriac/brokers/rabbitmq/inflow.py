@@ -129,7 +129,9 @@ class Inflow:
     def _came_back(self, feed: Feed, came: Delivered, now: float) -> list[Settlement]:
         """It was delivered before: perhaps to this worker, which knows what became of it."""
         held = self._holdings.adopt(feed, came, now) or self._long_hold.claim(feed, came, now)
-        if held is None:
+        if held is None and self._holdings.was_settled(came, now):
+            feed.acks.done(came.number)
+        elif held is None:
             self._returned.append((feed, came))
         return [held.settlement] if held is not None and held.settlement is not None else []
 

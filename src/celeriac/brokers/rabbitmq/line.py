@@ -82,6 +82,9 @@ class Line:
         heartbeat: seconds between heartbeats, 0 for none.
         name: what the server shows.
         events: told of what happens.
+
+    Attributes:
+        ended: the connection is gone, and the events have been told.
     """
 
     def __init__(self, location: RabbitLocation, heartbeat: float, name: str, events: LineEvents) -> None:
@@ -100,7 +103,7 @@ class Line:
         self._ear.setblocking(False)
         self._bell.setblocking(False)
         self._rung = False
-        self._ended = False
+        self.ended = False
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="celeriac-rabbitmq", daemon=True)
 
@@ -128,7 +131,7 @@ class Line:
     def submit(self, job: Callable[[], T]) -> asyncio.Future[T]:
         """Have `job` done in the thread."""
         future: asyncio.Future[T] = self._loop.create_future()
-        if self._ended:
+        if self.ended:
             future.set_exception(OperationalError(f"the connection to {self._address} is gone"))
             return future
         self._jobs.append((job, future))
@@ -281,7 +284,7 @@ class Line:
     # -- in the loop ----------------------------------------------------------------------------------------------
 
     def _end(self, error: CeleriacError) -> None:
-        self._ended = True
+        self.ended = True
         while self._jobs:
             _, future = self._jobs.popleft()
             if future is not None and not future.done():

@@ -11,12 +11,11 @@ import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
-from celeriac.brokers.rabbitmq.feeds import Feed
 from celeriac.brokers.rabbitmq.holdings import Held, Holdings
 from celeriac.brokers.rabbitmq.inflow import Inflow
-from celeriac.brokers.rabbitmq.line import Ack, Delivered, Line
 from celeriac.brokers.rabbitmq.longhold import LongHold
-from celeriac.brokers.rabbitmq.naming import presence_of, suspects_of
+from celeriac.brokers.rabbitmq.naming import suspects_of
+from celeriac.brokers.rabbitmq.supply import Supply
 from celeriac.exceptions import CeleriacError, OperationalError
 from celeriac.outcome import Acknowledge, Keep, Requeue, Settlement
 
@@ -31,8 +30,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("celeriac.broker")
 
-#: Seconds that an acknowledgement may wait for earlier ones.
-_STRAGGLE_SECONDS: Final = 0.01
 #: Seconds between looks after prefetches, stale buffers and long holds.
 _TEND_SECONDS: Final = 0.5
 #: Seconds for which what has come may lie here while nobody asks for it.
@@ -44,7 +41,7 @@ _SUSPECTS_AT_ONCE: Final = 4
 
 
 class Session:
-    """What is there while a broker is open. Implements `line.LineEvents`.
+    """What is there while a broker is open.
 
     Args:
         location: which server.
@@ -71,56 +68,44 @@ class Session:
     ) -> None:
         self.owner = owner
         self.is_open = True
-        self._location = location
-        self._declarer = declarer
         self._publisher = publisher
         self._writer = writer
-        self._clock = clock
-        self._heartbeat = heartbeat
         self._loop = asyncio.get_running_loop()
-        self._line: Line | None = None
-        self._connecting = asyncio.Lock()
-        #: Counts connections: what came by another one has lost its place.
-        self._epoch = 0
-        self._lapsed = False
         self._holdings = Holdings()
-        self._long_hold = LongHold(owner, location.consumer_timeout, declarer, publisher, self._holdings)
-        self._inflow = Inflow(self._holdings, self._long_hold, clock)
+        long_hold = LongHold(owner, location.consumer_timeout, declarer, publisher, self._holdings)
+        self._inflow = Inflow(self._holdings, long_hold, clock)
+        self._supply = Supply(
+            location, heartbeat, owner, declarer, self._holdings, self._inflow, long_hold, self._settle_soon
+        )
         self._suspects_at: dict[str, float] = {}
-        #: What was asked for so far, in order.
-        self._queues: dict[str, None] = {}
         #: Calls of `reserve` that wait, when the last one ended, and for how much it had room.
         self._asking = 0
         self._asked_at = self._loop.time()
         self._room = 0
-        self._ack_timer: asyncio.TimerHandle | None = None
         self._tender: asyncio.Task[None] | None = None
         self._settling_orphans: set[asyncio.Task[None]] = set()
 
     async def open(self) -> None:
         """Connect, and show that a worker of this name is there."""
-        await self._connected()
+        await self._supply.connected()
         self._tender = self._loop.create_task(self._tend())
 
     async def close(self) -> None:
         """Give everything back and hang up."""
-        self.is_open = False
+        self.is_open = self._supply.is_open = False
         self._inflow.arrived.set()
         if self._tender is not None:
             self._tender.cancel()
             await asyncio.gather(self._tender, return_exceptions=True)
-        line = self._line
-        if line is None:
+        if not self._supply.is_connected:
             return
         try:
-            for feed in self._inflow.feeds.values():
-                await self._stop_consuming(line, feed)
+            await self._supply.stop_consuming()
             await self.release(self._inflow.take_buffers(list(self._inflow.feeds.values())))
             await self.release([held.delivery for held in self._holdings.placed()])
-            self._write_acks(force=True)
+            self._supply.write_acks(force=True)
         finally:
-            self._line = None
-            await line.stop()
+            await self._supply.stop()
 
     async def reserve(self, queues: Sequence[str], limit: int, wait: float) -> list[Delivery]:
         """Take messages; see `Broker.reserve`."""
@@ -129,7 +114,7 @@ class Session:
         try:
             while self.is_open and limit > 0:
                 self._inflow.arrived.clear()
-                await self._ready(queues)
+                await self._supply.ready(queues)
                 self._room = limit
                 await self._pull_suspects(queues, limit)
                 taken = self._inflow.take(queues, limit)
@@ -137,7 +122,7 @@ class Session:
                 if not taken and remaining <= 0:
                     await self._pull(queues, limit)
                     return self._inflow.take(queues, limit)
-                self._raise_prefetch(queues, limit - len(taken))
+                self._supply.raise_prefetch(queues, limit - len(taken))
                 if taken:
                     return taken
                 await self._sleep(queues, remaining)
@@ -151,7 +136,7 @@ class Session:
 
     async def settle(self, settlements: Sequence[Settlement]) -> list[Settlement]:
         """Publish what settlements say, then acknowledge; returns those that were refused."""
-        await self._connected()
+        await self._supply.connected()
         refused: list[Settlement] = []
         chosen: list[tuple[Settlement, Held | None]] = []
         for one in settlements:
@@ -186,13 +171,13 @@ class Session:
 
     async def renew(self) -> bool:
         """See `Broker.renew`: False when the connection was lost since the last call."""
-        await self._connected()
-        lapsed, self._lapsed = self._lapsed, False
+        await self._supply.connected()
+        lapsed, self._supply.lapsed = self._supply.lapsed, False
         return not lapsed
 
     async def recover(self, limit: int) -> list[Delivery]:
         """What came back from connections that ended; see `Broker.recover`."""
-        await self._connected()
+        await self._supply.connected()
         return self._inflow.take_returned(max(limit, 0))
 
     def waiting(self, queue: str) -> int:
@@ -202,39 +187,6 @@ class Session:
     async def give_back_buffers(self, queue: str) -> None:
         """Publish anew what has come from the queue and was not given out."""
         await self.release(self._inflow.take_buffers(self._inflow.of_queue(queue)))
-
-    # -- events of the line ---------------------------------------------------------------------------------------
-
-    def on_arrivals(self, line: Line, arrivals: Sequence[Delivered]) -> None:
-        """See `LineEvents`."""
-        if line is not self._line:
-            return
-        for settlement in self._inflow.add(arrivals):
-            self._settle_soon(settlement)
-
-    def on_cancelled(self, line: Line, feed: str) -> None:
-        """See `LineEvents`."""
-        if line is not self._line:
-            return
-        logger.warning("The queue %r was deleted or has moved: it is declared again if it is gone", feed)
-        self._declarer.forget(feed)
-        gone = self._inflow.feeds[feed]
-        gone.tag, gone.prefetch, gone.cancelled = None, 0, True
-        self._inflow.arrived.set()
-
-    def on_lost(self, line: Line, error: CeleriacError) -> None:
-        """See `LineEvents`."""
-        if line is not self._line:
-            return
-        self._line = None
-        self._epoch += 1
-        self._lapsed = True
-        self._long_hold.learn(error)
-        running = self._holdings.orphan_all(self._loop.time())
-        self._inflow.reset()
-        self._declarer.forget()  # whatever it was, queues may be gone
-        if self.is_open:
-            logger.warning("%s. %d tasks in hand go on; their messages may come back to other workers", error, running)
 
     def _settle_soon(self, settlement: Settlement) -> None:
         """The outcome was there before its message came back."""
@@ -256,11 +208,7 @@ class Session:
         left = limit
         for feed in self._inflow.in_turn(queues):
             if feed.name == feed.queue and left > 0:
-                left -= await self._fetch(feed, left)
-
-    def _fetch(self, feed: Feed, most: int) -> asyncio.Future[int]:
-        line = self._opened()
-        return line.submit(lambda: line.get(feed.name, most))
+                left -= await self._supply.fetch(feed, left)
 
     async def _pull_suspects(self, queues: Sequence[str], limit: int) -> None:
         now = self._loop.time()
@@ -268,11 +216,11 @@ class Session:
             if now < self._suspects_at.get(queue, 0.0):
                 continue
             name = suspects_of(queue)
-            feed = self._inflow.feeds.get(name) or await self._open_feed(name, queue)
+            feed = self._inflow.feeds.get(name) or await self._supply.open_feed(name, queue)
             room = min(limit, _SUSPECTS_AT_ONCE) - feed.in_hand - len(feed.buffer)
             if room <= 0:
                 continue
-            if await self._fetch(feed, room) < room:
+            if await self._supply.fetch(feed, room) < room:
                 self._suspects_at[queue] = now + _SUSPECTS_SECONDS
 
     async def _sleep(self, queues: Sequence[str], seconds: float) -> None:
@@ -287,89 +235,11 @@ class Session:
         except TimeoutError:
             pass  # time to look again
 
-    # -- the connection and its feeds -----------------------------------------------------------------------------
-
-    async def _connected(self) -> Line:
-        """The line; a new one if the last was lost."""
-        if self._line is not None:
-            return self._line
-        async with self._connecting:
-            if self._line is None:
-                if not self.is_open:
-                    raise OperationalError("this broker was closed")
-                line = Line(self._location, self._heartbeat, self.owner, self)
-                await line.start()
-                try:
-                    await self._claim_name(line)
-                except BaseException:
-                    await line.stop()
-                    raise
-                self._line = line
-            return self._line
-
-    async def _claim_name(self, line: Line) -> None:
-        """One worker of a name at a time. After a lost connection the server may take that one for alive yet."""
-        is_free = await line.submit(lambda: line.claim(presence_of(self.owner)))
-        if not is_free and not self._epoch:
-            raise OperationalError(
-                f"another worker named {self.owner!r} is connected; give this one another name, or wait until the "
-                "server has noticed that that one is gone"
-            )
-
-    async def _ready(self, queues: Sequence[str]) -> None:
-        """Have a feed for each queue."""
-        await self._connected()
-        self._queues.update(dict.fromkeys(queues))
-        for queue in queues:
-            feed = self._inflow.feeds.get(queue)
-            if feed is None or feed.cancelled:
-                await asyncio.to_thread(self._declarer.ensure_consumed, queue)
-                feed = await self._open_feed(queue, queue)
-                feed.cancelled = False
-
-    async def _open_feed(self, name: str, queue: str) -> Feed:
-        line, epoch = await self._connected(), self._epoch
-        await line.submit(lambda: line.open_feed(name))
-        if epoch != self._epoch:
-            raise OperationalError("the connection was lost meanwhile")
-        return self._inflow.feeds.setdefault(name, Feed(name, queue))
-
-    async def _stop_consuming(self, line: Line, feed: Feed) -> None:
-        if (tag := feed.tag) is not None:
-            feed.tag = None
-            await line.submit(lambda: line.cancel(feed.name, tag))
-
-    def _opened(self) -> Line:
-        if self._line is None:
-            raise OperationalError(f"the connection to {self._location.address} was lost")
-        return self._line
-
-    def _raise_prefetch(self, queues: Sequence[str], room: int) -> None:
-        for queue in queues:
-            feed = self._inflow.feeds.get(queue)
-            wanted = feed.raised_prefetch(room) if feed is not None else None
-            if feed is not None and wanted is not None:
-                self._tune(feed, wanted)
-
-    def _tune(self, feed: Feed, prefetch: int) -> None:
-        """Consume with another prefetch. An error ends the line, which tells everybody."""
-        line = self._opened()
-        arguments = self._declarer.consumer_arguments(feed.queue)
-        feed.tuning, tag = True, feed.tag
-        job = line.submit(lambda: line.consume(feed.name, tag, prefetch, arguments))
-
-        def tuned(job: asyncio.Future[str]) -> None:
-            feed.tuning = False
-            if not job.cancelled() and job.exception() is None:
-                feed.tag, feed.prefetch = job.result(), prefetch
-
-        job.add_done_callback(tuned)
-
     # -- settling -------------------------------------------------------------------------------------------------
 
     async def _write(self, chosen: Sequence[tuple[Settlement, Held | None]]) -> None:
         """Publish first, then acknowledge: what is lost in between comes twice, and never not at all."""
-        epoch = self._epoch
+        epoch = self._supply.epoch
         parcels: list[Parcel] = []
         try:
             for one, held in chosen:
@@ -384,8 +254,10 @@ class Session:
         for one, held in chosen:
             if held is None or isinstance(one.action, Keep):
                 continue
-            if epoch == self._epoch:
+            if epoch == self._supply.epoch:
                 held.feed.acks.done(held.number)
+                if not isinstance(one.action, Requeue):
+                    self._holdings.note_settled(held)
             else:
                 held.settlement = Settlement(one.delivery, Acknowledge())  # all else was written
                 self._put_back(held, epoch)
@@ -393,34 +265,12 @@ class Session:
                 self._suspects_at.pop(one.delivery.queue, None)
             elif held.feed.name != held.feed.queue:
                 self._suspects_at.pop(held.feed.queue, None)
-        self._write_acks()
+        self._supply.write_acks()
 
     def _put_back(self, held: Held, epoch: int) -> None:
-        if epoch != self._epoch:
+        if epoch != self._supply.epoch:
             held.orphaned = self._loop.time()
         self._holdings.restore(held)
-
-    def _write_acks(self, *, force: bool = False) -> None:
-        line = self._line
-        if line is None:
-            return
-        acks: list[Ack] = []
-        late = False
-        for feed in self._inflow.feeds.values():
-            acks += feed.acks.up_to()
-            if feed.acks.has_stragglers:
-                if force:
-                    acks += feed.acks.stragglers()
-                else:
-                    late = True
-        if acks:
-            line.acknowledge(acks)
-        if late and self._ack_timer is None:
-            self._ack_timer = self._loop.call_later(_STRAGGLE_SECONDS, self._write_late_acks)
-
-    def _write_late_acks(self) -> None:
-        self._ack_timer = None
-        self._write_acks(force=True)
 
     # -- looking after --------------------------------------------------------------------------------------------
 
@@ -435,30 +285,15 @@ class Session:
                 logger.exception("Looking after queues failed, trying on")
 
     async def _tend_once(self) -> None:
-        line, now = self._line, self._loop.time()
+        now = self._loop.time()
         for held in self._holdings.without_hope(now):
             logger.warning(
                 "Task %s was taken over by another worker or is gone: what it did here is not recorded",
                 held.delivery.label,
             )
-        if line is None:
-            await self._take_up_again()
-            return
+        await self._supply.take_up_again()
         unasked = not self._asking and now - self._asked_at > _STALE_SECONDS
-        room = 0 if unasked else self._room
-        for feed in list(self._inflow.feeds.values()):
-            wanted = feed.lowered_prefetch(room)
-            if wanted is not None:
-                self._tune(feed, wanted)
+        self._supply.lower_prefetch(0 if unasked else self._room)
         if unasked:
             await self.release(self._inflow.take_buffers(list(self._inflow.feeds.values())))
-        await self._long_hold.renew(line, self._open_feed, now)
-
-    async def _take_up_again(self) -> None:
-        """Be there when what runs here comes back, also if there is no room for more."""
-        queues = list(self._queues)
-        await self._ready(queues)
-        for feed in self._inflow.in_turn(queues):
-            orphans = self._holdings.orphans_of(feed.queue)
-            if orphans and feed.name == feed.queue and not feed.prefetch and not feed.tuning:
-                self._tune(feed, orphans)
+        await self._supply.renew_long_holds()

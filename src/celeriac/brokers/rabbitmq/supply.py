@@ -1,0 +1,260 @@
+"""A worker's consuming connection: there when it is needed, with a feed for each queue, and a prefetch that fits.
+
+Owns the line, and what is done when it is lost. Knows nothing of settlements: those that arrivals bring about are
+handed to the session.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from celeriac.brokers.rabbitmq.feeds import Feed
+from celeriac.brokers.rabbitmq.line import Ack, Delivered, Line
+from celeriac.brokers.rabbitmq.naming import presence_of
+from celeriac.exceptions import CeleriacError, OperationalError
+
+if TYPE_CHECKING:
+    from celeriac.brokers.rabbitmq.declaring import Declarer
+    from celeriac.brokers.rabbitmq.holdings import Holdings
+    from celeriac.brokers.rabbitmq.inflow import Inflow
+    from celeriac.brokers.rabbitmq.longhold import LongHold
+    from celeriac.outcome import Settlement
+    from celeriac.storage.rabbitmq.location import RabbitLocation
+
+logger = logging.getLogger("celeriac.broker")
+
+#: Seconds that an acknowledgement may wait for earlier ones.
+_STRAGGLE_SECONDS: Final = 0.01
+
+
+class Supply:
+    """Where a session's messages come from. Implements `line.LineEvents`.
+
+    Args:
+        location: which server.
+        heartbeat: seconds between heartbeats.
+        owner: the worker's name.
+        declarer: has queues there.
+        holdings: what is given out.
+        inflow: takes in what comes.
+        long_hold: learns from how a connection ended.
+        on_outcome: called with a settlement whose delivery has come back.
+
+    Attributes:
+        epoch: counts lost connections: what came by another one has lost its place.
+        lapsed: one was lost since this was last set to False.
+        is_open: until `close`.
+    """
+
+    def __init__(
+        self,
+        location: RabbitLocation,
+        heartbeat: float,
+        owner: str,
+        declarer: Declarer,
+        holdings: Holdings,
+        inflow: Inflow,
+        long_hold: LongHold,
+        on_outcome: Callable[[Settlement], None],
+    ) -> None:
+        self.epoch = 0
+        self.lapsed = False
+        self.is_open = True
+        self._location = location
+        self._heartbeat = heartbeat
+        self._owner = owner
+        self._declarer = declarer
+        self._holdings = holdings
+        self._inflow = inflow
+        self._long_hold = long_hold
+        self._on_outcome = on_outcome
+        self._loop = asyncio.get_running_loop()
+        self._line: Line | None = None
+        self._connecting = asyncio.Lock()
+        self._must_take_up = False
+        #: What was asked for so far, in order.
+        self._queues: dict[str, None] = {}
+        self._ack_timer: asyncio.TimerHandle | None = None
+
+    @property
+    def is_connected(self) -> bool:
+        """There is a connection, for all that is known."""
+        return self._line is not None
+
+    async def connected(self) -> Line:
+        """The line; a new one if the last was lost."""
+        if self._line is not None:
+            return self._line
+        async with self._connecting:
+            if self._line is None:
+                if not self.is_open:
+                    raise OperationalError("this broker was closed")
+                line = Line(self._location, self._heartbeat, self._owner, self)
+                await line.start()
+                try:
+                    await self._claim_name(line)
+                except BaseException:
+                    await line.stop()
+                    raise
+                if line.ended:  # it was lost before anybody was there to be told
+                    raise OperationalError(f"the connection to {self._location.address} was lost at once")
+                self._line = line
+            return self._line
+
+    async def _claim_name(self, line: Line) -> None:
+        """One worker of a name at a time. After a lost connection the server may take that one for alive yet."""
+        is_free = await line.submit(lambda: line.claim(presence_of(self._owner)))
+        if not is_free and not self.epoch:
+            raise OperationalError(
+                f"another worker named {self._owner!r} is connected; give this one another name, or wait until the "
+                "server has noticed that that one is gone"
+            )
+
+    async def ready(self, queues: Sequence[str]) -> None:
+        """Have a feed for each queue."""
+        await self.connected()
+        self._queues.update(dict.fromkeys(queues))
+        for queue in queues:
+            feed = self._inflow.feeds.get(queue)
+            if feed is None or feed.cancelled:
+                await asyncio.to_thread(self._declarer.ensure_consumed, queue)
+                feed = await self.open_feed(queue, queue)
+                feed.cancelled = False
+
+    async def open_feed(self, name: str, queue: str) -> Feed:
+        """The feed from the queue `name`, which holds tasks of `queue`."""
+        line, epoch = await self.connected(), self.epoch
+        await line.submit(lambda: line.open_feed(name))
+        if epoch != self.epoch:
+            raise OperationalError("the connection was lost meanwhile")
+        return self._inflow.feeds.setdefault(name, Feed(name, queue))
+
+    async def stop_consuming(self) -> None:
+        """Have nothing more sent; what has come stays."""
+        line = self._opened()
+        for feed in list(self._inflow.feeds.values()):
+            if (tag := feed.tag) is not None:
+                feed.tag = None
+                await line.submit(partial(line.cancel, feed.name, tag))
+
+    async def stop(self) -> None:
+        """Write what is left, and hang up."""
+        line, self._line = self._line, None
+        if line is not None:
+            await line.stop()
+
+    def fetch(self, feed: Feed, most: int) -> asyncio.Future[int]:
+        """Have up to `most` messages fetched, now. Returns how many came, which are told of before that."""
+        line = self._opened()
+        return line.submit(lambda: line.get(feed.name, most))
+
+    def raise_prefetch(self, queues: Sequence[str], room: int) -> None:
+        """Have more sent, if there is room for so many more than the consumers may bring."""
+        for queue in queues:
+            feed = self._inflow.feeds.get(queue)
+            wanted = feed.raised_prefetch(room) if feed is not None else None
+            if feed is not None and wanted is not None:
+                self._tune(feed, wanted)
+
+    def lower_prefetch(self, room: int) -> None:
+        """Have less sent, where more is sent than there is room for. To be called at intervals."""
+        for feed in self._inflow.feeds.values():
+            wanted = feed.lowered_prefetch(room)
+            if wanted is not None:
+                self._tune(feed, wanted)
+
+    async def take_up_again(self) -> None:
+        """After a lost connection: be there when what runs here comes back, also if there is no room for more."""
+        if not self._must_take_up:
+            return
+        queues = list(self._queues)
+        await self.ready(queues)
+        for feed in self._inflow.in_turn(queues):
+            orphans = self._holdings.orphans_of(feed.queue)
+            if orphans and feed.name == feed.queue and not feed.prefetch and not feed.tuning:
+                self._tune(feed, orphans)
+        self._must_take_up = False
+
+    async def renew_long_holds(self) -> None:
+        """Renew the hold on what has run for long."""
+        await self._long_hold.renew(self._opened(), self.open_feed, self._loop.time())
+
+    def write_acks(self, *, force: bool = False) -> None:
+        """Acknowledge what is done with; with `force` also what earlier messages stand in the way of."""
+        line = self._line
+        if line is None:
+            return
+        acks: list[Ack] = []
+        late = False
+        for feed in self._inflow.feeds.values():
+            acks += feed.acks.up_to()
+            if feed.acks.has_stragglers:
+                if force:
+                    acks += feed.acks.stragglers()
+                else:
+                    late = True
+        if acks:
+            line.acknowledge(acks)
+        if late and self._ack_timer is None:
+            self._ack_timer = self._loop.call_later(_STRAGGLE_SECONDS, self._write_late_acks)
+
+    def _write_late_acks(self) -> None:
+        self._ack_timer = None
+        self.write_acks(force=True)
+
+    # -- events of the line ---------------------------------------------------------------------------------------
+
+    def on_arrivals(self, line: Line, arrivals: Sequence[Delivered]) -> None:
+        """See `LineEvents`."""
+        if line is not self._line:
+            return
+        for settlement in self._inflow.add(arrivals):
+            self._on_outcome(settlement)
+        self.write_acks()
+
+    def on_cancelled(self, line: Line, feed: str) -> None:
+        """See `LineEvents`."""
+        if line is not self._line:
+            return
+        logger.warning("The queue %r was deleted or has moved: it is declared again if it is gone", feed)
+        self._declarer.forget(feed)
+        gone = self._inflow.feeds[feed]
+        gone.tag, gone.prefetch, gone.cancelled = None, 0, True
+        self._inflow.arrived.set()
+
+    def on_lost(self, line: Line, error: CeleriacError) -> None:
+        """See `LineEvents`."""
+        if line is not self._line:
+            return
+        self._line = None
+        self.epoch += 1
+        self.lapsed = self._must_take_up = True
+        self._long_hold.learn(error)
+        running = self._holdings.orphan_all(self._loop.time())
+        self._inflow.reset()
+        self._declarer.forget()  # whatever it was, queues may be gone
+        if self.is_open:
+            logger.warning("%s. %d tasks in hand go on; their messages may come back to other workers", error, running)
+
+    def _opened(self) -> Line:
+        if self._line is None:
+            raise OperationalError(f"the connection to {self._location.address} was lost")
+        return self._line
+
+    def _tune(self, feed: Feed, prefetch: int) -> None:
+        """Consume with another prefetch. An error ends the line, which tells everybody."""
+        line = self._opened()
+        arguments = self._declarer.consumer_arguments(feed.queue)
+        feed.tuning, tag = True, feed.tag
+        job = line.submit(lambda: line.consume(feed.name, tag, prefetch, arguments))
+
+        def tuned(job: asyncio.Future[str]) -> None:
+            feed.tuning = False
+            if not job.cancelled() and job.exception() is None:
+                feed.tag, feed.prefetch = job.result(), prefetch
+
+        job.add_done_callback(tuned)
