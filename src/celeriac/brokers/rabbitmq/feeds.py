@@ -37,6 +37,10 @@ class Acks:
         self._outstanding: set[int] = set()
         self._untold: set[int] = set()
 
+    def __len__(self) -> int:
+        """How many numbers are kept."""
+        return len(self._order) + len(self._untold)
+
     def arrived(self, number: int) -> None:
         """This was delivered."""
         self._order.append(number)

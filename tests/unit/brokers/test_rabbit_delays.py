@@ -1,0 +1,70 @@
+"""Celery's ladder for future work."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from celeriac.brokers.rabbitmq import delays
+from celeriac.exceptions import StoreRefused
+from celeriac.matching import topic_matches
+
+CAPTURES = Path(__file__).parents[2] / "wire" / "captures" / "amqp" / "transport"
+
+
+def captured(name: str) -> dict[str, Any]:
+    """What a program of Celery's sent."""
+    capture: dict[str, Any] = json.loads((CAPTURES / name).read_text())
+    return capture
+
+
+def plain(value: Any) -> Any:
+    """A captured table without its types."""
+    return {name: item[1] for name, item in value.items()}
+
+
+def test_the_ladder_is_declared_as_celery_declares_it() -> None:
+    declared = {
+        frame["args"]["queue"]: plain(frame["args"]["arguments"])
+        for frame in captured("worker_startup_quorum_topic.json")["frames"]
+        if frame.get("method") == "queue.declare" and frame["args"]["queue"].startswith("celery_delayed_")
+    }
+    assert len(declared) == 28
+    for level in range(28):
+        assert declared[delays.level_name(level)] == delays.queue_arguments(level, "quorum")
+
+
+def test_a_message_enters_as_celerys_do() -> None:
+    (published,) = captured("delayed_message.json")["publishes"]
+    key = published["routing_key"]
+    assert published["exchange"] == delays.ENTRANCE
+    assert delays.entrance_key(10, "jobs") == key
+    assert delays.strip_bits(key) == "jobs"
+
+
+@given(st.integers(0, delays.LONGEST), st.from_regex(r"\A[a-z01]{1,5}(\.[a-z01]{1,5}){0,5}\Z"))
+def test_bits_are_taken_off_again(seconds: int, key: str) -> None:
+    entered = delays.entrance_key(seconds, key)
+    assert delays.strip_bits(entered) == key
+    assert int("".join(entered.split(".")[:28]), 2) == seconds
+    assert topic_matches(delays.exit_pattern(key), entered)
+
+
+def test_a_longer_key_with_the_same_end_is_another_queue() -> None:
+    assert not topic_matches(delays.exit_pattern("b"), delays.entrance_key(5, "a.b"))
+
+
+def test_what_has_no_bits_is_left_as_it_is() -> None:
+    assert delays.strip_bits("a.b") == "a.b"
+    assert delays.strip_bits(".".join("2" * 28) + ".q") == ".".join("2" * 28) + ".q"
+
+
+def test_names_that_do_not_fit_are_refused_with_the_bound() -> None:
+    delays.entrance_key(1, "q" * 199)
+    with pytest.raises(StoreRefused, match="199 bytes"):
+        delays.entrance_key(1, "q" * 200)

@@ -1,0 +1,96 @@
+"""Acknowledgements in few words, and prefetches that fit."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from celeriac.brokers.rabbitmq.feeds import Acks, Feed
+from celeriac.brokers.rabbitmq.line import Ack
+
+
+class Server:
+    """What RabbitMQ makes of acknowledgements on one channel."""
+
+    def __init__(self) -> None:
+        self.unacknowledged: set[int] = set()
+
+    def hear(self, acks: list[Ack]) -> None:
+        """Fails for what RabbitMQ answers with an error: a number that is not unacknowledged."""
+        for ack in acks:
+            told = {number for number in self.unacknowledged if number <= ack.number} if ack.multiple else {ack.number}
+            assert told
+            assert told <= self.unacknowledged
+            self.unacknowledged -= told
+
+
+@given(st.data())
+def test_what_is_done_is_acknowledged_and_nothing_else(data: st.DataObject) -> None:
+    acks, server, running, count = Acks("q"), Server(), set[int](), 0
+    for step in data.draw(st.lists(st.sampled_from(["come", "end", "tell", "tell late"]), max_size=60)):
+        if step == "come":
+            count += 1
+            acks.arrived(count)
+            running.add(count)
+            server.unacknowledged.add(count)
+        elif step == "end" and running:
+            ended = data.draw(st.sampled_from(sorted(running)))
+            running.discard(ended)
+            acks.done(ended)
+        elif step == "tell":
+            server.hear(acks.up_to())
+        elif step == "tell late":
+            server.hear(acks.stragglers())
+        assert running <= server.unacknowledged
+    server.hear(acks.up_to())
+    server.hear(acks.stragglers())
+    assert server.unacknowledged == running
+    assert not acks.has_stragglers
+
+
+def test_all_up_to_the_first_that_runs_are_acknowledged_in_one_word() -> None:
+    acks = Acks("q")
+    for number in range(1, 8):
+        acks.arrived(number)
+    for number in (2, 1, 3, 6):
+        acks.done(number)
+    assert acks.up_to() == [Ack("q", 3, multiple=True)]
+    assert acks.has_stragglers
+    assert acks.stragglers() == [Ack("q", 6, multiple=False)]
+    assert not acks.has_stragglers
+
+
+def test_one_that_takes_for_ever_costs_no_memory() -> None:
+    acks = Acks("q")
+    acks.arrived(1)
+    for number in range(2, 20_000):
+        acks.arrived(number)
+        acks.done(number)
+        acks.up_to()
+        acks.stragglers()
+    assert len(acks) < 2_000
+    acks.done(1)
+    assert acks.up_to() == [Ack("q", 1, multiple=True)]
+
+
+def test_the_prefetch_follows_what_is_wanted_in_steps_that_are_worth_it() -> None:
+    feed = Feed("q", "q")
+    assert feed.raised_prefetch(2) == 2
+    feed.prefetch, feed.tag = 2, "consumer"
+    feed.in_hand = 2
+    assert feed.raised_prefetch(0) is None
+    assert feed.raised_prefetch(1) == 3
+    feed.prefetch = 100
+    assert feed.raised_prefetch(110) is None
+    assert feed.raised_prefetch(200) == 202
+
+
+def test_the_prefetch_is_lowered_when_it_is_far_too_high_for_two_looks() -> None:
+    feed = Feed("q", "q")
+    feed.prefetch, feed.tag, feed.in_hand = 100, "consumer", 2
+    assert feed.lowered_prefetch(0) is None
+    assert feed.lowered_prefetch(90) is None
+    assert feed.lowered_prefetch(0) is None
+    assert feed.lowered_prefetch(0) == 2
+    feed.prefetch, feed.in_hand = 2, 0
+    assert [feed.lowered_prefetch(0) for _ in range(2)] == [None, 1]
