@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from celeriac import Celeriac, Task, get_current_task
 from celeriac.attempt import Attempt, Job, Site
 from hand_worker import SITE, HandWorker, make_message, run, stored
@@ -45,6 +47,27 @@ def test_a_message_that_a_celery_worker_has_put_back_is_redelivered(app: Celeria
     info, headers = stored(outcome)["result"]
     assert info["redelivered"] is True
     assert headers is None
+
+
+@pytest.mark.parametrize(
+    ("sent", "known"),
+    [
+        ({"exchange": "feeds", "routing_key": "feed.eu"}, ("feeds", "feed.eu")),
+        ({"exchange": "", "routing_key": "other"}, ("", "q")),
+        ({"exchange": "feeds"}, ("", "q")),
+        ("nonsense", ("", "q")),
+        (None, ("", "q")),
+    ],
+)
+def test_the_exchange_that_a_message_was_sent_to_is_known(app: Celeriac, sent: Any, known: tuple[str, str]) -> None:
+    @app.task(name="t", bind=True)
+    def task(self: Task[..., Any]) -> Any:
+        return self.request.delivery_info
+
+    message = make_message(app, task)
+    message.properties["delivery_info"] = sent
+    info = stored(Attempt(app, Job(1, message, "q"), SITE).run())["result"]
+    assert (info["exchange"], info["routing_key"]) == known
 
 
 def test_a_task_that_calls_itself_gets_a_request_of_its_own(app: Celeriac) -> None:
