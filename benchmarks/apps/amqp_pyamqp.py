@@ -18,16 +18,9 @@ _amqp: Any = importlib.import_module("amqp")
 class PyAmqp:
     """One connection with one channel in confirm mode."""
 
-    def __init__(self, url: str, queue: str) -> None:
-        parts = urlsplit(url)
+    def __init__(self, connection: Any, queue: str) -> None:
         self._queue = queue
-        self._connection = _amqp.Connection(
-            f"{parts.hostname}:{parts.port}",
-            userid=parts.username,
-            password=parts.password,
-            virtual_host=parts.path[1:],
-        )
-        self._connection.connect()
+        self._connection = connection
         self._channel = self._connection.channel()
         self._channel.queue_declare(queue, durable=True, auto_delete=False)
         self._channel.confirm_select()
@@ -71,4 +64,14 @@ def _message() -> Any:
     return _amqp.Message(BODY, content_type=CONTENT_TYPE, delivery_mode=2, application_headers=HEADERS)
 
 
-open_client = PyAmqp
+def open_client(url: str, queue: str) -> PyAmqp:
+    """Connect."""
+    parts = urlsplit(url)
+    connection = _amqp.Connection(
+        f"{parts.hostname}:{parts.port}",
+        userid=parts.username,
+        password=parts.password,
+        virtual_host=parts.path[1:],
+    )
+    connection.connect()
+    return PyAmqp(connection, queue)

@@ -40,6 +40,7 @@ PEERS: Final[dict[str, Peer]] = {
         celery.RABBITMQ_QUORUM,
         dramatiq.RABBITMQ_QUORUM,
         amqp_clients.PYAMQP,
+        amqp_clients.PYAMQP_CELERIAC,
         amqp_clients.PIKA,
         amqp_clients.PIKA_SELECT,
         amqp_clients.AIORMQ,

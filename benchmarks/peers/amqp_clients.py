@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
+from benchmarks.peers import celeriac
 from benchmarks.peers.base import Peer
 
 PYAMQP: Final = Peer(
@@ -20,6 +21,15 @@ PYAMQP: Final = Peer(
     server="rabbitmq",
     queue_type="classic",
     only=frozenset(("amqp-client",)),
+)
+#: In the environment of Celeriac's other setups, with the newest py-amqp.
+PYAMQP_CELERIAC: Final = replace(
+    PYAMQP,
+    name="py-amqp-celeriac",
+    setup="with Celeriac's transport",
+    environment=celeriac.RABBITMQ.environment,
+    requirements=celeriac.RABBITMQ.requirements,
+    app="celeriac",
 )
 PIKA: Final = replace(
     PYAMQP, name="pika", setup="BlockingConnection", distribution="pika", imports="import pika", app="pika"
