@@ -77,7 +77,9 @@ class Connection(amqp.Connection):
     def abandon(self) -> None:
         """Close at once, without a word to the server."""
         self.wire.drop()
-        self.collect()
+        # A signal's exception can have left a channel of which only half is made, and py-amqp stumbles over that.
+        with suppress(AttributeError):
+            self.collect()
 
     def _warn_force_connect(self, attr: str) -> None:
         """py-amqp connects again, by itself, whoever uses a closed connection. Here only the pool's owners connect."""

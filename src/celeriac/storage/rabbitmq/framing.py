@@ -67,7 +67,7 @@ def frame_handler(
         if kind == _METHOD:
             method = struct.unpack_from(">HH", payload, 0)
             if method in _WITH_CONTENT:
-                partial[channel] = Content(frame_method=method, frame_args=payload)
+                partial[channel] = Content(b"", frame_method=method, frame_args=payload)
                 waiting[channel] = _HEADER
                 return False
             callback(channel, method, payload, None)
