@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import time
@@ -10,13 +11,13 @@ from typing import Any
 
 from celeriac import Celeriac
 
-#: What the worker's process is told: its broker, and where results go.
-BROKER, BACKEND = "CELERIAC_TEST_BROKER", "CELERIAC_TEST_BACKEND"
+#: What the worker's process is told: its broker, where results go, and further settings.
+BROKER, BACKEND, SETTINGS = "CELERIAC_TEST_BROKER", "CELERIAC_TEST_BACKEND", "CELERIAC_TEST_SETTINGS"
 
 
-def make_app(broker: str, backend: str) -> Celeriac:
+def make_app(broker: str, backend: str, **settings: Any) -> Celeriac:
     app = Celeriac("replies", broker=broker, backend=backend, set_as_current=False)
-    app.conf.update(task_track_started=True, task_max_deliveries=2, worker_hard_limit_grace=0.1)
+    app.conf.update(task_track_started=True, task_max_deliveries=2, worker_hard_limit_grace=0.1, **settings)
     declare(app)
     return app
 
@@ -60,4 +61,4 @@ def declare(app: Celeriac) -> None:
 
 
 if BROKER in os.environ:
-    app = make_app(os.environ[BROKER], os.environ[BACKEND])
+    app = make_app(os.environ[BROKER], os.environ[BACKEND], **json.loads(os.environ[SETTINGS]))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 
 import pytest
@@ -121,20 +121,22 @@ def test_nobody_there_from_the_beginning() -> None:
             client.wait_ready("a", 0.05)
 
 
-@pytest.mark.parametrize("how", ["load", "store", "expect"])
-def test_a_server_that_hangs(node: RabbitServer, how: str) -> None:
+@pytest.mark.parametrize(
+    "call",
+    [
+        pytest.param(lambda client, _: client.load("a"), id="load"),
+        pytest.param(lambda client, _: client.store([done("a", client)]), id="store"),
+        pytest.param(lambda _, late: late.expect(["a"]), id="expect"),
+    ],
+)
+def test_a_server_that_hangs(node: RabbitServer, call: Callable[[RpcBackend, RpcBackend], object]) -> None:
     with opened(node.url(), transport=SHORT) as client, opened(node.url(), transport=SHORT) as late:
         kept = client.expect(["a"])
         node.pause()
         try:
             began = time.monotonic()
             with pytest.raises(OperationalError):
-                if how == "load":
-                    client.load("a")
-                elif how == "store":
-                    client.store([done("a", client)])
-                else:
-                    late.expect(["a"])
+                call(client, late)
             assert time.monotonic() - began < 10
         finally:
             node.resume()

@@ -3,38 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import os
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from celeriac import Celeriac
 from celeriac.exceptions import TimeLimitExceeded, TimeoutError, WorkerLostError  # noqa: A004 - Celery's name
-from servers.process import ServerProcess
 from servers.rabbitmq import RabbitServer
-from servers.waiting import wait_until
 
-from .reply_app import BACKEND, BROKER, make_app
-from .rpc_support import PATIENCE
-
-HERE = Path(__file__).parent
-
-
-@contextlib.contextmanager
-def running_worker(folder: Path, broker: str, backend: str) -> Iterator[ServerProcess]:
-    command = [sys.executable, "-m", "celeriac", "-A", "reply_app", "worker", "-l", "info", "-c", "2"]
-    environment = {**os.environ, BROKER: broker, BACKEND: backend, "PYTHONPATH": str(HERE)}
-    worker = ServerProcess(command, folder, environment=environment, log="worker.log")
-    worker.start()
-    try:
-        wait_until(lambda: "ready" in worker.log or worker.has_ended(), "the worker is ready")
-        assert not worker.has_ended(), worker.log
-        yield worker
-    finally:
-        worker.stop()
+from .reply_app import make_app
+from .rpc_support import PATIENCE, running_worker
 
 
 @pytest.fixture(scope="module", params=["sqlite", "amqp"])

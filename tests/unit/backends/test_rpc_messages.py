@@ -6,6 +6,7 @@ import base64
 import struct
 from datetime import datetime
 
+import amqp
 import pytest
 
 from celeriac.backends.rpc.messages import ReplyForm, mark_of, mark_parcel, read_reply
@@ -27,21 +28,21 @@ BODY = (
 )
 
 
-def record(task_id: str, date_done: str, **options: str) -> ResultRecord:
+def record(task_id: str, date_done: str, *, serializer: str = "json", compression: str | None = None) -> ResultRecord:
     meta = encode_meta(
         task_id=task_id,
         status="SUCCESS",
         result=5,
         children=[],
         date_done=datetime.fromisoformat(date_done),
-        **options,  # type: ignore[arg-type] - names of serialisers and compressions
+        serializer=serializer,
+        compression=compression,
     )
     return ResultRecord(task_id, "SUCCESS", meta, None, "c1af9dc2-d768-38dc-8024-4762183901f6")
 
 
-def content_header(content: Content) -> bytes:
+def content_header(content: amqp.Message) -> bytes:
     """The payload of the content header frame, as AMQP 0-9-1 has it."""
-    content.encode()
     return struct.pack(">HHQ", 60, 0, len(content.body)) + content._serialize_properties()
 
 

@@ -7,7 +7,7 @@ messages of kombu's do, instead of in front of the meta.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from celeriac.exceptions import BackendError
 from celeriac.outcome import ResultRecord
@@ -15,6 +15,9 @@ from celeriac.result_meta import join_compressed, split_compressed
 from celeriac.serialization.registry import codec_of
 from celeriac.storage.rabbitmq.framing import Content
 from celeriac.storage.rabbitmq.links import Parcel
+
+if TYPE_CHECKING:
+    import amqp
 
 #: `delivery_mode`.
 _TRANSIENT, _PERSISTENT = 1, 2
@@ -58,13 +61,13 @@ def mark_parcel(queue: str, name: str) -> Parcel:
     return Parcel("", queue, Content(b"", type=_MARK, correlation_id=name, delivery_mode=_TRANSIENT), mandatory=True)
 
 
-def mark_of(content: Content) -> str | None:
+def mark_of(content: amqp.Message) -> str | None:
     """The name of the mark that this is; None for a result."""
     properties = content.properties
     return str(properties.get("correlation_id")) if properties.get("type") == _MARK else None
 
 
-def read_reply(content: Content, read_status: Callable[[bytes], str]) -> tuple[str, ResultRecord | str] | None:
+def read_reply(content: amqp.Message, read_status: Callable[[bytes], str]) -> tuple[str, ResultRecord | str] | None:
     """The task's id with its state, or with why it can not be read; None for what is nobody's result.
 
     Args:
