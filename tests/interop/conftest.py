@@ -1,4 +1,4 @@
-"""Celery's environment, the server, and one pair of workers that most tests share."""
+"""Celery's environment, the servers, and one pair of workers for each transport that most tests share."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from scripts import environments
 
 from interop.pairs import Direction, Pair, run_pair
 from interop.sides import Place, other
+from interop.transports import TRANSPORTS, RabbitTransport, RedisTransport, Transport, TransportName
 from servers.redis import RedisServer
 
 #: The version that all of this is proved for.
@@ -22,6 +23,8 @@ _REQUIREMENTS: Final = (
     f"celery[redis,msgpack,yaml,brotli]=={CELERY}",
     "backports.zstd; python_version < '3.14'",
 )
+#: Databases from here on are those of the pairs.
+_FIRST_PAIR_DB: Final = 8
 _HERE: Final = Path(__file__).parent
 
 
@@ -52,14 +55,24 @@ def interop_server() -> Iterator[RedisServer]:
         yield server
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="session", params=TRANSPORTS)
 def pair(
-    interop_server: RedisServer, celery_environment: environments.Environment, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest,
+    interop_server: RedisServer,
+    celery_environment: environments.Environment,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Pair]:
     """Both sides with default settings; Celery's worker with gossip, mingle and heartbeats, as it comes."""
-    place = Place(interop_server, 0, celery_environment, tmp_path_factory.mktemp("pair"))
-    with run_pair(place) as running:
+    name: TransportName = request.param
+    db, folder = TRANSPORTS.index(name) + _FIRST_PAIR_DB, tmp_path_factory.mktemp(f"pair-{name}")
+    transport: Transport
+    if name == "redis":
+        transport = RedisTransport(interop_server, db)
+    else:  # started only where a test needs it
+        transport = RabbitTransport(request.getfixturevalue("rabbit_server"), name)
+    with run_pair(Place(interop_server, db, celery_environment, folder, transport=transport)) as running:
         yield running
+    transport.close()
 
 
 @pytest.fixture(params=["celery", "celeriac"], ids=["celery-to-celeriac", "celeriac-to-celery"])

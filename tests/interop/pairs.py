@@ -1,19 +1,25 @@
-"""Both sides on one database, and the two directions between them."""
+"""Both sides on one transport, and the two directions between them."""
 
 from __future__ import annotations
 
 import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
+
+import pytest
 
 from interop.journal import DEADLINE
 from interop.seen import Seen
 from interop.sides import CeleriacClient, CeleryClient, Client, Place, SideName, Worker
 
+#: For tests that are about what only one of the brokers has.
+ON_REDIS: Final = pytest.mark.parametrize("pair", ["redis"], indirect=True)
+ON_RABBITMQ: Final = pytest.mark.parametrize("pair", ["classic", "quorum"], indirect=True)
+
 
 class Pair(NamedTuple):
-    """Clients and workers of both sides on one database.
+    """Clients and workers of both sides in one place.
 
     Queues: `celery` and `celeriac` have a worker of that side only, `shared` has both.
     """

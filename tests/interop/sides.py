@@ -20,10 +20,12 @@ from celeriac import Celeriac
 from interop.journal import DEADLINE, Journal
 from interop.seen import Seen, describe
 from interop.settings import Told
+from interop.transports import RedisTransport
 
 if TYPE_CHECKING:
     from scripts.environments import Environment
 
+    from interop.transports import Transport
     from servers.redis import RedisServer
 
 _TESTS: Final = Path(__file__).resolve().parents[1]
@@ -181,7 +183,7 @@ class Worker:
 
 
 class Place:
-    """One database of the server with settings for both sides: starts clients and workers on it.
+    """One database for results, and a transport, with settings for both sides: starts clients and workers on it.
 
     Args:
         server: the Redis server.
@@ -189,6 +191,7 @@ class Place:
         environment: where Celery is installed.
         folder: for logs.
         settings: settings of both sides, beside the addresses.
+        transport: where queues are; None: in the same database.
     """
 
     def __init__(
@@ -198,21 +201,23 @@ class Place:
         environment: Environment,
         folder: Path,
         settings: Mapping[str, Any] | None = None,
+        transport: Transport | None = None,
     ) -> None:
         self.server = server
         self.db = db
+        self.transport: Transport = transport or RedisTransport(server, db)
         self.journal = Journal(server.url(_JOURNAL_DB))
         self._environment = environment
         self._folder = folder
         self._settings = {
             **_COMMON,
-            "broker_url": server.url(db),
+            **self.transport.settings(),
             "result_backend": server.url(db),
             **(settings or {}),
         }
 
     def redis(self, *command: str | bytes | float) -> Any:
-        """One command on this database."""
+        """One command on the database."""
         return self.server.call(*command, db=self.db)
 
     def app(self, **changes: Any) -> Celeriac:

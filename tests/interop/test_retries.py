@@ -63,7 +63,7 @@ def test_a_message_of_protocol_1_that_celeriac_retries_runs_on_celery(pair: Pair
 
 @pytest.mark.parametrize("producer", ["celery", "celeriac"])
 def test_what_celeriac_retries_later_goes_to_both_sides_when_it_is_due(pair: Pair, producer: SideName) -> None:
-    """It waits in the broker; when it is due, a Celeriac worker moves it to the queue that both take from."""
+    """It waits in the broker, and goes to the queue that both take from when it is due."""
     count, key = 12, uuid.uuid4().hex
     client, eta = pair.clients[producer], (datetime.now(UTC) + timedelta(seconds=1)).isoformat()
     ids = [client.send("retried_then_gated", key, "shared", eta, queue="celeriac") for _ in range(count)]

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
-from interop.pairs import Direction, Pair, wait_until
+from interop.pairs import ON_RABBITMQ, Direction, Pair, wait_until
+from interop.transports import TransportName
+
+#: Seconds of a delay that can be seen. RabbitMQ delays by whole seconds: the rest of the last one waits in a worker.
+SOON: Final[Mapping[TransportName, int]] = {"redis": 1, "classic": 3, "quorum": 3}
 
 
 @pytest.mark.parametrize("wait", ["countdown", "eta"])
 def test_a_celery_producers_future_work_waits_for_its_time_on_a_celeriac_worker(pair: Pair, wait: str) -> None:
-    due = datetime.now(UTC) + timedelta(seconds=1)
-    when: Any = {"countdown": 1, "eta": due}[wait]
+    seconds = SOON[pair.place.transport.name]
+    due = datetime.now(UTC) + timedelta(seconds=seconds)
+    when: Any = {"countdown": seconds, "eta": due}[wait]
     task_id = pair.celery.send("context", queue="celeriac", **{wait: when})
-    wait_until(lambda: pair.place.redis("ZCARD", "celeriac:due:celeriac") == 1, "the task is parked in the broker")
+    wait_until(lambda: pair.place.transport.parked("celeriac") == 1, "the task is parked in the broker")
     seen = pair.both(task_id)
     assert seen.value["side"] == "celeriac"
     assert datetime.fromisoformat(str(seen.date_done)) >= due
@@ -24,13 +30,13 @@ def test_a_celery_producers_future_work_waits_for_its_time_on_a_celeriac_worker(
 
 
 def test_future_work_of_a_celeriac_producer_goes_to_both_sides_when_it_is_due(pair: Pair) -> None:
-    """It is kept beside the queue, where Celery does not see it; a Celeriac worker moves it over in time."""
+    """It is kept beside the queue, where Celery does not see it, and comes over in time."""
     count = 20
     key = uuid.uuid4().hex
-    due = datetime.now(UTC) + timedelta(seconds=1)
+    due = datetime.now(UTC) + timedelta(seconds=SOON[pair.place.transport.name])
     ids = [pair.celeriac.send("gated", key, queue="shared", eta=due) for _ in range(count)]
-    assert pair.place.redis("ZCARD", "celeriac:due:shared") == count
-    assert pair.place.redis("LLEN", "shared") == 0
+    assert pair.place.transport.parked("shared") == count
+    assert pair.place.transport.waiting("shared") == 0
     ran = pair.place.journal.take(key, 4)  # two on either side: nobody gets through the gate
     assert set(ran) == {"celery", "celeriac"}
     pair.place.journal.open(key, count)
@@ -47,3 +53,15 @@ def test_what_expires_before_it_is_due_is_revoked(direction: Direction) -> None:
     queue = "shared" if direction.producer == "celeriac" else direction.worker
     seen = direction.run("add", 1, 2, countdown=0.6, expires=0.3, queue=queue)
     assert (seen.state, seen.error) == ("REVOKED", ("TaskRevokedError", ("expired",)))
+
+
+@ON_RABBITMQ
+@pytest.mark.parametrize("countdown", [0.5, 1.5])
+def test_each_sides_future_work_reaches_a_queue_that_only_the_other_side_takes_from(
+    direction: Direction, countdown: float
+) -> None:
+    """On Redis a queue needs a Celeriac worker for that."""
+    due = datetime.now(UTC) + timedelta(seconds=countdown)
+    seen = direction.run("where", eta=due)
+    assert (seen.state, seen.value) == ("SUCCESS", direction.worker)
+    assert datetime.fromisoformat(str(seen.date_done)) >= due
