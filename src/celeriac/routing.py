@@ -125,6 +125,8 @@ class Router:
                 return self._to_queue(queue, given)
         if exchange == "" and key and queue is None:  # AMQP's way to name a queue
             return self._to_queue(key, _NOTHING)
+        if queue is None and exchange and key:  # the queue is of no meaning then, and need not be there
+            return _way(self.topology, self.topology.default, given)
         return _way(self.topology, self._queue(queue), given)
 
     def _to_queue(self, name: str, given: Mapping[str, Any]) -> Route:
@@ -333,7 +335,9 @@ def placed(app: Celeriac, publications: Sequence[Publication]) -> Sequence[Publi
         NotSupported: the exchange is not known, or can not be had without a broker that has exchanges.
         QueueNotFound: no queue takes a message that is `mandatory`.
     """
-    if all(publication.exchange is None for publication in publications) or app.broker.capabilities.exchanges:
+    if all(publication.exchange is None for publication in publications):
+        return publications
+    if app.conf.task_always_eager or app.broker.capabilities.exchanges:  # what runs in place goes nowhere
         return publications
     return [copy for publication in publications for copy in _copies(app, publication)]
 

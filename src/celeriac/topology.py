@@ -154,6 +154,12 @@ class Topology:
                 self._missing.clear()
             return self._missing.setdefault(name, made)
 
+    @property
+    def default(self) -> Queue:
+        """The queue of tasks that name none, also where none is made that is not known."""
+        known = self._known.get(self.default_queue)
+        return known.queue if known is not None else self._complete(self._new_missing(self.default_queue))
+
     def known(self, name: str) -> Known | None:
         """The queue of this name, if a setting or `add` has made it known."""
         return self._known.get(name)

@@ -359,6 +359,22 @@ def test_a_retry_elsewhere(routed: Celeriac, worker: HandWorker, options: dict[s
     assert all(waiting[0].message.headers["retries"] == 1 for waiting in found.values() if waiting)
 
 
+def test_what_runs_in_place_runs_once(routed: Celeriac) -> None:
+    routed.conf.task_always_eager = True
+    seen: list[int] = []
+
+    @routed.task(name="note")
+    def note(number: int) -> None:
+        seen.append(number)
+
+    @routed.task(name="first", exchange="unknown", routing_key="x")
+    def first() -> int:
+        return 1
+
+    first.apply_async(link=note.s().set(exchange="feeds", routing_key="feed.sport.eu"))
+    assert seen == [1]
+
+
 def test_queues_can_be_selected(routed: Celeriac) -> None:
     assert routed.select_queues("eu, feeds") == ("eu", "feeds")
     assert routed.topology.names == ("eu", "feeds")

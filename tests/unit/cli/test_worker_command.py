@@ -83,6 +83,12 @@ def test_without_options_the_settings_hold(start: Start) -> None:
     assert options.app_spec.settings == {}
 
 
+def test_a_worker_takes_from_its_own_queue_as_well(start: Start) -> None:
+    own = "w1@box.dq2"
+    assert _options(start, "-n", "w1@box", "--", "worker_direct=1").queues == ("celery", own)
+    assert _options(start, "-n", "w1@box", "-Q", "a", "--", "worker_direct=1").queues == ("a", own)
+
+
 def test_every_option(start: Start) -> None:
     words = "-n w1@%h -l 15 -f w.log -c 3 -P threads -Q a,b,c -X b --max-tasks-per-child 7 --max-memory-per-child 9000"
     more = "--time-limit 5 --soft-time-limit 2.5 -O fair --without-gossip --without-mingle --without-heartbeat"
