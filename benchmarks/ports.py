@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import random
 import socket
 import time
 from typing import TYPE_CHECKING
@@ -16,6 +17,22 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def lasting_port() -> int:
+    """A port from a range of which the system gives none away: it is free again for a server that comes back.
+
+    Raises:
+        RuntimeError: there is none.
+    """
+    for _ in range(100):
+        port = random.randint(20_000, 29_999)
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            with contextlib.suppress(OSError):
+                probe.bind(("127.0.0.1", port))
+                return port
+    raise RuntimeError("no free port between 20000 and 29999")
 
 
 def wait_listens(port: int, process: subprocess.Popen[bytes], name: str, limit: float) -> None:

@@ -1,4 +1,4 @@
-"""A private RabbitMQ node for the peers that need one, and what it tells of itself.
+"""A private RabbitMQ node for those that need one, and what it tells of itself.
 
 Its ports, name server (epmd), cookie and data are its own; the data are on the disk of the repository, as every
 confirm of a persistent message waits for it. Knows no task queue.
@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Final
 
 from scripts.servers import EPMD, RABBITMQ, RABBITMQ_CONTROL, find_program
 
-from benchmarks.ports import free_port, wait_listens
-from benchmarks.process import start, stop, tree_cpu, wait_gone
+from benchmarks.ports import lasting_port, wait_listens
+from benchmarks.process import kill_tree, start, stop, tree_cpu, wait_gone
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
     from pathlib import Path
 
 #: Seconds for the node to start, and for one call of rabbitmqctl.
@@ -27,48 +27,91 @@ _NODE: Final = "bench@localhost"
 _VHOST: Final = "bench"
 
 
-class RabbitMeter:
-    """A running node, seen from outside. All that peers do happens in one virtual host, made anew by `clear`."""
+class Node:
+    """A node on a port of its own, from `start` to `close`; it can be ended and started again in between.
 
-    def __init__(self, port: int, pid: int, control: str, environment: Mapping[str, str]) -> None:
-        self.url = f"amqp://guest:guest@127.0.0.1:{port}/{_VHOST}"
-        self._pid = pid
-        self._control = control
-        self._environment = dict(environment)
-        self._made = False
+    Args:
+        folder: for all that it writes.
 
-    def version(self) -> str:
-        """The server's version, and that of the Erlang it runs on."""
-        release = self._ctl("eval", "list_to_binary(erlang:system_info(otp_release)).")
-        return f"{self._ctl('version').strip()}, Erlang {release.strip().strip('<>')}".replace('"', "")
+    Attributes:
+        port: where it listens for clients.
 
-    def cpu(self) -> float:
-        """Seconds of processor time so far."""
-        return tree_cpu(self._pid)
+    Raises:
+        RuntimeError: there is no RabbitMQ.
+    """
 
-    def clear(self, queue_type: str | None = None) -> None:
-        """Remove the virtual host with all that is in it, connections too, and make a new one.
+    def __init__(self, folder: Path) -> None:
+        programs = [find_program(names) for names in (RABBITMQ, RABBITMQ_CONTROL, EPMD)]
+        self._program, self._control, self._epmd = (program or "" for program in programs)
+        if not all(programs):
+            raise RuntimeError("no rabbitmq-server; scripts/install-servers unpacks one")
+        self.port = lasting_port()
+        self._folder = folder
+        self._environment = _environment(folder)
+        self._names: subprocess.Popen[bytes] | None = None
+        self._broker: subprocess.Popen[bytes] | None = None
+        _write_files(folder, self.port)
 
-        Args:
-            queue_type: what queues are whose declaration names no type; None: classic, the server's default.
+    @property
+    def pid(self) -> int:
+        """Of the node's process."""
+        return 0 if self._broker is None else self._broker.pid
+
+    def start(self) -> None:
+        """Start it, for the first time or again; returns when clients can connect.
+
+        Raises:
+            RuntimeError: it does not start within a minute.
         """
-        if self._made:
-            self._ctl("delete_vhost", _VHOST)
-        self._ctl("add_vhost", _VHOST, "--default-queue-type", queue_type or "classic")
-        self._ctl("set_permissions", "-p", _VHOST, "guest", ".*", ".*", ".*")
-        self._made = True
+        if self._names is None:
+            port = self._environment["ERL_EPMD_PORT"]
+            self._names = self._start([self._epmd, "-port", port, "-address", "127.0.0.1"], "epmd.log")
+            wait_listens(int(port), self._names, "epmd", _PATIENCE)
+        self._broker = self._start([self._program], "rabbitmq.log")
+        wait_listens(self.port, self._broker, "rabbitmq-server", _PATIENCE)
+        if self.run("await_startup", "--timeout", str(int(_PATIENCE))).returncode:
+            log = (self._folder / "rabbitmq.log").read_text(errors="replace")
+            raise RuntimeError(f"rabbitmq-server does not start: {log[-600:]}")
 
-    def ready(self) -> bool:
-        """Whether the node and its broker are up."""
-        return not self._run("await_startup", "--timeout", str(int(_PATIENCE))).returncode
+    def stop(self) -> None:
+        """End it as a service manager does; it closes its files first."""
+        if self._broker is not None:
+            self._broker.terminate()
+            wait_gone([self._broker.pid], grace=20.0)
+            stop(self._broker)
+            self._broker = None
 
-    def _ctl(self, *arguments: str) -> str:
-        done = self._run(*arguments)
+    def kill(self) -> None:
+        """SIGKILL: what was not on the disk is gone."""
+        if self._broker is not None:
+            kill_tree(self._broker, [])
+            self._broker = None
+
+    def close(self) -> None:
+        """End it and its name server."""
+        self.stop()
+        if self._names is not None:
+            stop(self._names)
+            self._names = None
+
+    def ctl(self, *arguments: str) -> str:
+        """What rabbitmqctl prints, in a second or two.
+
+        Raises:
+            RuntimeError: it failed.
+        """
+        done = self.run(*arguments)
         if done.returncode:
             raise RuntimeError(f"rabbitmqctl {arguments[0]} failed: {(done.stdout + done.stderr)[-400:]}")
         return done.stdout
 
-    def _run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+    def version(self) -> str:
+        """The server's version, and that of the Erlang it runs on."""
+        release = self.ctl("eval", "list_to_binary(erlang:system_info(otp_release)).")
+        return f"{self.ctl('version').strip()}, Erlang {release.strip().strip('<>')}".replace('"', "")
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run rabbitmqctl, whatever comes of it."""
         return subprocess.run(
             [self._control, "--quiet", "--node", _NODE, *arguments],
             env=self._environment,
@@ -78,6 +121,38 @@ class RabbitMeter:
             timeout=_PATIENCE + 10,
             check=False,
         )
+
+    def _start(self, command: list[str], log: str) -> subprocess.Popen[bytes]:
+        return start(command, env=self._environment, cwd=self._folder, log=self._folder / log)
+
+
+class RabbitMeter:
+    """A running node, seen from outside. All that peers do happens in one virtual host, made anew by `clear`."""
+
+    def __init__(self, node: Node) -> None:
+        self.url = f"amqp://guest:guest@127.0.0.1:{node.port}/{_VHOST}"
+        self._node = node
+        self._made = False
+
+    def version(self) -> str:
+        """The server's version, and that of the Erlang it runs on."""
+        return self._node.version()
+
+    def cpu(self) -> float:
+        """Seconds of processor time so far."""
+        return tree_cpu(self._node.pid)
+
+    def clear(self, queue_type: str | None = None) -> None:
+        """Remove the virtual host with all that is in it, connections too, and make a new one.
+
+        Args:
+            queue_type: what queues are whose declaration names no type; None: classic, the server's default.
+        """
+        if self._made:
+            self._node.ctl("delete_vhost", _VHOST)
+        self._node.ctl("add_vhost", _VHOST, "--default-queue-type", queue_type or "classic")
+        self._node.ctl("set_permissions", "-p", _VHOST, "guest", ".*", ".*", ".*")
+        self._made = True
 
 
 @contextlib.contextmanager
@@ -90,39 +165,12 @@ def rabbitmq(folder: Path) -> Iterator[RabbitMeter]:
     Raises:
         RuntimeError: there is no RabbitMQ, or it does not start within a minute.
     """
-    programs = [find_program(names) for names in (RABBITMQ, RABBITMQ_CONTROL, EPMD)]
-    node, control, epmd = (program or "" for program in programs)
-    if not all(programs):
-        raise RuntimeError("no rabbitmq-server; scripts/install-servers unpacks one")
-    port, environment = free_port(), _environment(folder)
-    _write_files(folder, port)
-    names = start(
-        [epmd, "-port", environment["ERL_EPMD_PORT"], "-address", "127.0.0.1"],
-        env=environment,
-        cwd=folder,
-        log=folder / "epmd.log",
-    )
-    log = folder / "rabbitmq.log"
+    node = Node(folder)
     try:
-        wait_listens(int(environment["ERL_EPMD_PORT"]), names, "epmd", _PATIENCE)
-        broker = start([node], env=environment, cwd=folder, log=log)
-        try:
-            wait_listens(port, broker, "rabbitmq-server", _PATIENCE)
-            meter = RabbitMeter(port, broker.pid, control, environment)
-            if not meter.ready():
-                raise RuntimeError(f"rabbitmq-server does not start: {log.read_text(errors='replace')[-600:]}")
-            yield meter
-        finally:
-            _end(broker)
+        node.start()
+        yield RabbitMeter(node)
     finally:
-        stop(names)
-
-
-def _end(broker: subprocess.Popen[bytes]) -> None:
-    """It closes its files first, for which `stop` alone may be too short."""
-    broker.terminate()
-    wait_gone([broker.pid], grace=20.0)
-    stop(broker)
+        node.close()
 
 
 def _write_files(folder: Path, port: int) -> None:
@@ -150,14 +198,14 @@ def _environment(folder: Path) -> dict[str, str]:
         # The start script becomes the node, instead of staying its parent: signals reach it.
         "RUNNING_UNDER_SYSTEMD": "true",
         "RABBITMQ_NODENAME": _NODE,
-        "RABBITMQ_DIST_PORT": str(free_port()),
+        "RABBITMQ_DIST_PORT": str(lasting_port()),
         "RABBITMQ_CONF_ENV_FILE": str(folder / "none.conf"),
         "RABBITMQ_CONFIG_FILE": str(folder / "rabbitmq.conf"),
         "RABBITMQ_ENABLED_PLUGINS_FILE": str(folder / "enabled_plugins"),
         "RABBITMQ_MNESIA_BASE": str(folder / "data"),
         "RABBITMQ_LOG_BASE": str(folder / "logs"),
         "RABBITMQ_LOGS": "-",
-        "ERL_EPMD_PORT": str(free_port()),
+        "ERL_EPMD_PORT": str(lasting_port()),
         "ERL_EPMD_ADDRESS": "127.0.0.1",
         "ERL_CRASH_DUMP": os.devnull,
     }

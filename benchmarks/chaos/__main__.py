@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.chaos import compare, kills, outages, poison, results
+from benchmarks.chaos.systems import CELERIAC, System
 from benchmarks.chaos.verdict import Verdict
 
 _TITLES: Final = {
@@ -26,9 +27,12 @@ _SCENARIOS: Final = tuple(_TITLES)
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="benchmarks.chaos", description=__doc__)
-    parser.add_argument("--on", choices=("sqlite", "redis"), default="sqlite", help="the broker")
+    parser.add_argument("--on", choices=("sqlite", "redis", "rabbitmq"), default="sqlite", help="the broker")
     parser.add_argument("--only", choices=_SCENARIOS, action="append", help="one scenario (default: all)")
-    parser.add_argument("--compare", action="store_true", help="instead: kills on Redis, with Celery and dramatiq")
+    parser.add_argument(
+        "--compare", action="store_true", help="instead: kills on Redis or RabbitMQ, with Celery and dramatiq"
+    )
+    parser.add_argument("--queue-type", choices=("classic", "quorum"), default="quorum", help="of RabbitMQ's queues")
     parser.add_argument("--save", action="store_true", help="write benchmarks/results/chaos-...json")
     parser.add_argument("--tasks", type=int, default=1500, help="of the random kills")
     parser.add_argument("--kills", type=int, default=10)
@@ -37,8 +41,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=None, help="of the choice of victims (default: by chance)")
     parser.add_argument("--folder", type=Path, help="keep database, journal and logs there")
     arguments = parser.parse_args()
-    if arguments.on != "redis" and "outages" in (arguments.only or ()):
-        parser.error("outages are those of a server; add --on redis")
+    if arguments.on == "sqlite" and "outages" in (arguments.only or ()):
+        parser.error("outages are those of a server; add --on redis or --on rabbitmq")
     return arguments
 
 
@@ -59,8 +63,8 @@ def _show(console: Console, title: str, verdict: Verdict | poison.Verdict) -> No
 
 def _run(console: Console, arguments: argparse.Namespace, seed: int, folder: Path) -> list[str]:
     """Run what was asked for; what was wrong."""
-    about = results.describe() if arguments.save else {}
-    wanted = arguments.only or [name for name in _SCENARIOS if arguments.on == "redis" or name != "outages"]
+    about = results.describe(arguments.on) if arguments.save else {}
+    wanted = arguments.only or [name for name in _SCENARIOS if arguments.on != "sqlite" or name != "outages"]
     verdicts: dict[str, Verdict | poison.Verdict] = {}
     settings: dict[str, Any] = {}
     faults: list[str] = []
@@ -68,7 +72,7 @@ def _run(console: Console, arguments: argparse.Namespace, seed: int, folder: Pat
         place = folder / name
         place.mkdir(parents=True)
         if name == "poison":
-            poisoned = (poison.run_on_redis if arguments.on == "redis" else poison.run_on_sqlite)(place)
+            poisoned = _run_poison(arguments, place)
             faults += poisoned.faults()
             verdicts[name] = poisoned
         else:
@@ -78,21 +82,41 @@ def _run(console: Console, arguments: argparse.Namespace, seed: int, folder: Pat
             settings[name] = dataclasses.asdict(plan)
             faults += verdict.faults(plan.lease_seconds)
             verdicts[name] = verdict
-        _show(console, f"{_TITLES[name]}, on {arguments.on}, seed {seed}", verdicts[name])
+        _show(console, f"{_TITLES[name]}, on {_name(arguments)}, seed {seed}", verdicts[name])
     if arguments.save:
         figures = {name: dataclasses.asdict(verdict) for name, verdict in verdicts.items()}
-        console.print(str(results.write(arguments.on, about, settings=settings, results=figures)))
+        console.print(str(results.write(_name(arguments), about, settings=settings, results=figures)))
     return faults
+
+
+def _name(arguments: argparse.Namespace) -> str:
+    """Of what is tried, for titles and files."""
+    return f"rabbitmq-{arguments.queue_type}" if arguments.on == "rabbitmq" else str(arguments.on)
+
+
+def _system(arguments: argparse.Namespace) -> System:
+    return dataclasses.replace(CELERIAC, queue_type=arguments.queue_type)
+
+
+def _run_poison(arguments: argparse.Namespace, folder: Path) -> poison.Verdict:
+    if arguments.on == "rabbitmq":
+        return poison.run_on_rabbitmq(folder, system=_system(arguments))
+    return (poison.run_on_redis if arguments.on == "redis" else poison.run_on_sqlite)(folder)
 
 
 def _run_kills(arguments: argparse.Namespace, seed: int, folder: Path) -> tuple[kills.Plan, Verdict]:
     plan = _plan(arguments, seed)
+    if arguments.on == "rabbitmq":
+        return plan, kills.run_on_rabbitmq(folder, plan, system=_system(arguments))
     return plan, (kills.run_on_redis if arguments.on == "redis" else kills.run_on_sqlite)(folder, plan)
 
 
 def _run_outages(arguments: argparse.Namespace, seed: int, folder: Path) -> tuple[outages.Plan, Verdict]:
     plan = outages.Plan(interval=arguments.interval, seed=seed)
-    return plan, outages.run(folder, plan)
+    if arguments.on == "redis":
+        return plan, outages.run_on_redis(folder, plan)
+    plan = dataclasses.replace(plan, outages=outages.ON_RABBITMQ, kills=8)  # with those in absences and pauses: ten
+    return plan, outages.run_on_rabbitmq(folder, plan, system=_system(arguments))
 
 
 def _plan(arguments: argparse.Namespace, seed: int) -> kills.Plan:
@@ -108,7 +132,8 @@ def main() -> int:
         folder: Path = arguments.folder or Path(temporary)
         if arguments.compare:
             plan = dataclasses.replace(_plan(arguments, seed), watch=arguments.watch)
-            faults = compare.run(folder, plan, save=arguments.save)
+            on: compare.On = "rabbitmq" if arguments.on == "rabbitmq" else "redis"
+            faults = compare.run(folder, plan, on=on, save=arguments.save)
         else:
             faults = _run(console, arguments, seed, folder)
     for fault in faults:

@@ -8,15 +8,18 @@ import time
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from benchmarks.chaos import journal
-from benchmarks.chaos.app import build
 from benchmarks.chaos.feed import Feed
 from benchmarks.chaos.fleet import Fleet, Kill
-from benchmarks.chaos.server import Server
+from benchmarks.chaos.rabbit import RabbitServer
+from benchmarks.chaos.server import RedisServer
 from benchmarks.chaos.systems import CELERIAC, Scene, System
 from benchmarks.chaos.verdict import Verdict, judge, missing
+
+if TYPE_CHECKING:
+    from benchmarks.chaos.outage import Server
 
 #: Seconds that a message may need to be run again beyond the lease of the worker that had it.
 _RECOVERY: Final = 40.0
@@ -66,7 +69,17 @@ def run_on_redis(folder: Path, plan: Plan, system: System = CELERIAC) -> Verdict
     Raises:
         RuntimeError: there is no server, or a worker ended by itself that must not.
     """
-    with Server(folder, fsync="everysec") as server:
+    with RedisServer(folder, fsync="everysec") as server:
+        return _run(Scene(folder, system, server.url, plan.lease_seconds), plan, server)
+
+
+def run_on_rabbitmq(folder: Path, plan: Plan, system: System = CELERIAC) -> Verdict:
+    """The same on a RabbitMQ node of its own, whose default for queues is the classic type.
+
+    Raises:
+        RuntimeError: there is no server, or a worker ended by itself that must not.
+    """
+    with RabbitServer(folder) as server:
         return _run(Scene(folder, system, server.url, plan.lease_seconds), plan, server)
 
 
@@ -79,9 +92,9 @@ def wait_for(fleet: Fleet, feed: Feed, most_left: int, until: float) -> None:
 
 def dead_letters(scene: Scene) -> int:
     """How many there are in Celeriac's broker."""
-    if scene.system is not CELERIAC:
+    if scene.system.distribution != CELERIAC.distribution:
         return 0
-    with build(scene.broker, lease_seconds=scene.lease_seconds, max_deliveries=scene.max_deliveries) as app:
+    with scene.app() as app:
         return len(asyncio.run(app.broker.dead_letters()))
 
 
@@ -107,6 +120,11 @@ def _settle_down(fleet: Fleet, feed: Feed, plan: Plan) -> None:
         time.sleep(0.2)
 
 
+def kept_of(absent: set[int], server: Server, scene: Scene) -> set[int]:
+    """Those of `absent` that were not lost: the broker has their message, or they ran while the workers were ended."""
+    return absent & (server.numbers() | journal.ended(scene.folder / "journal"))
+
+
 def _run(scene: Scene, plan: Plan, server: Server | None) -> Verdict:
     began = time.monotonic()
     with ExitStack() as stack:
@@ -117,14 +135,14 @@ def _run(scene: Scene, plan: Plan, server: Server | None) -> Verdict:
         kills = _kill_all(fleet, feed, plan)
         _settle_down(fleet, feed, plan)
         runs = journal.read(scene.folder / "journal")
-        kept = server.numbers() & missing(feed.published, runs) if server else set[int]()
         left_over = len(fleet.stop())
+        kept = kept_of(missing(feed.published, runs), server, scene) if server else set[int]()
     return replace(
         judge(feed.published, runs, kills),
         kept=len(kept),
         dead_letters=dead_letters(scene),
         left_over=left_over,
-        left_keys=server.keys_for_ever() if server else [],
+        left_in_broker=server.left_over() if server else [],
         ended=fleet.restarted,
         seconds=time.monotonic() - began,
     )

@@ -1,32 +1,50 @@
-"""Kills, and what befalls the Redis server meanwhile: it is killed, stands still, hangs up, forgets scripts.
+"""Kills, and what befalls the server meanwhile: it is killed, stands still, hangs up, forgets scripts.
 
-The server writes every command to the disk before it answers (`appendfsync always`): what it had acknowledged is
-there when it comes back, and the judgement needs no exception: a kill of the server explains no second run. Results are
-stored, so that they are judged too. Nothing is published while the server is away: a call that fails then tells its
-caller so, and whether its task runs says nothing.
+Redis writes every command to the disk before it answers (`appendfsync always`): what it had acknowledged is there when
+it comes back, and the judgement needs no exception: a kill of the server explains no second run. On RabbitMQ the
+connection is the lease: what a worker runs when it is lost may be given to another worker, too. Results are stored, so
+that they are judged as well: on Redis beside the messages, else in a SQLite file. Nothing is published while the server
+is away: a call that fails then tells its caller so, and whether its task runs says nothing.
 """
 
 from __future__ import annotations
 
+import contextlib
 import random
+import sqlite3
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from benchmarks.chaos import journal
+from benchmarks.chaos import journal, tasks
 from benchmarks.chaos.feed import Feed
 from benchmarks.chaos.fleet import Fleet, Kill
-from benchmarks.chaos.kills import dead_letters, wait_for
-from benchmarks.chaos.server import Outage, Server, What
-from benchmarks.chaos.systems import CELERIAC, Scene
+from benchmarks.chaos.kills import dead_letters, kept_of, wait_for
+from benchmarks.chaos.outage import Outage, Server, What
+from benchmarks.chaos.rabbit import RabbitServer
+from benchmarks.chaos.server import RedisServer
+from benchmarks.chaos.systems import CELERIAC, Scene, System
 from benchmarks.chaos.verdict import Verdict, came_back, judge, missing
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 #: Seconds from the server's return in which nothing else happens: until all is written that had to wait for it.
 _CALM: Final = 4.0
 #: Seconds after which a worker that is not back is given up.
 _PATIENCE: Final = 60.0
+
+
+ON_REDIS: Final[tuple[What, ...]] = (
+    *("restart", "restart", "absence", "pause"),
+    *("hang up", "hang up", "forget scripts", "forget scripts"),
+)
+ON_RABBITMQ: Final[tuple[What, ...]] = (
+    *("orderly restart", "orderly restart", "restart", "restart", "absence", "pause"),
+    *("hang up", "hang up"),
+)
 
 
 @dataclass(frozen=True)
@@ -48,10 +66,7 @@ class Plan:
 
     backlog: int = 200
     task_seconds: float = 0.05
-    outages: tuple[What, ...] = (
-        *("restart", "restart", "absence", "pause"),
-        *("hang up", "hang up", "forget scripts", "forget scripts"),
-    )
+    outages: tuple[What, ...] = ON_REDIS
     kills: int = 6
     interval: float = 2.0
     workers: int = 2
@@ -116,16 +131,41 @@ class _Run:
         time.sleep(max(0.0, outage.after / 1e9 + _CALM - time.monotonic()))
 
 
-def run(folder: Path, plan: Plan) -> Verdict:
+def run_on_redis(folder: Path, plan: Plan) -> Verdict:
     """Carry out `plan` in `folder` with Celeriac on a Redis server of its own.
 
     Raises:
         RuntimeError: there is no server, a worker ended by itself, or is not back a minute after the server.
     """
+    with RedisServer(folder, fsync="always", absence=plan.absence, paused=plan.paused) as server:
+        scene = Scene(folder, CELERIAC, server.url, plan.lease_seconds, backend=None)
+        return _run(scene, plan, server, server.stored_successes)
+
+
+def run_on_rabbitmq(folder: Path, plan: Plan, system: System = CELERIAC) -> Verdict:
+    """The same on a RabbitMQ node of its own, with Celeriac in any setup.
+
+    Raises:
+        RuntimeError: there is no server, a worker ended by itself, or is not back a minute after the server.
+    """
+    database = folder / "results.sqlite3"
+    with RabbitServer(folder, absence=plan.absence, paused=plan.paused) as server:
+        scene = Scene(folder, system, server.url, plan.lease_seconds, backend=f"sqlite:///{database}")
+        return _run(scene, plan, server, lambda: _successes(database), connection_is_lease=True)
+
+
+def _successes(database: Path) -> set[int]:
+    """The tasks whose result is in the file and is a success."""
+    with contextlib.closing(sqlite3.connect(database)) as connection:
+        rows = connection.execute("SELECT task_id FROM result WHERE status = 'SUCCESS'").fetchall()
+    return {tasks.number_of(task_id) for (task_id,) in rows}
+
+
+def _run(
+    scene: Scene, plan: Plan, server: Server, successes: Callable[[], set[int]], *, connection_is_lease: bool = False
+) -> Verdict:
     began = time.monotonic()
     with ExitStack() as stack:
-        server = stack.enter_context(Server(folder, fsync="always", absence=plan.absence, paused=plan.paused))
-        scene = Scene(folder, CELERIAC, server.url, plan.lease_seconds, results=True)
         feed = stack.enter_context(Feed(scene, plan.task_seconds))
         feed.send(plan.backlog)
         fleet = stack.enter_context(Fleet(scene, plan.workers))
@@ -133,16 +173,16 @@ def run(folder: Path, plan: Plan) -> Verdict:
         this = _Run(plan, scene, server, feed, fleet)
         this.disturb_all()
         this.settle_down()
-        runs = journal.read(folder / "journal")
-        kept = server.numbers() & missing(feed.published, runs)
+        runs = journal.read(scene.folder / "journal")
         left_over = len(fleet.stop())
-        verdict = judge(feed.published, runs, this.kills, this.outages)
+        kept = kept_of(missing(feed.published, runs), server, scene)
+        verdict = judge(feed.published, runs, this.kills, this.outages, connection_is_lease=connection_is_lease)
         return replace(
             verdict,
             kept=len(kept),
             dead_letters=dead_letters(scene),
-            unstored=len({run.number for run in runs if run.ended is not None} - server.stored_successes()),
+            unstored=len({run.number for run in runs if run.ended is not None} - successes()),
             left_over=left_over,
-            left_keys=server.keys_for_ever(),
+            left_in_broker=server.left_over(),
             seconds=time.monotonic() - began,
         )

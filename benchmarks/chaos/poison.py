@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks.chaos import journal
-from benchmarks.chaos.app import build
 from benchmarks.chaos.fleet import Fleet
-from benchmarks.chaos.server import Server
-from benchmarks.chaos.systems import CELERIAC, Scene
+from benchmarks.chaos.rabbit import RabbitServer
+from benchmarks.chaos.server import RedisServer
+from benchmarks.chaos.systems import CELERIAC, Scene, System
 from benchmarks.chaos.tasks import HOLD, POISON
 from celeriac import Celeriac
 from celeriac.message import DeadLetter
@@ -77,18 +77,28 @@ def run_on_redis(folder: Path, *, good: int = 200) -> Verdict:
     Raises:
         RuntimeError: there is no server, or the worker ended by itself.
     """
-    with Server(folder, fsync="everysec") as server:
+    with RedisServer(folder, fsync="everysec") as server:
         return _run(_scene(folder, server.url), good)
 
 
-def _scene(folder: Path, broker: str) -> Scene:
-    return Scene(folder, CELERIAC, broker, max_deliveries=3)
+def run_on_rabbitmq(folder: Path, *, good: int = 200, system: System = CELERIAC) -> Verdict:
+    """The same on a RabbitMQ node of its own.
+
+    Raises:
+        RuntimeError: there is no server, or the worker ended by itself.
+    """
+    with RabbitServer(folder) as server:
+        return _run(_scene(folder, server.url, system), good)
+
+
+def _scene(folder: Path, broker: str, system: System = CELERIAC) -> Scene:
+    return Scene(folder, system, broker, max_deliveries=3)
 
 
 def _run(scene: Scene, good: int) -> Verdict:
     began = time.monotonic()
     path = scene.folder / "journal"
-    with build(scene.broker, lease_seconds=scene.lease_seconds, max_deliveries=scene.max_deliveries) as app:
+    with scene.app() as app:
         _publish(app, good)
         with Fleet(scene, 1) as fleet:
             while time.monotonic() < began + _LIMIT:

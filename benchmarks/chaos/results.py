@@ -9,18 +9,24 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import machine
-from benchmarks.chaos.server import Server
+from benchmarks.chaos.rabbit import RabbitServer
+from benchmarks.chaos.server import RedisServer
 from benchmarks.environments import ROOT
 
 
-def describe() -> dict[str, Any]:
-    """The machine and its Redis server, before anything is run.
+def describe(on: str) -> dict[str, Any]:
+    """The machine and the server, before anything is run.
+
+    Args:
+        on: `rabbitmq`; anything else is taken for Redis.
 
     Raises:
         RuntimeError: there is no server.
     """
-    with tempfile.TemporaryDirectory(prefix="chaos-") as folder, Server(Path(folder), fsync="everysec") as server:
-        return machine.describe() | {"redis": server.version()}
+    with tempfile.TemporaryDirectory(prefix="chaos-") as folder:
+        place = Path(folder)
+        with RabbitServer(place) if on == "rabbitmq" else RedisServer(place, fsync="everysec") as server:
+            return machine.describe() | {"rabbitmq" if on == "rabbitmq" else "redis": server.version()}
 
 
 def write(name: str, about: dict[str, Any], **parts: Any) -> Path:

@@ -6,12 +6,9 @@ Owns the process and the questions to it. Knows no task queue: tasks are found b
 from __future__ import annotations
 
 import contextlib
-import random
 import re
 import signal
-import socket
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
 import redis
@@ -19,7 +16,9 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 from scripts.servers import REDIS, find_program
 
+from benchmarks.chaos.outage import Outage, What, wait
 from benchmarks.environments import variables
+from benchmarks.ports import lasting_port
 from benchmarks.process import start
 
 if TYPE_CHECKING:
@@ -38,21 +37,8 @@ _READ: Final = {
     b"string": ("GET",),
 }
 
-#: What is done to a server: SIGKILL and a new start, after a second or after a while; SIGSTOP for a while; all
-#: connections closed; scripts forgotten.
-What = Literal["restart", "absence", "pause", "hang up", "forget scripts"]
 
-
-@dataclass(frozen=True)
-class Outage:
-    """One disturbance: when it began, and when the server answered again (ns, CLOCK_MONOTONIC)."""
-
-    what: What
-    before: int
-    after: int
-
-
-class Server:
+class RedisServer:
     """Runs from the start of the block to its end, on one port, with an append-only file.
 
     Args:
@@ -69,7 +55,7 @@ class Server:
         if program is None:
             raise RuntimeError("no redis-server; scripts/install-servers unpacks one")
         self._folder = folder
-        self._port = _free_port()
+        self._port = lasting_port()
         self._command = [
             *(program, "--port", str(self._port), "--bind", "127.0.0.1", "--dir", str(folder), "--save", ""),
             *("--appendonly", "yes", "--appendfsync", fsync),
@@ -93,11 +79,10 @@ class Server:
         self._kill()
 
     def disturb(self, what: What, meanwhile: Callable[[], None] = lambda: None) -> Outage:
-        """Do that to the server and wait until it answers again.
+        """See `outage.Server`.
 
-        Args:
-            what: is done to it.
-            meanwhile: is called in the middle of an absence or a pause.
+        Raises:
+            ValueError: that can not be done to Redis.
         """
         before = time.monotonic_ns()
         if what in {"restart", "absence"}:
@@ -105,19 +90,21 @@ class Server:
             if what == "restart":
                 time.sleep(1.0)
             else:
-                _wait(self._absence, meanwhile)
+                wait(self._absence, meanwhile)
             self._start()
         elif what == "pause":
             assert self._process is not None
             self._process.send_signal(signal.SIGSTOP)
-            _wait(self._paused, meanwhile)
+            wait(self._paused, meanwhile)
             self._process.send_signal(signal.SIGCONT)
             self._wait_answer()
         elif what == "hang up":
             self.call("CLIENT", "KILL", "TYPE", "normal")
             self.call("CLIENT", "KILL", "TYPE", "pubsub")
-        else:
+        elif what == "forget scripts":
             self.call("SCRIPT", "FLUSH")
+        else:
+            raise ValueError(f"Redis knows no {what!r}")
         return Outage(what, before, time.monotonic_ns())
 
     def call(self, *command: str | bytes | int) -> Any:
@@ -134,19 +121,19 @@ class Server:
             return client.execute_command(*command)
 
     def version(self) -> str:
-        """The server's version."""
+        """See `outage.Server`."""
         return str(self.call("INFO", "server")["redis_version"])
 
     def numbers(self) -> set[int]:
-        """The tasks of which it has a message, in whatever key; results do not count."""
+        """See `outage.Server`: in whatever key."""
         found: set[int] = set()
         for key in self.call("KEYS", "*"):
             if not key.startswith(b"celery-task-meta-"):
                 found.update(int(number) for number in _ID.findall(self._content(key)))
         return found
 
-    def keys_for_ever(self) -> list[str]:
-        """Keys without a time to live, other than the bindings of queues, which belong to the queues."""
+    def left_over(self) -> list[str]:
+        """See `outage.Server`: keys without a time to live. Bindings of queues belong to the queues."""
         return sorted(
             key.decode(errors="replace")
             for key in self.call("KEYS", "*")
@@ -192,23 +179,3 @@ class Server:
         if self._process is not None:
             self._process.kill()
             self._process.wait(_DEADLINE)
-
-
-def _wait(seconds: float, meanwhile: Callable[[], None]) -> None:
-    """Wait so long, what is done in the middle included."""
-    end = time.monotonic() + seconds
-    time.sleep(seconds / 2)
-    meanwhile()
-    time.sleep(max(0.0, end - time.monotonic()))
-
-
-def _free_port() -> int:
-    """A port from a range of which the system gives none away: it is free again for a server that comes back."""
-    for _ in range(100):
-        port = random.randint(20_000, 29_999)
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            with contextlib.suppress(OSError):
-                probe.bind(("127.0.0.1", port))
-                return port
-    raise RuntimeError("no free port between 20000 and 29999")

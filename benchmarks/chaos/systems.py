@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
+from benchmarks.chaos.app import build
 from benchmarks.environments import ROOT, Environment, ensure, variables
 from benchmarks.peers import celery, dramatiq
+
+if TYPE_CHECKING:
+    from benchmarks.peers.base import Peer
+    from celeriac import Celeriac
+
+QueueType = Literal["classic", "quorum"]
 
 
 @dataclass(frozen=True)
@@ -25,6 +32,7 @@ class System:
         requirements: what is installed there, pinned.
         distribution: its name on PyPI.
         variables: environment variables of its own.
+        queue_type: of Celeriac's queue on RabbitMQ.
         restarts: a worker that ends by itself is started again, as a service manager does; for others it is an error.
     """
 
@@ -36,6 +44,7 @@ class System:
     requirements: tuple[str, ...] = ()
     distribution: str = "celeriac"
     variables: dict[str, str] = field(default_factory=dict)
+    queue_type: QueueType = "quorum"
     restarts: bool = False
 
     def home(self) -> Environment | None:
@@ -62,7 +71,7 @@ class Scene:
         broker: URL of the broker.
         lease_seconds: Celeriac's `worker_lease_seconds`.
         max_deliveries: Celeriac's `task_max_deliveries`.
-        results: whether Celeriac stores results, beside the messages.
+        backend: URL of Celeriac's results; None: beside the messages.
     """
 
     folder: Path
@@ -70,7 +79,7 @@ class Scene:
     broker: str
     lease_seconds: float = 10.0
     max_deliveries: int = 20
-    results: bool = False
+    backend: str | None = "disabled://"
 
     def variables(self) -> dict[str, str]:
         """The environment of workers and publishers."""
@@ -80,8 +89,19 @@ class Scene:
             CHAOS_BROKER=self.broker,
             CHAOS_LEASE_SECONDS=str(self.lease_seconds),
             CHAOS_MAX_DELIVERIES=str(self.max_deliveries),
-            CHAOS_RESULTS="1" if self.results else "0",
+            CHAOS_BACKEND=self.backend or "",
+            CHAOS_QUEUE_TYPE=self.system.queue_type,
             **self.system.variables,
+        )
+
+    def app(self) -> Celeriac:
+        """Celeriac's app, as its workers have it."""
+        return build(
+            self.broker,
+            lease_seconds=self.lease_seconds,
+            max_deliveries=self.max_deliveries,
+            backend=self.backend,
+            queue_type=self.system.queue_type,
         )
 
     def python(self) -> str:
@@ -101,15 +121,15 @@ def _app(name: str) -> str:
     return f"benchmarks.chaos.apps.{name}_app"
 
 
-def _celery(name: str, setup: str, settings: dict[str, Any]) -> System:
+def _celery(name: str, setup: str, settings: dict[str, Any], peer: Peer = celery.REDIS) -> System:
     options = ("-P", "prefork", "-c", "2", "-l", "info", "-n", "chaos{number}@%h")
     return System(
         name=name,
         setup=setup,
         app=_app("celery"),
         worker=("celery", "-A", _app("celery"), "worker", *options),
-        environment=celery.REDIS.environment,
-        requirements=celery.REDIS.requirements,
+        environment=peer.environment,
+        requirements=peer.requirements,
         distribution="celery",
         variables={"CHAOS_CELERY": json.dumps(settings)},
         restarts=True,
@@ -155,5 +175,22 @@ DRAMATIQ: Final = System(
     distribution="dramatiq",
     restarts=True,
 )
-#: All that are compared on Redis, in the order of the table.
-COMPARED: Final = (CELERIAC, CELERY, CELERY_LATE, CELERY_LATE_10, CELERY_LATE_OFTEN, DRAMATIQ)
+_QUORUM: Final = {"task_default_queue_type": "quorum"}
+_ON_RABBITMQ: Final = (
+    replace(CELERIAC, setup="defaults (quorum queues)"),
+    replace(CELERIAC, name="celeriac-classic", setup="classic queues", queue_type="classic"),
+    _celery("celery", "defaults (classic queues)", {}, celery.RABBITMQ),
+    _celery("celery-late", "classic queues, acks_late, reject_on_worker_lost", _LATE, celery.RABBITMQ),
+    _celery("celery-late-quorum", "quorum queues, acks_late, reject_on_worker_lost", _LATE | _QUORUM, celery.RABBITMQ),
+    replace(
+        DRAMATIQ,
+        setup="defaults (classic queues), but one thread a process",
+        environment=dramatiq.RABBITMQ.environment,
+        requirements=dramatiq.RABBITMQ.requirements,
+    ),
+)
+#: All that are compared on each server, in the order of the table.
+COMPARED: Final = {
+    "redis": (CELERIAC, CELERY, CELERY_LATE, CELERY_LATE_10, CELERY_LATE_OFTEN, DRAMATIQ),
+    "rabbitmq": _ON_RABBITMQ,
+}

@@ -19,6 +19,11 @@ def task_id(number: int) -> str:
     return f"chaos-{number}"
 
 
+def number_of(task_id: str) -> int:
+    """The inverse of `task_id`."""
+    return int(task_id.removeprefix("chaos-"))
+
+
 def _journal() -> Path:
     return Path(os.environ["CHAOS_FOLDER"]) / "journal"
 

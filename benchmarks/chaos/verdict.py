@@ -12,14 +12,16 @@ if TYPE_CHECKING:
 
     from benchmarks.chaos.fleet import Kill
     from benchmarks.chaos.journal import Run
-    from benchmarks.chaos.server import Outage
+    from benchmarks.chaos.outage import Outage
 
 #: A task that ended so shortly before a kill (seconds) may not have been acknowledged yet, and may run again.
 _UNSETTLED: Final = 0.05
 #: A worker is back when it has started so many more tasks: more than it can have held when the server went.
 BACK_AFTER: Final = 10
 #: Outages during which nothing can be written.
-_SILENT: Final = frozenset(("restart", "absence", "pause"))
+_SILENT: Final = frozenset(("restart", "orderly restart", "absence", "pause"))
+#: Outages that end connections; a pause does when heartbeats are missed.
+_CUTTING: Final = _SILENT | {"hang up"}
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,9 @@ class Verdict:
         running_at_kills: runs that a kill hit before they had ended.
         ended_at_kills: runs of the same processes that had ended less than 50 ms before; where a worker was killed
             while it had no server to write to, also those that had ended since the server went.
-        unexplained: second runs of tasks that no kill had hit.
+        lost_connections: second runs of tasks that another worker was given because the connection of the first one was
+            lost while it ran them, or less than 50 ms after. Only where the connection is the lease.
+        unexplained: second runs of tasks that nothing of this had hit.
         slowest_recovery: seconds from a kill to the new start of its slowest victim, the server being there meanwhile.
         of_children: runs that kills of children cut short.
         of_workers: runs that kills of workers cut short.
@@ -63,7 +67,8 @@ class Verdict:
         dead_letters: messages that were given up.
         unstored: tasks with their effect, but without a stored result, where results are stored.
         left_over: processes that outlived their worker by more than 5 s.
-        left_keys: keys in Redis without a time to live and without an owner, after all workers had ended.
+        left_in_broker: what nobody owns, after all workers had ended: keys in Redis without a time to live,
+            messages and queues in RabbitMQ.
         ended: workers that ended though nobody had killed them.
         seconds: the whole run.
     """
@@ -74,6 +79,7 @@ class Verdict:
     second_runs: int
     running_at_kills: int
     ended_at_kills: int
+    lost_connections: int
     unexplained: int
     slowest_recovery: float
     of_children: Victims
@@ -85,7 +91,7 @@ class Verdict:
     dead_letters: int = 0
     unstored: int = 0
     left_over: int = 0
-    left_keys: list[str] = field(default_factory=list)
+    left_in_broker: list[str] = field(default_factory=list)
     ended: int = 0
     seconds: float = 0.0
 
@@ -101,7 +107,7 @@ class Verdict:
             f"back only after {self.back}": any(seconds > 5 for seconds in self.back.values()),
             f"{self.unstored} results are missing": self.unstored,
             f"{self.left_over} processes are left": self.left_over,
-            f"left in Redis: {self.left_keys}": self.left_keys,
+            f"left in the broker: {self.left_in_broker}": self.left_in_broker,
             f"{self.ended} workers ended by themselves": self.ended,
         }
         return [text for text, is_wrong in checks.items() if is_wrong]
@@ -121,13 +127,30 @@ class _Victim:
         return None if self.again is None else (self.again - self.kill.before) / 1e9
 
 
-def judge(tasks: int, runs: list[Run], kills: list[Kill], outages: Sequence[Outage] = ()) -> Verdict:
-    """Compare the journal with the lists of kills and outages. What the journal can not know is left at zero."""
+def judge(
+    tasks: int,
+    runs: list[Run],
+    kills: list[Kill],
+    outages: Sequence[Outage] = (),
+    *,
+    connection_is_lease: bool = False,
+) -> Verdict:
+    """Compare the journal with the lists of kills and outages. What the journal can not know is left at zero.
+
+    Args:
+        tasks: how many were published.
+        runs: the journal.
+        kills: in their order.
+        outages: in their order.
+        connection_is_lease: who loses its connection loses its tasks to whoever comes first.
+    """
     starts = Counter(run.number for run in runs)
     hits = [_victim(run, kill, runs, outages) for kill in kills for run in runs if _hit(run, kill, outages)]
     exposed = Counter(one.run.number for one in hits)
     quiet = [one for one in hits if one.outage is None]
     late = [(one.again - one.outage.after) / 1e9 for one in hits if one.outage is not None and one.again is not None]
+    moved = Counter(_moved(runs, outages) if connection_is_lease else ())
+    unexplained = {number: count - 1 - exposed[number] for number, count in starts.items()}
     running = sum(one.run.ended is None or one.run.ended > one.kill.before for one in hits)
     return Verdict(
         tasks=tasks,
@@ -136,7 +159,8 @@ def judge(tasks: int, runs: list[Run], kills: list[Kill], outages: Sequence[Outa
         second_runs=sum(count - 1 for count in starts.values()),
         running_at_kills=running,
         ended_at_kills=len(hits) - running,
-        unexplained=sum(max(0, count - 1 - exposed[number]) for number, count in starts.items()),
+        lost_connections=sum(min(max(0, more), moved[number]) for number, more in unexplained.items()),
+        unexplained=sum(max(0, more - moved[number]) for number, more in unexplained.items()),
         slowest_recovery=max((seconds for one in quiet if (seconds := one.seconds()) is not None), default=0.0),
         of_children=_victims([one for one in quiet if one.kill.what == "child"]),
         of_workers=_victims([one for one in quiet if one.kill.what == "worker"]),
@@ -186,6 +210,23 @@ def _unsettled_since(kill: Kill, outages: Sequence[Outage]) -> int:
         if kill.what == "worker" and one.what in _SILENT and one.before < kill.after and kill.before < one.after
     ]
     return min([kill.before, *away]) - int(_UNSETTLED * 1e9)
+
+
+def _moved(runs: list[Run], outages: Sequence[Outage]) -> list[int]:
+    """The tasks of runs during which the connection was lost; each as often as that happened to it."""
+    cuts = [one for one in outages if one.what in _CUTTING]
+    return [run.number for run in runs for cut in cuts if _was_cut(run, cut) and _went_elsewhere(run, runs)]
+
+
+def _was_cut(run: Run, cut: Outage) -> bool:
+    """It may have been in hand when the connection ended, or its acknowledgement may have been on its way."""
+    return run.started < cut.after and (run.ended is None or run.ended > cut.before - int(_UNSETTLED * 1e9))
+
+
+def _went_elsewhere(run: Run, runs: list[Run]) -> bool:
+    """Not to a process of the worker that has it: that one knows better than to run it again."""
+    later = [other for other in runs if other.number == run.number and other.started > run.started]
+    return bool(later) and min(later, key=lambda other: other.started).worker != run.worker
 
 
 def _victim(run: Run, kill: Kill, runs: list[Run], outages: Sequence[Outage]) -> _Victim:

@@ -6,7 +6,7 @@ from typing import Literal
 
 from benchmarks.chaos.fleet import Kill
 from benchmarks.chaos.journal import Run
-from benchmarks.chaos.server import Outage, What
+from benchmarks.chaos.outage import Outage, What
 from benchmarks.chaos.verdict import BACK_AFTER, Victims, came_back, judge
 
 _SECOND = 1_000_000_000
@@ -104,3 +104,21 @@ def test_the_slowest_worker_decides_how_long_a_return_takes() -> None:
     verdict = judge(2 * BACK_AFTER, fast + slow, [], [outage])
     assert verdict.back == {"pause": 6.0}
     assert verdict.faults(10.0) == ["back only after {'pause': 6.0}"]
+
+
+def test_where_the_connection_is_the_lease_its_loss_explains_a_run_by_another_worker() -> None:
+    away = [_outage("restart", 2.0, 5.0)]
+    first = _run(0, 10, 1.9, 2.1)
+    elsewhere, here = _run(0, 20, 6.0, 6.1, worker=1), _run(0, 11, 6.0, 6.1)
+    verdict = judge(1, [first, elsewhere], [], away, connection_is_lease=True)
+    assert (verdict.second_runs, verdict.lost_connections, verdict.unexplained) == (1, 1, 0)
+    assert judge(1, [first, here], [], away, connection_is_lease=True).unexplained == 1
+    assert judge(1, [first, elsewhere], [], away).unexplained == 1
+    early = _run(0, 10, 1.0, 1.1)
+    assert judge(1, [early, elsewhere], [], away, connection_is_lease=True).unexplained == 1
+
+
+def test_a_run_that_a_kill_explains_needs_no_lost_connection() -> None:
+    runs = [_run(0, 10, 1.9, None), _run(0, 20, 6.0, 6.1, worker=1)]
+    verdict = judge(1, runs, [_kill(2.0, 10)], [_outage("hang up", 2.5, 2.6)], connection_is_lease=True)
+    assert (verdict.running_at_kills, verdict.lost_connections, verdict.unexplained) == (1, 0, 0)

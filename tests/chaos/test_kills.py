@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from benchmarks.chaos import kills
 from benchmarks.chaos.verdict import Verdict
-from scripts.servers import REDIS
+from scripts.servers import RABBITMQ, REDIS
 
 from servers.programs import need_program
 
@@ -20,7 +20,14 @@ def _on_redis(folder: Path, plan: kills.Plan) -> Verdict:
     return kills.run_on_redis(folder, plan)
 
 
-on_each_broker = pytest.mark.parametrize("run", [kills.run_on_sqlite, _on_redis], ids=["sqlite", "redis"])
+def _on_rabbitmq(folder: Path, plan: kills.Plan) -> Verdict:
+    need_program(RABBITMQ)
+    return kills.run_on_rabbitmq(folder, plan)
+
+
+on_each_broker = pytest.mark.parametrize(
+    "run", [kills.run_on_sqlite, _on_redis, _on_rabbitmq], ids=["sqlite", "redis", "rabbitmq"]
+)
 
 
 @on_each_broker

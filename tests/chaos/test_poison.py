@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from benchmarks.chaos import poison
-from scripts.servers import REDIS
+from scripts.servers import RABBITMQ, REDIS
 
 from servers.programs import need_program
 
@@ -33,6 +33,13 @@ def test_poison_among_two_hundred_on_redis(tmp_path: Path) -> None:
     _check(poison.run_on_redis(tmp_path))
 
 
+@pytest.mark.chaos
+@pytest.mark.timeout(120)
+def test_poison_among_two_hundred_on_rabbitmq(tmp_path: Path) -> None:
+    need_program(RABBITMQ)
+    _check(poison.run_on_rabbitmq(tmp_path))
+
+
 @pytest.mark.timeout(90)
 def test_poison_among_twenty(tmp_path: Path) -> None:
     _check(poison.run_on_sqlite(tmp_path, good=20))
@@ -42,3 +49,9 @@ def test_poison_among_twenty(tmp_path: Path) -> None:
 def test_poison_among_twenty_on_redis(tmp_path: Path) -> None:
     need_program(REDIS)
     _check(poison.run_on_redis(tmp_path, good=20))
+
+
+@pytest.mark.timeout(90)
+def test_poison_among_twenty_on_rabbitmq(tmp_path: Path) -> None:
+    need_program(RABBITMQ)
+    _check(poison.run_on_rabbitmq(tmp_path, good=20))

@@ -11,7 +11,8 @@ app = build(
     os.environ["CHAOS_BROKER"],
     lease_seconds=float(os.environ["CHAOS_LEASE_SECONDS"]),
     max_deliveries=int(os.environ["CHAOS_MAX_DELIVERIES"]),
-    results=os.environ["CHAOS_RESULTS"] == "1",
+    backend=os.environ["CHAOS_BACKEND"] or None,
+    queue_type=os.environ["CHAOS_QUEUE_TYPE"],
 )
 
 

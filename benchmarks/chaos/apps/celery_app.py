@@ -1,4 +1,4 @@
-"""Celery on Redis; `CHAOS_CELERY` holds settings as JSON."""
+"""Celery on Redis or RabbitMQ; `CHAOS_CELERY` holds settings as JSON."""
 
 from __future__ import annotations
 

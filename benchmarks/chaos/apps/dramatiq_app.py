@@ -1,4 +1,4 @@
-"""dramatiq on Redis."""
+"""dramatiq on Redis or RabbitMQ."""
 
 from __future__ import annotations
 
@@ -10,9 +10,17 @@ from benchmarks.chaos import tasks
 
 # Installed in the peer's own environment only, so it has no types here.
 _dramatiq: Any = importlib.import_module("dramatiq")
-_redis: Any = importlib.import_module("dramatiq.brokers.redis")
 
-broker = _redis.RedisBroker(url=os.environ["CHAOS_BROKER"])
+
+def _broker(url: str) -> Any:
+    if url.startswith("amqp"):
+        rabbitmq: Any = importlib.import_module("dramatiq.brokers.rabbitmq")
+        return rabbitmq.RabbitmqBroker(url=url)
+    redis: Any = importlib.import_module("dramatiq.brokers.redis")
+    return redis.RedisBroker(url=url)
+
+
+broker = _broker(os.environ["CHAOS_BROKER"])
 _dramatiq.set_broker(broker)
 _hold = _dramatiq.actor(tasks.hold, actor_name=tasks.HOLD)
 
