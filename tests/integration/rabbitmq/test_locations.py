@@ -46,7 +46,7 @@ def test_a_user_with_a_difficult_password(rabbit_server: RabbitServer, method: s
     rabbit_server.add_user(f"m@{method}", SECRET)
     rabbit_server.permit(f"m@{method}", vhost)
     url = rabbit_server.url(vhost, user=f"m@{method}", password=SECRET)
-    connection = location(url, broker_login_method=method).connect(heartbeat=7)
+    connection = location(url, broker_login_method=method).connect(heartbeat=6.5)
     assert connection.heartbeat == 7
     assert connection.server_properties["product"] == "RabbitMQ"
     connection.close_quietly()

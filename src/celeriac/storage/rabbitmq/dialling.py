@@ -6,6 +6,7 @@ Knows nothing of where the server's address comes from.
 
 from __future__ import annotations
 
+import math
 import ssl
 import time
 from collections.abc import Callable, Mapping
@@ -24,6 +25,8 @@ from celeriac.version import __version__
 
 #: Seconds that saying goodbye may take.
 _FAREWELL_SECONDS: Final = 1.0
+#: Heartbeats are whole seconds, of 16 bits.
+_LONGEST_HEARTBEAT: Final = 65_535
 
 
 class Channel(amqp.Channel):
@@ -145,7 +148,7 @@ class Dialler:
             server,
             wire,
             authentication=self._login(server),
-            heartbeat=heartbeat,
+            heartbeat=min(math.ceil(heartbeat), _LONGEST_HEARTBEAT),
             client_properties=properties | ({"connection_name": name} if name else {}),
         )
         try:

@@ -16,6 +16,8 @@ import amqp
 from amqp import spec
 from amqp.exceptions import UnexpectedFrame
 
+from celeriac.storage.rabbitmq.tables import Unusual, encode_properties
+
 _METHOD, _HEADER, _BODY, _HEARTBEAT = 1, 2, 3, 8
 _WITH_CONTENT: Final = frozenset({spec.Basic.Return, spec.Basic.Deliver, spec.Basic.GetOk})
 
@@ -36,11 +38,17 @@ class Content(amqp.Message):
         Raises:
             Exception: a value has no form in AMQP.
         """
-        self._encoded = super()._serialize_properties()
+        self._encoded = self._encode()
         return len(self._encoded)
 
+    def _encode(self) -> bytes:
+        try:
+            return encode_properties(self.properties)
+        except Unusual:
+            return super()._serialize_properties()
+
     def _serialize_properties(self) -> bytes:
-        return super()._serialize_properties() if self._encoded is None else self._encoded
+        return self._encode() if self._encoded is None else self._encoded
 
     def _load_properties(self, class_id: int, buf: Any, offset: int) -> int:
         try:

@@ -140,8 +140,10 @@ class Publisher:
         address, reason = self._connection.server.address, self._connection.blocked
         if reason is not None:
             what = f"{address} takes no messages at the moment ({reason}): it needs more memory or disk space"
-        else:
+        elif self._confirms.missing:
             what = f"{address} has not confirmed {self._confirms.missing} message(s)"
+        else:
+            what = f"{address} does not answer"
         return OperationalError(
             f"{what}; waited {self._patience:g} s, which the transport option confirm_timeout can change"
         )
