@@ -6,6 +6,7 @@ Knows nothing of connections: the session tells it of arrivals, and takes from i
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import heapq
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 #: What is due later than this by so many seconds goes back to where future work waits.
 _LONGEST_WAIT: Final = 2.0
+#: Seconds that whoever has just taken what came back waits for more of it.
+_MORE_SECONDS: Final = 0.25
 
 
 class Inflow:
@@ -49,6 +52,8 @@ class Inflow:
         self._early: list[tuple[float, int, Feed, Delivered]] = []
         #: What other workers held.
         self._returned: list[tuple[Feed, Delivered]] = []
+        self._has_returned = asyncio.Event()
+        self._gave_returned = False
         self._places = 0
         self._turn = 0
 
@@ -57,6 +62,7 @@ class Inflow:
         self.feeds.clear()
         self._early.clear()
         self._returned.clear()
+        self._has_returned.clear()
         self.arrived.set()
 
     def add(self, arrivals: Sequence[Delivered]) -> list[Settlement]:
@@ -90,9 +96,20 @@ class Inflow:
             self._turn += 1
         return taken
 
-    def take_returned(self, limit: int) -> list[Delivery]:
-        """Give out what other workers held."""
+    async def take_returned(self, limit: int) -> list[Delivery]:
+        """Give out what other workers held.
+
+        Of a long row of it only so much comes at a time as the prefetch allows, so after some, more is waited for. A
+        row as long as the queue is what a classic queue delivers after a crash of its server.
+        """
+        if self._gave_returned and not self._returned:
+            with contextlib.suppress(TimeoutError):  # that was all
+                async with asyncio.timeout(_MORE_SECONDS):
+                    await self._has_returned.wait()
         chosen, self._returned = self._returned[:limit], self._returned[limit:]
+        self._gave_returned = bool(chosen)
+        if not self._returned:
+            self._has_returned.clear()
         now = self._loop.time()
         return [self._holdings.hold(feed, came, now, lost=True) for feed, came in chosen]
 
@@ -133,6 +150,7 @@ class Inflow:
             feed.acks.done(came.number)
         elif held is None:
             self._returned.append((feed, came))
+            self._has_returned.set()
         return [held.settlement] if held is not None and held.settlement is not None else []
 
     def _put_aside(self, feed: Feed, came: Delivered, due: float, wall: float) -> list[Settlement]:

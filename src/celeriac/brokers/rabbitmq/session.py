@@ -178,7 +178,7 @@ class Session:
     async def recover(self, limit: int) -> list[Delivery]:
         """What came back from connections that ended; see `Broker.recover`."""
         await self._supply.connected()
-        return self._inflow.take_returned(max(limit, 0))
+        return await self._inflow.take_returned(max(limit, 0))
 
     def waiting(self, queue: str) -> int:
         """Messages of the queue that have come and were not given out."""
