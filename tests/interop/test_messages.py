@@ -4,107 +4,21 @@ from __future__ import annotations
 
 import base64
 import json
-import math
-import re
 from collections.abc import Iterator
-from datetime import UTC, date, datetime, time, timedelta, timezone
-from decimal import Decimal
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
-from uuid import UUID
 
 import pytest
 from scripts.environments import Environment
 
 from celeriac.serialization import decode, decompress
-from interop.pairs import signature
+from interop.calls import CALLS, form_of, is_for_later, make_call
 from interop.sides import CeleriacClient, CeleryClient, Client, Place
 from interop.tasks import declare_captured
 from servers.redis import RedisServer
 
 CAPTURES: Final = Path(__file__).resolve().parents[1] / "wire" / "captures" / "redis" / "message"
-MOMENT: Final = datetime(2030, 1, 2, 3, 4, 5, tzinfo=UTC)
-ID: Final = "11111111-1111-4111-8111-111111111111"
-JSON_TYPES: Final = (
-    datetime(2030, 1, 2, 3, 4, 5, 6, tzinfo=UTC),
-    datetime(2030, 1, 2, 3, 4, 5),  # noqa: DTZ001 - naive on purpose
-    date(2030, 1, 2),
-    time(3, 4, 5),
-    UUID(ID),
-    Decimal("1.50"),
-    b"text bytes",
-    b"\xff\x00",
-    (1, 2),
-    1.0,
-    math.inf,
-    math.nan,
-)
-HEADERS: Final = {
-    "x-tenant": "acme",
-    "n": 1,
-    "f": 1.5,
-    "flag": True,
-    "none": None,
-    "lst": [1, "a"],
-    "obj": {"k": "v"},
-}
-PROPERTIES: Final = {
-    "message_id": "mid",
-    "timestamp": 1700000000,
-    "app_id": "me",
-    "type": "job",
-    "user_id": "guest",
-}
-Target = tuple[str, tuple[Any, ...], dict[str, Any]]
-MIXED: Final[Target] = ("wire.echo", (1, "a"), {"k": [1.5, None, True]})
-ADD: Final[Target] = ("wire.add", (2, 3), {})
-
-#: Name of the capture; task, args and kwargs; options.
-CALLS: Final[dict[str, tuple[Target, dict[str, Any]]]] = {
-    "delay": (ADD, {}),
-    "no_args": (("wire.noop", (), {}), {}),
-    "kwargs": (("wire.echo", (1,), {"a": "x", "b": [1, 2]}), {}),
-    "unicode_args": (("wire.echo", ("h\u00e9llo \u2603 \U0001f600",), {"k": "\u65e5\u672c"}), {}),
-    "long_args": (
-        ("wire.echo", ("x" * 5000, list(range(500))), {"deep": {"a": {"b": {"c": {"d": 1}}}}}),
-        {},
-    ),
-    "serializer_json_types": (("wire.echo", JSON_TYPES, {}), {"serializer": "json"}),
-    "serializer_msgpack": (MIXED, {"serializer": "msgpack"}),
-    "serializer_pickle": (MIXED, {"serializer": "pickle"}),
-    "serializer_yaml": (MIXED, {"serializer": "yaml"}),
-    **{f"compression_{name}": (ADD, {"compression": name}) for name in ("zlib", "gzip", "bzip2", "lzma")},
-    "countdown": (ADD, {"countdown": 30}),
-    "countdown_float": (ADD, {"countdown": 1.5}),
-    "countdown_zero": (ADD, {"countdown": 0}),
-    "eta_utc": (ADD, {"eta": MOMENT}),
-    "eta_offset": (ADD, {"eta": datetime(2030, 1, 2, 3, 4, 5, tzinfo=timezone(timedelta(hours=2)))}),
-    "eta_naive": (ADD, {"eta": datetime(2030, 1, 2, 3, 4, 5, 678000)}),  # noqa: DTZ001 - naive on purpose
-    "expires_int": (ADD, {"expires": 60}),
-    "expires_float": (ADD, {"expires": 0.5}),
-    "expires_datetime": (ADD, {"expires": MOMENT}),
-    "expires_past": (ADD, {"expires": datetime(2020, 1, 2, 3, 4, 5, tzinfo=UTC)}),
-    "expires_and_countdown": (ADD, {"expires": 600, "countdown": 30}),
-    **{f"priority_{number}": (ADD, {"priority": number}) for number in (0, 4, 9)},
-    "queue": (ADD, {"queue": "other"}),
-    "headers": (ADD, {"headers": HEADERS}),
-    "extra_properties": (ADD, PROPERTIES),
-    "argsrepr": (("wire.echo", (1,), {"k": 2}), {"argsrepr": "(secret)", "kwargsrepr": "{hidden}"}),
-    "ids": (ADD, {"root_id": "root", "parent_id": "parent", "group_id": "grp", "group_index": 7}),
-    "task_id": (ADD, {"task_id": ID}),
-    "shadow": (ADD, {"shadow": "display.name"}),
-    "retries": (ADD, {"retries": 2}),
-    "time_limits": (ADD, {"time_limit": 30, "soft_time_limit": 20}),
-    "time_limits_task": (("wire.soft", (), {}), {}),
-    "ignore_result": (ADD, {"ignore_result": True}),
-    "ignore_result_task": (("wire.ignored", (), {}), {}),
-    "reply_to": (ADD, {"reply_to": "my-replies"}),
-    "delivery_mode_transient": (ADD, {"delivery_mode": 1}),
-    "send_task": (("other.lang.task", (1,), {"k": 2}), {}),
-    "link": (ADD, {"link": [signature("wire.add", 10)]}),
-    "link_multi": (ADD, {"link": [signature("wire.add", 10), signature("wire.add", 1, 1, immutable=True)]}),
-    "link_options": (ADD, {"link": [signature("wire.add", 10, queue="other", countdown=5, priority=3)]}),
-}
 
 
 @pytest.fixture(scope="module")
@@ -130,9 +44,8 @@ def celeriac(place: Place) -> Iterator[CeleriacClient]:
 
 def published(place: Place, client: Client, capture: str) -> dict[str, Any]:
     """Let a producer make the call; the one envelope that it has stored, wherever that is."""
-    (name, args, kwargs), options = CALLS[capture]
     place.redis("FLUSHDB")
-    client.send(name, *args, kwargs=kwargs, **options)
+    make_call(client, capture)
     found = []
     for key in place.redis("KEYS", "*"):
         if place.redis("TYPE", key) == b"list":
@@ -188,23 +101,6 @@ def _allow_for_known_differences(headers: dict[str, Any], properties: dict[str, 
     properties.pop("kwargsrepr", None)
 
 
-_UUID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-([345])[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
-
-
-def form_of(value: Any) -> Any:
-    """What stays of an id, of a process, and of a moment near now."""
-    if not isinstance(value, str) or value == ID or value.startswith(("2030-", "2020-")):
-        return value
-    found = _UUID.fullmatch(value)
-    if found:
-        return f"a UUID of version {found[1]}"
-    if re.fullmatch(r"gen\d+@\S+", value):
-        return "gen<pid>@<host>"
-    if re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}\+00:00", value):
-        return "a moment in UTC"
-    return value
-
-
 def moment_of(envelope: dict[str, Any], header: str) -> datetime:
     found = datetime.fromisoformat(envelope["headers"][header])
     return found if found.tzinfo else found.replace(tzinfo=UTC)
@@ -227,7 +123,7 @@ def test_celeriac_publishes_what_celery_publishes(
     for name in ("eta", "expires"):
         if theirs["headers"][name]:
             assert abs(moment_of(theirs, name) - moment_of(ours, name)) < timedelta(seconds=10)
-    if CALLS[capture][1].get("countdown") or "eta" in CALLS[capture][1]:
+    if is_for_later(capture):
         assert ours.pop("stored in") == "due"  # until it is due; Celery has its workers keep it
         del theirs["stored in"]
     assert plain(ours) == plain(theirs)

@@ -117,7 +117,7 @@ class RabbitTransport:
         found = self.server.queues(self.vhost).get(queue)
         return 0 if found is None else found.ready
 
-    def parked(self, queue: str) -> int:  # noqa: ARG002 - the protocol's
+    def parked(self, queue: str) -> int:
         """See `Transport`."""
         states = self.server.queues(self.vhost).items()
         return sum(state.ready for name, state in states if name.startswith("celery_delayed_"))

@@ -29,7 +29,7 @@ def names(*patterns: str) -> list[str]:
 
 
 PROTOCOL_2 = names("*/message/*.json", "*/worker_message/*.json", "versions/*/redis/*message/*.json")
-PROTOCOL_1 = names("redis/message_v1/*.json")
+PROTOCOL_1 = names("*/message_v1/*.json")
 
 
 def read(message: Message) -> Invocation:
