@@ -69,6 +69,13 @@ def test_pieces_are_of_a_size_to_write_at_once() -> None:
     assert counts[-1] == 1000
 
 
+def test_large_messages_are_written_in_slices() -> None:
+    parcels = [Parcel("", "q", Content(bytes(size))) for size in (10, 3_000_000, 10)]
+    pieces = list(pieces_of(parcels, 1, 131_072))
+    assert b"".join(piece for piece, _ in pieces) == b"".join(frames_of(parcel, 1, 131_072) for parcel in parcels)
+    assert [count for _, count in pieces] == [0, 0, 2, 3]
+
+
 def test_answers_in_any_order() -> None:
     generator = random.Random(1)
     for _ in range(200):

@@ -30,6 +30,7 @@ _HEADER_FIELDS: Final = 12
 _LONGEST_NAME: Final = 255
 #: So many bytes are written at once: enough to make calls few, little enough to look at answers in between.
 _PIECE_BYTES: Final = 131_072
+_SLICE_BYTES: Final = 1_048_576
 
 
 class Parcel(NamedTuple):
@@ -48,24 +49,33 @@ class Parcel(NamedTuple):
     mandatory: bool = False
 
 
-def pieces_of(parcels: Sequence[Parcel], channel: int, frame_max: int) -> Iterator[tuple[bytes, int]]:
+def pieces_of(parcels: Sequence[Parcel], channel: int, frame_max: int) -> Iterator[tuple[bytes | memoryview, int]]:
     """The frames of `parcels` in order, in pieces of a size to write at once, and how many parcels have ended by then.
 
     Raises:
         StoreRefused: one of them has no form: names are too long, or properties too large.
     """
     frames: list[bytes] = []
-    size = 0
+    size = written = 0
     for count, parcel in enumerate(parcels, 1):
         frame = frames_of(parcel, channel, frame_max)
         frames.append(frame)
         size += len(frame)
-        if size >= _PIECE_BYTES:
-            yield b"".join(frames), count
+        if size >= _PIECE_BYTES or count == len(parcels):
+            yield from _sliced(b"".join(frames), written, count)
             frames.clear()
-            size = 0
-    if frames:
-        yield b"".join(frames), len(parcels)
+            size, written = 0, count
+
+
+def _sliced(data: bytes, before: int, after: int) -> Iterator[tuple[bytes | memoryview, int]]:
+    """Large messages take long on slow ways: each slice that is written shows that it goes on."""
+    if len(data) <= _SLICE_BYTES:
+        yield data, after
+        return
+    whole = memoryview(data)
+    for begin in range(0, len(data), _SLICE_BYTES):
+        end = begin + _SLICE_BYTES
+        yield whole[begin:end], after if end >= len(data) else before
 
 
 def frames_of(parcel: Parcel, channel: int, frame_max: int) -> bytes:
