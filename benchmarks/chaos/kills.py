@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import operator
 import random
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from benchmarks.chaos import journal
 from benchmarks.chaos.feed import Feed
@@ -19,7 +21,9 @@ from benchmarks.chaos.systems import CELERIAC, Scene, System
 from benchmarks.chaos.verdict import Verdict, judge, missing
 
 if TYPE_CHECKING:
-    from benchmarks.chaos.outage import Server
+    from collections.abc import Sequence
+
+    from benchmarks.chaos.outage import Outage, Server
 
 #: Seconds that a message may need to be run again beyond the lease of the worker that had it.
 _RECOVERY: Final = 40.0
@@ -120,6 +124,16 @@ def _settle_down(fleet: Fleet, feed: Feed, plan: Plan) -> None:
         time.sleep(0.2)
 
 
+def keep_events(folder: Path, kills: Sequence[Kill], outages: Sequence[Outage] = ()) -> None:
+    """Write beside the journal what was done, for whoever looks into a fault."""
+    events: list[dict[str, Any]] = [
+        *({"what": one.what, "before": one.before, "after": one.after, "pids": sorted(one.pids)} for one in kills),
+        *({"what": one.what, "before": one.before, "after": one.after} for one in outages),
+    ]
+    lines = (json.dumps(event) for event in sorted(events, key=operator.itemgetter("before")))
+    (folder / "events").write_text("".join(f"{line}\n" for line in lines))
+
+
 def kept_of(absent: set[int], server: Server, scene: Scene) -> set[int]:
     """Those of `absent` that were not lost: the broker has their message, or they ran while the workers were ended."""
     return absent & (server.numbers() | journal.ended(scene.folder / "journal"))
@@ -134,6 +148,7 @@ def _run(scene: Scene, plan: Plan, server: Server | None) -> Verdict:
         wait_for(fleet, feed, plan.backlog - 1, time.monotonic() + 30)
         kills = _kill_all(fleet, feed, plan)
         _settle_down(fleet, feed, plan)
+        keep_events(scene.folder, kills)
         runs = journal.read(scene.folder / "journal")
         left_over = len(fleet.stop())
         kept = kept_of(missing(feed.published, runs), server, scene) if server else set[int]()

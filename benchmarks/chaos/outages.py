@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Final
 from benchmarks.chaos import journal, tasks
 from benchmarks.chaos.feed import Feed
 from benchmarks.chaos.fleet import Fleet, Kill
-from benchmarks.chaos.kills import dead_letters, kept_of, wait_for
+from benchmarks.chaos.kills import dead_letters, keep_events, kept_of, wait_for
 from benchmarks.chaos.outage import Outage, Server, What
 from benchmarks.chaos.rabbit import RabbitServer
 from benchmarks.chaos.server import RedisServer
@@ -173,6 +173,7 @@ def _run(
         this = _Run(plan, scene, server, feed, fleet)
         this.disturb_all()
         this.settle_down()
+        keep_events(scene.folder, this.kills, this.outages)
         runs = journal.read(scene.folder / "journal")
         left_over = len(fleet.stop())
         kept = kept_of(missing(feed.published, runs), server, scene)
