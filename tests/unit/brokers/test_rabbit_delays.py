@@ -39,12 +39,20 @@ def test_the_ladder_is_declared_as_celery_declares_it() -> None:
         assert declared[delays.level_name(level)] == delays.queue_arguments(level, "quorum")
 
 
-def test_a_message_enters_as_celerys_do() -> None:
+def test_a_message_has_the_key_of_celerys() -> None:
     published = captured("delayed_message.json")["publishes"][0]
     key = published["routing_key"]
-    assert published["exchange"] == delays.ENTRANCE
+    assert published["exchange"] in delays.ENTRANCES
     assert delays.entrance_key(10, "jobs") == key
     assert delays.strip_bits(key) == "jobs"
+
+
+@given(st.one_of(st.integers(0, 5), st.integers(0, delays.LONGEST)))
+def test_a_message_enters_where_it_waits_first(seconds: int) -> None:
+    level = int(delays.entrance(seconds).removeprefix("celery_delayed_"))
+    bits = delays.entrance_key(seconds, "q").split(".")[:28]
+    assert set(bits[: 27 - level]) <= {"0"}
+    assert bits[27 - level] == "1" or (seconds, level) == (0, 0)
 
 
 @given(st.integers(0, delays.LONGEST), st.from_regex(r"\A[a-z01]{1,5}(\.[a-z01]{1,5}){0,5}\Z"))

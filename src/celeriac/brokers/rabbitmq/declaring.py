@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from celeriac.storage.rabbitmq.links import Links
     from celeriac.topology import Topology
 
+#: Types of exchanges that nothing is delayed to by its routing key.
+_KEYLESS: Final = ("direct", "fanout", "headers")
 #: Names that are remembered.
 _MOST_KNOWN: Final = 10_000
 #: Milliseconds after which what nobody holds any more leaves a queue for holding. It is fetched from there at once.
@@ -76,6 +78,18 @@ class Declarer:
         self.ensure_queue(suspects_of(name))
         queue = self._topology.queue(name)
         self._once("consumed", name, lambda channel: self._bind_exits(channel, queue))
+
+    def ensure_exchange(self, name: str) -> None:
+        """Have an exchange there that the settings know, and the queues that are bound to it.
+
+        A queue whose first worker is still to come shall miss nothing.
+        """
+        exchange = self._topology.exchange(name)
+        if exchange is None:
+            return  # of another program: what is sent there finds it, or the error says that there is none
+        self._once("exchange", name, lambda channel: _declare_exchange(channel, exchange))
+        for queue in self._topology.bound(name):
+            self.ensure_queue(queue.name)
 
     def ensure_delay(self, name: str) -> None:
         """Have the ladder there, and its end lead to the queue."""
@@ -134,16 +148,20 @@ class Declarer:
         channel.queue_bind(name, delays.DELIVERY_EXCHANGE, delays.exit_pattern(name))
 
     def _bind_exits(self, channel: amqp.Channel, queue: Queue) -> None:
-        """As Celery's workers do for queues on exchanges that are not direct: its producers delay to those."""
+        """As Celery's workers do for queues on topic exchanges: its producers delay to those.
+
+        Celery's workers do it for fanout and headers exchanges too, which look at no routing key: whatever is delayed
+        for a queue of that name (often the default one) then reaches all their queues as well.
+        """
         exchange = queue.exchange
-        if exchange is None or exchange.type == "direct" or not exchange.name:
+        if exchange is None or exchange.type in _KEYLESS or not exchange.name:
             channel.exchange_declare(delays.DELIVERY_EXCHANGE, "topic", durable=True, auto_delete=False)
             channel.queue_bind(queue.name, delays.DELIVERY_EXCHANGE, delays.exit_pattern(queue.name))
             return
         self._declare_ladder(channel)
         for one in queue.all_bindings():
             if one.exchange.name:
-                pattern = f"#.{one.routing_key}" if one.routing_key else "#"
+                pattern = f"#.{one.routing_key}"
                 channel.exchange_bind(one.exchange.name, delays.DELIVERY_EXCHANGE, pattern)
                 channel.queue_bind(queue.name, one.exchange.name, pattern)
 

@@ -26,6 +26,8 @@ _TOP: Final = _LEVELS - 1
 LONGEST: Final = 2**_LEVELS - 1
 #: Bytes of a routing key.
 _LONGEST_KEY: Final = 255
+#: Bytes of the name of a queue, or of a routing key, behind the bits of a delay.
+LONGEST_NAME: Final = _LONGEST_KEY - 2 * _LEVELS
 
 
 def level_name(level: int) -> str:
@@ -33,8 +35,21 @@ def level_name(level: int) -> str:
     return f"celery_delayed_{level}"
 
 
-#: The exchange where a message enters.
-ENTRANCE: Final = level_name(_TOP)
+#: The exchanges where messages enter.
+ENTRANCES: Final = frozenset(map(level_name, range(_LEVELS)))
+
+
+def entrance(seconds: int) -> str:
+    """The exchange where a message enters that is delayed by so much: that of the first level where it waits.
+
+    Celery lets all enter at the top. They get to the same queues, but each level that a message passes has its price:
+    all 28 cost the server more than all the rest of its way.
+
+    Example:
+        >>> entrance(10), entrance(2**27)
+        ('celery_delayed_3', 'celery_delayed_27')
+    """
+    return level_name(max(seconds.bit_length() - 1, 0))
 
 
 def entrance_key(seconds: int, key: str) -> str:
@@ -63,7 +78,7 @@ def _checked(whole: str, key: str) -> str:
     if len(whole.encode()) > _LONGEST_KEY:
         raise StoreRefused(
             f"{key!r} is too long for delayed delivery: on RabbitMQ the name of a queue that gets future work, or its "
-            f"routing key, has {_LONGEST_KEY - 2 * _LEVELS} bytes at most"
+            f"routing key, has {LONGEST_NAME} bytes at most"
         )
     return whole
 

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from celeriac.storage.rabbitmq.links import Links
     from celeriac.topology import Topology
 
+#: A Unix time for what is never due: RabbitMQ closes the connection of who sends it an infinite number.
+_FAR: Final = 1e15
 #: Bytes of the name of a queue.
 _LONGEST_NAME: Final = 255
 
@@ -69,11 +71,11 @@ class Publisher:
         seconds = 0.0 if not_before is None else self._delay(not_before)
         if seconds <= 0:
             return Parcel("", _checked(queue), content_of(message, priority, history, extra), True)
-        content = content_of(message, priority, history, {**(extra or {}), DUE_HEADER: not_before})
+        content = content_of(message, priority, history, {**(extra or {}), DUE_HEADER: min(not_before or 0.0, _FAR)})
         whole = int(min(seconds, delays.LONGEST))
         if not whole:
             return Parcel("", _checked(queue), content, True)  # whoever takes it waits for the rest of its second
-        return Parcel(delays.ENTRANCE, delays.entrance_key(whole, _checked(queue)), content, True)
+        return Parcel(delays.entrance(whole), delays.entrance_key(whole, _checked(queue)), content, True)
 
     def send(self, parcels: Sequence[Parcel]) -> None:
         """Send all of them; return when the server has them.
@@ -110,13 +112,15 @@ class Publisher:
     def _prepare(self, parcel: Parcel) -> None:
         if not parcel.exchange:
             self._declarer.ensure_queue(parcel.routing_key)
-        elif parcel.exchange == delays.ENTRANCE:
+        elif parcel.exchange in delays.ENTRANCES:
             self._declarer.ensure_delay(_queue_of(parcel))
         elif parcel.exchange == DEAD:
             self._declarer.ensure_dead()
+        else:
+            self._declarer.ensure_exchange(parcel.exchange)
 
     def _is_own(self, parcel: Parcel) -> bool:
-        return parcel.exchange in {"", delays.ENTRANCE, DEAD}
+        return parcel.exchange in {"", DEAD} or parcel.exchange in delays.ENTRANCES
 
     def _delay(self, not_before: float | None) -> float:
         if not_before is None or math.isnan(not_before):
