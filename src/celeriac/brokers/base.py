@@ -31,6 +31,8 @@ class Capabilities(msgspec.Struct, frozen=True):
         timed_leases: a lease ends by time. If False it ends with the worker's connection, at once and for good.
         returns_to_front: what is released, and what was lost, goes to the front of its queue. If False, to the back.
         sees_future_work: `depth` and `purge` know of messages that are not due yet.
+        longest_name: bytes of UTF-8 that the name of a queue may have for workers to take from it; None for any number.
+        all_properties: a message's properties may have any names. If False, those that the broker knows travel.
     """
 
     between_processes: bool = True
@@ -40,6 +42,8 @@ class Capabilities(msgspec.Struct, frozen=True):
     timed_leases: bool = True
     returns_to_front: bool = True
     sees_future_work: bool = True
+    longest_name: int | None = None
+    all_properties: bool = True
 
 
 class Broker(Protocol):

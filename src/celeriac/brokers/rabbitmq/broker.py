@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from celeriac.brokers.base import Capabilities
+from celeriac.brokers.rabbitmq import delays
 from celeriac.brokers.rabbitmq.dead_letters import DeadLetters
 from celeriac.brokers.rabbitmq.declaring import Declarer
 from celeriac.brokers.rabbitmq.naming import suspects_of
@@ -52,7 +53,13 @@ class RabbitBroker:
         delay_queue_type: str = "quorum",
     ) -> None:
         self.capabilities = Capabilities(
-            priorities=1, exchanges=True, timed_leases=False, returns_to_front=False, sees_future_work=False
+            priorities=1,
+            exchanges=True,
+            timed_leases=False,
+            returns_to_front=False,
+            sees_future_work=False,
+            longest_name=delays.LONGEST_NAME,
+            all_properties=False,
         )
         self.location = location
         self.address = location.address

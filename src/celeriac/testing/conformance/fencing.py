@@ -7,6 +7,7 @@ import pytest
 from celeriac.message import Loss
 from celeriac.outcome import Acknowledge, Bury, Keep, Requeue, Settlement
 from celeriac.testing.clock import VirtualClock
+from celeriac.testing.conformance.conditions import leases_end_by_time
 from celeriac.testing.conformance.support import (
     LEASE,
     Harness,
@@ -27,6 +28,7 @@ LOSS = Loss(at=1.5, worker="a", reason="WorkerLostError: killed")
 class FencingCases(Harness):
     """A worker whose lease was taken over can not write anything."""
 
+    @leases_end_by_time
     @pytest.mark.parametrize(
         "action",
         [Acknowledge(), Requeue(), Requeue(loss=LOSS), Bury("late"), Keep()],
@@ -77,6 +79,7 @@ class FencingCases(Harness):
             assert len(await broker.settle(twice)) == 2
             assert names(await take(broker)) == ["2"]
 
+    @leases_end_by_time
     @in_loop
     async def test_a_stale_one_does_not_harm_the_others_of_its_batch(
         self, make_broker: MakeBroker, clock: VirtualClock
@@ -97,7 +100,8 @@ class FencingCases(Harness):
         async with opened(make_broker(), "a") as first, opened(make_broker(), "b", 1000) as second:
             first.publish([job(1)])
             held = await take(first)
-            clock.advance(LEASE)
+            await self.end_leases(clock, "a")
+            await self.look_at_queue(second)
             taken = await second.recover(10)
             await first.release(held)
             assert await second.depth("q") == 0

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 
-import pytest
-
-from celeriac.message import Loss, Message, Publication
+from celeriac.message import Loss, Message
 from celeriac.outcome import Acknowledge, Action, Bury, Keep, Requeue, Settlement
 from celeriac.testing.clock import VirtualClock
+from celeriac.testing.conformance.conditions import (
+    gives_back_to_back,
+    gives_back_to_front,
+    has_levels,
+    time_can_be_turned,
+)
 from celeriac.testing.conformance.support import (
     Harness,
     MakeBackend,
@@ -24,6 +28,7 @@ from celeriac.testing.conformance.support import (
     same_message,
     success,
     take,
+    take_all,
 )
 
 
@@ -59,8 +64,9 @@ class SettlingCases(Harness):
             first = await take(broker, 1)
             assert await finish(broker, first, Requeue(loss=Loss(1.0, "w", "killed"))) == []
             broker.publish([job(3)])
-            assert names(await take(broker)) == ["0", "1", "2", "3"]
+            assert names(await take_all(broker)) == ["0", "1", "2", "3"]
 
+    @time_can_be_turned
     @in_loop
     async def test_a_retry_replaces_the_message_and_waits_for_its_time(
         self, make_broker: MakeBroker, clock: VirtualClock
@@ -93,6 +99,23 @@ class SettlingCases(Harness):
             assert delivery.history == tuple(losses)
             assert delivery.message.body == b"retried"
 
+    @gives_back_to_back
+    @in_loop
+    async def test_release_goes_to_the_back_uncounted(self, make_broker: MakeBroker) -> None:
+        async with opened(make_broker()) as broker:
+            broker.publish([job(n) for n in range(6)])
+            taken = await take(broker, 4)
+            await broker.release([taken[2], taken[0], taken[1]])
+            await broker.release([])
+            broker.publish([job(6)])
+            deliveries = await take_all(broker)
+            assert names(deliveries) == ["4", "5", "2", "0", "1", "6"]
+            assert all((one.history, one.lost_by) == ((), None) for one in deliveries)
+            assert await broker.recover(10) == []
+            assert await finish(broker, [taken[3]]) == []
+            assert await finish(broker, taken[:3]) != []
+
+    @gives_back_to_front
     @in_loop
     async def test_release_goes_back_to_the_front_in_the_old_order(self, make_broker: MakeBroker) -> None:
         async with opened(make_broker()) as broker:
@@ -106,6 +129,7 @@ class SettlingCases(Harness):
             assert all(delivery.history == () for delivery in deliveries)
             assert await finish(broker, [taken[3]]) == []
 
+    @has_levels
     @in_loop
     async def test_release_keeps_the_level(self, make_broker: MakeBroker) -> None:
         async with opened(make_broker()) as broker:
@@ -132,6 +156,7 @@ class SettlingCases(Harness):
 class OneStepCases(Harness):
     """Result and follow-ups travel with the settlement."""
 
+    @time_can_be_turned
     @in_loop
     async def test_result_and_follow_ups_are_written_with_the_acknowledgement(
         self, make_broker: MakeBroker, make_backend: MakeBackend, clock: VirtualClock
@@ -239,91 +264,5 @@ class UnfencedCases(Harness):
             assert await broker.settle([Settlement(held[0], Bury("rejected"), fenced=False)]) == []
             (letter,) = await broker.dead_letters()
             assert same_message(letter.message, message(1))
-            assert (letter.queue, letter.priority, letter.reason, letter.at) == ("q", 2, "rejected", clock.time())
-
-
-class DeadLetterCases(Harness):
-    """What can not be run is kept."""
-
-    @pytest.fixture(autouse=True)
-    def _needs_browsing(self, make_broker: MakeBroker) -> None:
-        if not make_broker().capabilities.browse_dead_letters:
-            pytest.skip("this broker can not show its dead letters")
-
-    @in_loop
-    async def test_a_dead_letter_tells_all(self, make_broker: MakeBroker, clock: VirtualClock) -> None:
-        first, last = Loss(1.0, "a", "killed"), Loss(2.0, "b", "killed again")
-        async with opened(make_broker()) as broker:
-            broker.publish([job(1, priority=6)])
-            await finish(broker, await take(broker), Requeue(loss=first))
-            clock.advance(3)
-            assert await finish(broker, await take(broker), Bury("lost 2 times", last)) == []
-            (letter,) = await broker.dead_letters("q")
-            assert same_message(letter.message, message(1))
-            assert (letter.queue, letter.priority, letter.reason) == ("q", 6, "lost 2 times")
-            assert letter.at == clock.time()
-            assert letter.history == (first, last)
-            assert await broker.depth("q") == 0
-            assert await take(broker) == []
-
-    @in_loop
-    async def test_browsing(self, make_broker: MakeBroker) -> None:
-        async with opened(make_broker()) as broker:
-            for n in range(5):
-                broker.publish([job(n, "a" if n % 2 else "b")])
-                await finish(broker, await take(broker, 1, "a", "b"), Bury("no"))
-            assert names(await broker.dead_letters()) == ["4", "3", "2", "1", "0"]
-            assert names(await broker.dead_letters("a")) == ["3", "1"]
-            assert names(await broker.dead_letters(limit=2, offset=1)) == ["3", "2"]
-            assert await broker.dead_letters("c") == []
-
-    @in_loop
-    async def test_requeued_ones_start_afresh(self, make_broker: MakeBroker) -> None:
-        async with opened(make_broker()) as broker:
-            broker.publish([job(1, priority=4)])
-            await finish(broker, await take(broker), Bury("no", Loss(1.0, "a", "killed")))
-            (letter,) = await broker.dead_letters()
-            assert await broker.requeue_dead_letters([letter.tag, letter.tag, 10**9]) == 1
-            assert await broker.dead_letters() == []
-            (delivery,) = await take(broker)
-            assert same_message(delivery.message, message(1))
-            assert (delivery.history, delivery.priority) == ((), 4)
-
-    @in_loop
-    async def test_purging_them(self, make_broker: MakeBroker) -> None:
-        async with opened(make_broker()) as broker:
-            broker.publish([job(1, "a"), job(2, "a"), job(3, "b")])
-            await finish(broker, await take(broker, 10, "a", "b"), Bury("no"))
-            assert await broker.purge_dead_letters("a") == 2
-            assert names(await broker.dead_letters()) == ["3"]
-            assert await broker.purge_dead_letters() == 1
-            assert await broker.purge_dead_letters() == 0
-
-
-class UpkeepCases(Harness):
-    """Depth and purge."""
-
-    @in_loop
-    async def test_depth_counts_what_is_not_held(self, make_broker: MakeBroker, clock: VirtualClock) -> None:
-        async with opened(make_broker()) as broker:
-            assert await broker.depth("q") == 0
-            broker.publish([job(1), job(2, priority=9), job(3, not_before=clock.time() + 60), job(4, "other")])
-            assert await broker.depth("q") == 3
-            await take(broker, 1)
-            assert await broker.depth("q") == 2
-
-    @in_loop
-    async def test_purge_leaves_what_is_held_and_other_queues(
-        self, make_broker: MakeBroker, clock: VirtualClock
-    ) -> None:
-        async with opened(make_broker()) as broker:
-            broker.publish([job(n) for n in range(4)])
-            broker.publish([job("later", not_before=clock.time() + 60), Publication(message("x"), "other")])
-            held = await take(broker, 1)
-            assert await broker.purge("q") == 4
-            assert await broker.purge("q") == 0
-            assert await broker.depth("q") == 0
-            assert await broker.depth("other") == 1
-            clock.advance(60)
-            assert await take(broker) == []
-            assert await finish(broker, held) == []
+            assert (letter.queue, letter.priority, letter.reason) == ("q", 2, "rejected")
+            assert self.is_now(letter.at, clock)

@@ -55,12 +55,17 @@ class Harness:
         expires_by_itself: why `Backend.sweep` has nothing to do, for a store that deletes what has expired by itself.
         keeps_no_time: why results do not expire, for a backend that is not told how long they last.
         goes_with_connection: why results do not outlive `Backend.disconnect`.
+        due_by_real_time: future work waits by a clock of the store's own, which no test can turn. Its cases take real
+            seconds then, and the fixture `clock` must give a clock that goes on by itself.
+        clock_tolerance: seconds that may pass on the fixture `clock` between two lines of a test.
     """
 
     ttl_tolerance: float = 0.0
     expires_by_itself: str | None = None
     keeps_no_time: str | None = None
     goes_with_connection: str | None = None
+    due_by_real_time: bool = False
+    clock_tolerance: float = 0.0
 
     @pytest.fixture
     def clock(self) -> VirtualClock:
@@ -76,6 +81,27 @@ class Harness:
     def make_backend(self) -> MakeBackend:
         """Override: return a function that makes backends on the store of `make_broker`, with the fixture `clock`."""
         pytest.skip("this broker has no results of its own")
+
+    async def end_leases(self, clock: VirtualClock, *owners: str) -> None:
+        """Have the leases of these owners run out, as if they were dead; those of `LEASE` seconds are all that do.
+
+        Override it for a broker without `timed_leases`: cut the connections of these owners, and only theirs, from the
+        server's side. Return when the server has given back what came over them.
+        """
+        assert owners
+        clock.advance(LEASE)
+
+    async def look_at_queue(self, broker: Broker) -> None:
+        """Have `broker` meet what was lost: where no lease has a time, it comes by the way that other messages come.
+
+        There must be nothing else in the queue.
+        """
+        if not broker.capabilities.timed_leases:
+            assert await take(broker, 1000) == []
+
+    def is_now(self, timestamp: float, clock: VirtualClock) -> bool:
+        """Whether this is what the clock shows."""
+        return abs(clock.time() - timestamp) <= self.clock_tolerance
 
 
 def in_loop(test: Callable[P, Awaitable[None]]) -> Callable[P, None]:
@@ -132,6 +158,14 @@ def names(deliveries: Iterable[Any]) -> list[str]:
 async def take(broker: Broker, limit: int = 100, *queues: str) -> list[Delivery]:
     """What can be had at once."""
     return await broker.reserve(queues or ("q",), limit, 0)
+
+
+async def take_all(broker: Broker, *queues: str) -> list[Delivery]:
+    """All that can be had, in as many calls as the broker needs: one may bring less than there is."""
+    taken: list[Delivery] = []
+    while more := await take(broker, 100, *queues):
+        taken += more
+    return taken
 
 
 async def finish(broker: Broker, deliveries: Sequence[Delivery], action: Action | None = None) -> list[Settlement]:
