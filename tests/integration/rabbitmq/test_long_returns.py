@@ -46,7 +46,9 @@ def _message(number: int) -> Message:
 
 def _deliver_all(place: Place) -> None:
     """Have them delivered once to somebody who hangs up."""
-    with amqp.Connection(f"127.0.0.1:{place.server.port}", virtual_host=place.vhost) as connection:
+    connection = amqp.Connection(f"127.0.0.1:{place.server.port}", virtual_host=place.vhost)
+    connection.connect()
+    with contextlib.closing(connection):
         channel = connection.channel()
         for _ in range(_MANY):
             assert channel.basic_get("tasks") is not None
