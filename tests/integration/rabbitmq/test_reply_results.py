@@ -113,12 +113,29 @@ class TestMessages:
         worker.store([ResultRecord("a", "FAILURE", meta, None, client.reply_queue())])
         assert client.wait_ready("a", PATIENCE) == ResultRecord("a", "FAILURE", meta)
 
-    def test_a_result_for_nobody_is_dropped(self, worker: RpcBackend, caplog: pytest.LogCaptureFixture) -> None:
-        with caplog.at_level(logging.DEBUG, logger="celeriac.backend"):
+    def test_a_result_for_nobody_is_dropped(self, rabbit_url: str, caplog: pytest.LogCaptureFixture) -> None:
+        with opened(rabbit_url, grace=0.3) as worker, caplog.at_level(logging.DEBUG, logger="celeriac.backend"):
             worker.store([done("a", None), done("b", "x" * 300)])
             assert caplog.messages == []
             worker.store([done("c", "gone")])
+            assert caplog.messages == []
+            wait_until(lambda: caplog.messages, "it is told")
         assert caplog.messages == ["The result of c is dropped: nobody has its queue gone"]
+
+    def test_a_queue_that_comes_late(self, client: RpcBackend, worker: RpcBackend) -> None:
+        """After an outage the worker may be back before the client."""
+        started = state("a", "STARTED")
+        worker.store([ResultRecord("a", "STARTED", started.meta, None, client.reply_queue()), done("b", client)])
+        kept = client.expect(["a", "b"])
+        assert client.wait_ready("b", PATIENCE) == received("b")
+        assert client.load("a") is None
+        assert kept
+
+    def test_results_that_wait_for_nobody_are_bounded(self, rabbit_url: str, caplog: pytest.LogCaptureFixture) -> None:
+        with caplog.at_level(logging.DEBUG, logger="celeriac.backend"), opened(rabbit_url) as worker:
+            worker.store([done(f"t{n}", "gone") for n in range(1500)])
+            assert len(caplog.messages) == 500
+        assert len(caplog.messages) == 1500
 
     def test_what_is_no_result_is_told_to_who_asks(
         self, rabbit_url: str, client: RpcBackend, caplog: pytest.LogCaptureFixture

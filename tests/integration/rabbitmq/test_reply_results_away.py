@@ -108,6 +108,7 @@ def test_a_short_wait_that_was_all_outage_is_an_error(node: RabbitServer) -> Non
         wait_until(lambda: not client._listener.is_listening, "the loss is noticed")
         with pytest.raises(OperationalError, match="results can not be received"):
             client.wait_ready("a", 0.2)
+        node.restart()
         assert kept
 
 

@@ -70,6 +70,7 @@ def test_wrong_urls_name_the_cure(url: str, words: list[str]) -> None:
         ("backends.open_backend('sentinel://s1')", "redis", "redis"),
         ("brokers.open_broker('amqps://')", "amqp", "rabbitmq"),
         ("brokers.open_broker('pyamqp://h')", "amqp", "rabbitmq"),
+        ("backends.open_backend('rpc://h')", "amqp", "rabbitmq"),
     ],
 )
 def test_a_driver_that_is_not_installed_names_the_cure(opening: str, package: str, extra: str) -> None:
@@ -157,3 +158,33 @@ def test_reading_and_writing_elsewhere_is_for_rabbitmq_alone(name: str) -> None:
     open_broker("redis://me:secret@other/1", settings=settings).disconnect()
     with pytest.raises(ImproperlyConfigured, match="does not lead to RabbitMQ"):
         open_broker("amqp://db/1", settings=settings)
+
+
+@pytest.mark.parametrize(
+    ("url", "settings", "address"),
+    [
+        ("rpc://", {"broker_url": "amqp://me:pw@mq/jobs"}, "rpc://me@mq:5672/jobs"),
+        ("rpc", {"broker_url": "amqps://mq"}, "rpc://guest@mq:5671//"),
+        ("rpc://", {"broker_host": "mq"}, "rpc://guest@mq:5672//"),
+        ("rpc://me:pw@other:1234/", {"broker_url": "redis://"}, "rpc://me@other:1234//"),
+    ],
+)
+def test_results_by_reply_queue(url: str, settings: dict[str, str], address: str) -> None:
+    backend = open_backend(url, settings=Settings(settings))
+    assert backend.address == address
+    backend.disconnect()
+
+
+@pytest.mark.parametrize(
+    ("url", "settings", "words"),
+    [
+        ("rpc://", {"broker_url": "redis://:pw@db/0"}, ["redis://:********@db/0", "rpc://user@host//", "redis://"]),
+        ("rpc://", {}, ["broker_url is not set"]),
+        ("amqp://me:pw@mq", {}, ["amqp://me:********@mq", "stores no results", "'rpc://'"]),
+    ],
+)
+def test_reply_queues_that_nobody_has(url: str, settings: dict[str, str], words: list[str]) -> None:
+    with pytest.raises(ImproperlyConfigured) as caught:
+        open_backend(url, settings=Settings(settings))
+    for word in words:
+        assert word in str(caught.value)

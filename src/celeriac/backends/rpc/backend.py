@@ -19,6 +19,7 @@ from celeriac.backends.metas import read_status
 from celeriac.backends.rpc.listener import Listener
 from celeriac.backends.rpc.messages import ReplyForm, mark_parcel, read_reply
 from celeriac.backends.rpc.places import DEFAULT_LIMIT, Place, Places
+from celeriac.backends.rpc.second_chances import SecondChances, drop
 from celeriac.exceptions import OperationalError
 from celeriac.outcome import ResultRecord
 from celeriac.states import READY_STATES
@@ -33,6 +34,8 @@ logger = logging.getLogger("celeriac.backend")
 _DEFAULT_INFLATED_LIMIT: Final = 128 * 1024 * 1024
 #: Seconds: about what Celery's default retry policy adds up to.
 _PATIENCE: Final = 20.0
+#: Seconds: several of a client's pauses between two attempts to connect.
+_GRACE: Final = 10.0
 
 
 class RpcBackend:
@@ -52,6 +55,7 @@ class RpcBackend:
         accept: serialisers that may be decoded to learn a state (`result_accept_content`).
         inflated_size_limit: bytes that a compressed result may inflate to.
         patience: seconds that RabbitMQ may be away while somebody waits for a result.
+        grace: seconds that a worker keeps a result whose queue is not there: its process may be on its way back.
 
     Attributes:
         location: where.
@@ -73,6 +77,7 @@ class RpcBackend:
         accept: Collection[str] = ("json",),
         inflated_size_limit: int = _DEFAULT_INFLATED_LIMIT,
         patience: float = _PATIENCE,
+        grace: float = _GRACE,
     ) -> None:
         self.location = location
         self.address = f"rpc://{location.address.partition('://')[2]}"
@@ -82,6 +87,7 @@ class RpcBackend:
         self._inflated_size_limit = inflated_size_limit
         self._places = Places(cache_limit)
         self._links = Links(location.for_publishing, "celeriac results")
+        self._chances = SecondChances(self._links.publish, grace)
         self._storing = ThreadRunner("celeriac-results-sent")
         self._asking = ThreadRunner("celeriac-results-asked")
         self._listener = Listener(
@@ -98,13 +104,14 @@ class RpcBackend:
     # -- results -------------------------------------------------------------------------------------------------------
 
     def store(self, records: Sequence[ResultRecord]) -> None:
-        """See `Backend.store`. Results that name no queue are dropped, and those whose queue is gone."""
+        """See `Backend.store`. Results that name no queue are dropped; for one that is not there they wait a little."""
         parcels = [parcel for record in records if (parcel := self._form.parcel(record)) is not None]
-        if not parcels:
-            return
-        for parcel in self._links.publish(parcels):
-            task_id = parcel.content.properties["correlation_id"]
-            logger.debug("The result of %s is dropped: nobody has its queue %s", task_id, parcel.routing_key)
+        missed = self._links.publish(parcels) if parcels else []
+        if missed:
+            # States on the way would come behind what they led to.
+            done = {record.task_id for record in records if record.status in READY_STATES}
+            self._chances.add([parcel for parcel in missed if parcel.content.properties["correlation_id"] in done])
+            drop([parcel for parcel in missed if parcel.content.properties["correlation_id"] not in done])
 
     async def astore(self, records: Sequence[ResultRecord]) -> None:
         """See `Backend.astore`. The rest as `store`."""
@@ -188,6 +195,7 @@ class RpcBackend:
     def disconnect(self) -> None:
         """See `Backend.disconnect`. The queue of this process is gone then, with all that was not fetched."""
         self._listener.stop()
+        self._chances.stop()
         self._links.close()
         self._storing.stop()
         self._asking.stop()
@@ -229,6 +237,7 @@ class RpcBackend:
     def after_fork_in_child(self) -> None:
         """The queue is the parent's. What had come before the fork can still be asked for."""
         self._places.after_fork_in_child()
+        self._chances.after_fork_in_child()
         self._listener.after_fork_in_child(_new_name())
 
     # -- inside --------------------------------------------------------------------------------------------------------

@@ -13,10 +13,12 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from amqp.exceptions import AMQPError
+
 from celeriac.backends.outage import Outage
 from celeriac.backends.rpc.messages import mark_of
 from celeriac.backends.rpc.session import ReplySession
-from celeriac.exceptions import OperationalError
+from celeriac.exceptions import CeleriacError, OperationalError
 from celeriac.storage.rabbitmq.errors import translate_error
 from celeriac.storage.rabbitmq.framing import Content
 from celeriac.storage.rabbitmq.location import RabbitLocation
@@ -146,10 +148,9 @@ class Listener:
         deadline = time.monotonic() + self._location.connect_timeout + self._location.answer_timeout
         with self._changed:
             attempts = self._attempts
-            self._start()
-            if self._thread is not None:
-                self._thread.ring()  # it may pause between two attempts
+            self._start().ring()  # it may pause between two attempts
             while not self._listening:
+                self._start()  # somebody may have called `stop` meanwhile
                 if self._attempts != attempts and self._outage.error is not None:
                     raise OperationalError(str(self._outage.error))
                 if not self._changed.wait(max(deadline - time.monotonic(), 0.0)):
@@ -185,6 +186,8 @@ class Listener:
         """Hang up. The queue is gone then; `start` makes it anew."""
         with self._changed:
             thread, self._thread = self._thread, None
+            self._listening = False
+            self._changed.notify_all()
         if thread is not None:
             thread.stop()
 
@@ -200,9 +203,10 @@ class Listener:
         self._thread = None
         self._marks = {}
 
-    def _start(self) -> None:
+    def _start(self) -> _Thread:
         if self._thread is None:
             self._thread = _Thread(self._work)
+        return self._thread
 
     # -- the thread ----------------------------------------------------------------------------------------------------
 
@@ -213,10 +217,9 @@ class Listener:
             except Exception as error:  # noqa: BLE001 - whatever it is, the next attempt may be better
                 if thread.session is not None:
                     thread.session.drop()
-                self._suffer(error)
+                self._suffer(thread, error)
                 thread.pause(self._outage.next_pause())
             else:
-                self._note(listening=False)
                 if thread.session is not None:
                     thread.session.close()
             thread.session = None
@@ -230,7 +233,7 @@ class Listener:
             logger.info("Connected again to %s for results", self._location.address)
         self._outage.is_over()
         self._too_long = False
-        self._note(listening=True)
+        self._note(thread, listening=True)
         while not thread.stopping:
             session.listen(thread.bell)
             thread.pause(0)  # it has rung: take that
@@ -242,19 +245,21 @@ class Listener:
         if self.life > 1:
             self._on_lost()
 
-    def _suffer(self, error: Exception) -> None:
-        told = error if isinstance(error, OperationalError) else translate_error(error, self._location.address)
-        away = OperationalError(f"results can not be received: {told}")
+    def _suffer(self, thread: _Thread, error: Exception) -> None:
+        away = OperationalError(f"results can not be received: {translate_error(error, self._location.address)}")
         if self._outage.error is None:
             self._away_since = time.monotonic()
-            logger.warning("%s. Trying again", away)
+            unforeseen = not isinstance(error, AMQPError | OSError | CeleriacError)
+            logger.warning("%s. Trying again", away, exc_info=error if unforeseen else None)
         self._too_long = self._outage.goes_on(away)
-        self._note(listening=False)
+        self._note(thread, listening=False)
         if self._too_long:
             self._on_away()
 
-    def _note(self, *, listening: bool) -> None:
+    def _note(self, thread: _Thread, *, listening: bool) -> None:
         with self._changed:
+            if self._thread is not thread:
+                return  # it was stopped, and has said so late: there may be another one
             self._listening = listening
             self._attempts += 1
             self._changed.notify_all()

@@ -85,3 +85,5 @@ def read_reply(content: amqp.Message, read_status: Callable[[bytes], str]) -> tu
         return task_id, ResultRecord(task_id, read_status(meta), meta)
     except BackendError as error:
         return task_id, str(error)
+    except Exception as error:  # noqa: BLE001 - it would come again and again; whoever asks for it is told
+        return task_id, f"a result can not be read: {error!r}"
