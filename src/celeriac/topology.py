@@ -195,6 +195,11 @@ class Topology:
             return ways[0][0].exchange
         return self._default_exchange if name == self._default_exchange.name else None
 
+    def bound(self, exchange: str) -> list[Queue]:
+        """The known queues that are bound to an exchange, but for those that each worker has one of its own of."""
+        queues = dict.fromkeys(queue for _, queue in self._ways_of(exchange))
+        return [queue for queue in queues if not (isinstance(queue, Broadcast) and queue.own)]
+
     # -- what an exchange does, for brokers that have none -------------------------------------------------------------
 
     def matching(self, exchange: str, routing_key: str, headers: Mapping[str, Any]) -> list[str]:

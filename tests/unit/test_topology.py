@@ -276,6 +276,14 @@ def test_matching() -> None:
         topology.matching("odd", "1", {})
 
 
+def test_queues_that_are_bound_to_an_exchange() -> None:
+    queues = [Queue("a", _FEEDS, "a"), Queue("b", [binding(_FEEDS, "b"), binding(_FEEDS, "c")]), Broadcast("all")]
+    topology = Topology.of(Settings(task_queues=queues))
+    assert [queue.name for queue in topology.bound("feeds")] == ["a", "b"]
+    assert topology.bound("all") == []
+    assert topology.exchange("all") == Exchange("all", "fanout")
+
+
 def test_the_exchange_of_a_queue_that_was_made_leads_to_it() -> None:
     topology = Topology.of(Settings())
     topology.queue("mail")
