@@ -75,22 +75,53 @@ def test_one_that_takes_for_ever_costs_no_memory() -> None:
 
 def test_the_prefetch_follows_what_is_wanted_in_steps_that_are_worth_it() -> None:
     feed = Feed("q", "q")
-    assert feed.raised_prefetch(2) == 2
-    feed.prefetch, feed.tag = 2, "consumer"
+    assert feed.missing_prefetch(2) == 2
+    feed.prefetch, feed.tags = 2, ["consumer"]
     feed.in_hand = 2
-    assert feed.raised_prefetch(0) is None
-    assert feed.raised_prefetch(1) == 3
+    assert feed.missing_prefetch(0) == 0
+    assert feed.missing_prefetch(1) == 1
     feed.prefetch = 100
-    assert feed.raised_prefetch(110) is None
-    assert feed.raised_prefetch(200) == 202
+    assert feed.missing_prefetch(110) == 0
+    assert feed.missing_prefetch(130) == 50
+    assert feed.missing_prefetch(200) == 102
+    feed.tuning = True
+    assert feed.missing_prefetch(200) == 0
 
 
-def test_the_prefetch_is_lowered_when_it_is_far_too_high_for_two_looks() -> None:
+def test_what_is_held_of_ended_consumers_leaves_room_for_the_next() -> None:
     feed = Feed("q", "q")
-    feed.prefetch, feed.tag, feed.in_hand = 100, "consumer", 2
-    assert feed.lowered_prefetch(0) is None
-    assert feed.lowered_prefetch(90) is None
-    assert feed.lowered_prefetch(0) is None
-    assert feed.lowered_prefetch(0) == 2
-    feed.prefetch, feed.in_hand = 2, 0
-    assert [feed.lowered_prefetch(0) for _ in range(2)] == [None, 1]
+    for number in range(1, 4):
+        feed.acks.arrived(number)
+        feed.in_hand += 1
+    feed.acks.cut()
+    assert feed.missing_prefetch(2) == 2
+    feed.acks.done(1)
+    feed.in_hand -= 1
+    assert feed.missing_prefetch(2) == 2
+    feed.acks.arrived(4)
+    feed.in_hand += 1
+    feed.prefetch = 2
+    assert feed.missing_prefetch(2) == 1
+
+
+def test_consumers_are_ended_when_they_may_bring_far_too_much_and_nothing_comes() -> None:
+    feed = Feed("q", "q")
+    feed.prefetch, feed.tags, feed.in_hand = 100, ["consumer"], 2
+    assert not feed.is_too_high(0, now=10.0)
+    assert not feed.is_too_high(90, now=10.5)
+    assert not feed.is_too_high(0, now=11.0)
+    feed.heard_at = 11.4
+    assert not feed.is_too_high(0, now=11.5)
+    assert feed.is_too_high(0, now=12.0)
+
+
+def test_consumers_are_ended_when_they_have_brought_all_they_may() -> None:
+    feed = Feed("q", "q")
+    feed.prefetch, feed.tags, feed.in_hand = 10, ["consumer"], 1
+    for number in range(1, 11):
+        feed.acks.arrived(number)
+    feed.heard_at = 10.0
+    assert not feed.is_too_high(0, now=10.0)
+    assert feed.is_too_high(0, now=10.1)
+    feed.acks.done(1)
+    assert not any(feed.is_too_high(0, now=10.2) for _ in range(3))

@@ -19,7 +19,7 @@ def test_an_orphan_is_adopted_once_by_its_own_message() -> None:
     holdings, feed, again = Holdings(), Feed("q", "q"), Feed("q", "q")
     delivery = holdings.hold(feed, came("1"), 0.0)
     assert holdings.adopt(again, came("1"), 1.0) is None
-    assert holdings.orphan_all(2.0) == 1
+    assert holdings.orphan_all((), 2.0) == 1
     assert holdings.orphans_of("q") == 1
     assert holdings.adopt(again, came("2"), 3.0) is None
     adopted = holdings.adopt(again, came("1", 7), 4.0)
@@ -32,7 +32,7 @@ def test_an_orphan_is_adopted_once_by_its_own_message() -> None:
 def test_twins_are_adopted_one_by_one() -> None:
     holdings, feed, again = Holdings(), Feed("q", "q"), Feed("q", "q")
     first, second = (holdings.hold(feed, came("1", n), 0.0) for n in (1, 2))
-    holdings.orphan_all(1.0)
+    holdings.orphan_all((), 1.0)
     adopted = [holdings.adopt(again, came("1", n), 2.0) for n in (3, 4, 5)]
     assert [held and held.delivery for held in adopted] == [first, second, None]
 
@@ -52,7 +52,7 @@ def test_an_orphan_that_was_dropped_is_nobodys() -> None:
     holdings, feed = Holdings(), Feed("q", "q")
     held = holdings.find(holdings.hold(feed, came("1"), 0.0))
     assert held is not None
-    holdings.orphan_all(1.0)
+    holdings.orphan_all((), 1.0)
     holdings.drop(held)
     assert holdings.adopt(feed, came("1"), 2.0) is None
 
@@ -64,7 +64,7 @@ def test_what_was_acknowledged_just_before_the_end_is_known_for_a_while() -> Non
     holdings.drop(held)
     holdings.note_settled(held)
     assert not holdings.was_settled(came("1"), 1.0)
-    holdings.orphan_all(2.0)
+    holdings.orphan_all((), 2.0)
     assert holdings.was_settled(came("1"), 3.0)
     assert not holdings.was_settled(came("2"), 3.0)
     assert not holdings.was_settled(came("1"), 100.0)

@@ -2,7 +2,9 @@
 
 A feed is a channel. Its prefetch follows what the worker wants: what it holds plus what it has room for, so that
 nothing lies here that an idle worker could run. RabbitMQ knows a prefetch for each consumer only (quorum queues have no
-other), so a change ends the consumer and begins another; changes are made when they are worth it.
+other), and a consumer's can not be changed. So it is raised by one more consumer, and lowered by ending them all. What
+is on its way to a consumer of a quorum queue when that is ended goes back, and looks as if its worker had died: so they
+are ended only when nothing is on its way, for all that can be known.
 """
 
 from __future__ import annotations
@@ -14,9 +16,14 @@ from celeriac.brokers.rabbitmq.line import Ack, Delivered
 
 #: The largest prefetch.
 _MOST_AHEAD: Final = 4000
-#: A prefetch is raised when the demand is larger by this part of it, and lowered when it is smaller by as much.
-_RAISE_BY: Final = 0.25
-_LOWER_BY: Final = 0.4
+#: Up to here it is raised exactly to what is wanted; beyond it, when a quarter is missing, and by a half at least.
+_EXACT: Final = 16
+_RAISE_AT: Final = 0.25
+_RAISE_BY: Final = 0.5
+#: It is lowered when so much of it is too much.
+_LOWER_AT: Final = 0.4
+#: Seconds without an arrival after which none is on its way.
+_QUIET_SECONDS: Final = 0.5
 #: Looks in a row that must find it too high.
 _LOWER_AFTER: Final = 2
 #: Numbers that are kept although they are of no use any more.
@@ -28,6 +35,9 @@ class Acks:
 
     Acknowledging all up to a number is far cheaper for the server than one by one, so those that can not be told yet
     because an earlier one still runs wait for a moment.
+
+    Attributes:
+        old: how many are outstanding of consumers that were ended.
     """
 
     def __init__(self, feed: str) -> None:
@@ -36,6 +46,9 @@ class Acks:
         self._order: deque[int] = deque()
         self._outstanding: set[int] = set()
         self._untold: set[int] = set()
+        #: Of consumers that were ended: the last number, and how many of theirs are outstanding.
+        self._last = self._cut = 0
+        self.old = 0
 
     def __len__(self) -> int:
         """How many numbers are kept."""
@@ -45,12 +58,23 @@ class Acks:
         """This was delivered."""
         self._order.append(number)
         self._outstanding.add(number)
+        self._last = number
 
     def done(self, number: int) -> None:
         """This is to be acknowledged."""
         if number in self._outstanding:
             self._outstanding.discard(number)
             self._untold.add(number)
+            self.old -= number <= self._cut
+
+    @property
+    def outstanding(self) -> int:
+        """How many are not done with."""
+        return len(self._outstanding)
+
+    def cut(self) -> None:
+        """All consumers were ended: what has come does not count for the next one."""
+        self._cut, self.old = self._last, len(self._outstanding)
 
     @property
     def has_stragglers(self) -> bool:
@@ -88,9 +112,10 @@ class Feed:
         buffer: what has come and was not given out.
         in_hand: how much was given out, or waits for its time, and is not settled.
         acks: of its channel.
-        tag: its consumer's, None while there is none.
-        prefetch: its consumer's.
-        tuning: a change of the consumer is under way.
+        tags: its consumers'.
+        prefetch: of all its consumers together.
+        tuning: a change of consumers is under way.
+        heard_at: when something came last, by the event loop's clock.
         cancelled: the server has ended the consumer: the queue may be gone.
     """
 
@@ -100,28 +125,34 @@ class Feed:
         self.buffer: deque[Delivered] = deque()
         self.in_hand = 0
         self.acks = Acks(name)
-        self.tag: str | None = None
+        self.tags: list[str] = []
         self.prefetch = 0
+        self.heard_at = 0.0
         self.tuning = False
         self.cancelled = False
         self._too_high = 0
 
-    def raised_prefetch(self, room: int) -> int | None:
-        """The prefetch to change to, if there is room for so many more than the consumer may bring."""
-        wanted = min(self.in_hand + room, _MOST_AHEAD)
-        if self.tuning or wanted <= self.prefetch:
-            return None
-        worth_it = wanted - self.prefetch >= _RAISE_BY * self.prefetch or not self.prefetch
-        return wanted if worth_it else None
+    def missing_prefetch(self, room: int) -> int:
+        """By how much to raise the prefetch, if there is room for so many more than the consumers may bring."""
+        missing = min(self._wanted(room), _MOST_AHEAD) - self.prefetch
+        if self.tuning or missing <= 0:
+            return 0
+        if self.prefetch + missing <= _EXACT:
+            return missing
+        return max(missing, int(_RAISE_BY * self.prefetch)) if missing >= _RAISE_AT * self.prefetch else 0
 
-    def lowered_prefetch(self, room: int) -> int | None:
-        """The prefetch to change to, if the consumer has brought too much for some time. To be asked at intervals."""
-        wanted = max(1, min(self.in_hand + room, _MOST_AHEAD))
-        if self.tuning or self.tag is None or self.prefetch - wanted < _LOWER_BY * self.prefetch:
+    def is_too_high(self, room: int, now: float) -> bool:
+        """The consumers may bring far too much, and have for some time. To be asked at intervals."""
+        surplus = self.prefetch - self._wanted(room)
+        if self.tuning or not self.tags or surplus <= 0 or surplus < _LOWER_AT * self.prefetch:
             self._too_high = 0
-            return None
+            return False
         self._too_high += 1
-        if self._too_high < _LOWER_AFTER:
-            return None
+        is_full = self.acks.outstanding - self.acks.old >= self.prefetch
+        if self._too_high < _LOWER_AFTER or not (is_full or now - self.heard_at >= _QUIET_SECONDS):
+            return False
         self._too_high = 0
-        return wanted
+        return True
+
+    def _wanted(self, room: int) -> int:
+        return max(self.in_hand - self.acks.old, 0) + room

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import itertools
 import secrets
-from collections import deque
+from collections import Counter, deque
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -66,9 +67,11 @@ class Holdings:
         self._tags = itertools.count(1)
         self._held: dict[int | str, Held] = {}
         self._orphans: dict[tuple[bytes, bytes], list[Held]] = {}
-        #: Hashes of what was acknowledged last, and of what was just before the last connection ended.
+        #: Hashes of what was acknowledged last, and of what was just before a connection ended.
         self._settled: deque[int] = deque(maxlen=_SETTLED_KEPT)
         self._doubtful: set[int] = set()
+        #: Hashes of what had come before a connection ended, and was not given out.
+        self._untouched: Counter[int] = Counter()
         self._doubtful_until = 0.0
 
     def __len__(self) -> int:
@@ -128,21 +131,36 @@ class Holdings:
 
     def was_settled(self, came: Delivered, now: float) -> bool:
         """This was acknowledged here just before the connection ended, and the server had not heard."""
-        return (
-            now < self._doubtful_until and hash((came.arrival.packed.head, came.arrival.packed.body)) in self._doubtful
-        )
+        mark = _mark(came)
+        if now >= self._doubtful_until or mark not in self._doubtful:
+            return False
+        self._settled.append(mark)  # its acknowledgement is written again, with the same doubt
+        return True
+
+    def was_untouched(self, came: Delivered, now: float) -> bool:
+        """This had come before the connection ended, and was given to nobody."""
+        mark = _mark(came)
+        if now >= self._doubtful_until or self._untouched[mark] <= 0:
+            return False
+        self._untouched[mark] -= 1
+        return True
 
     def placed(self) -> list[Held]:
         """All that have a place at the server."""
         return [held for held in self._held.values() if held.orphaned is None]
 
-    def orphan_all(self, now: float) -> int:
-        """The connection is gone. Returns how many lost their place."""
+    def orphan_all(self, untouched: Iterable[Delivered], now: float) -> int:
+        """The connection is gone, and with it what was not given out. Returns how many lost their place."""
         lost = self.placed()
         for held in lost:
             held.orphaned = now
             self._orphans.setdefault(_identity(held.delivery), []).append(held)
-        self._doubtful, self._doubtful_until = set(self._settled), now + _DOUBTFUL_SECONDS
+        if now >= self._doubtful_until:
+            self._doubtful.clear()
+            self._untouched.clear()
+        self._doubtful.update(self._settled)
+        self._untouched.update(map(_mark, untouched))
+        self._doubtful_until = now + _DOUBTFUL_SECONDS
         self._settled.clear()
         return len(lost)
 
@@ -191,6 +209,11 @@ class Holdings:
 def _identity(delivery: Delivery) -> tuple[bytes, bytes]:
     """Two messages of which all this is the same stand for each other."""
     return delivery.packed.head, delivery.packed.body
+
+
+def _mark(came: Delivered) -> int:
+    """Stands for the identity of what has come."""
+    return hash((came.arrival.packed.head, came.arrival.packed.body))
 
 
 def _history(arrival: Arrival) -> tuple[Loss, ...]:

@@ -57,13 +57,16 @@ class Inflow:
         self._places = 0
         self._turn = 0
 
-    def reset(self) -> None:
-        """The connection is gone, and with it all that had come."""
+    def reset(self) -> list[Delivered]:
+        """The connection is gone, and with it all that had come. Returns what nobody had held before."""
+        untouched = [came for feed in self.feeds.values() for came in feed.buffer]
+        untouched += [came for _, _, _, came in self._early]
         self.feeds.clear()
         self._early.clear()
         self._returned.clear()
         self._has_returned.clear()
         self.arrived.set()
+        return untouched
 
     def add(self, arrivals: Sequence[Delivered]) -> list[Settlement]:
         """Take in what has come. Returns what is to be settled now, without being given out."""
@@ -72,7 +75,9 @@ class Inflow:
         for came in arrivals:
             feed, arrival = self.feeds[came.feed], came.arrival
             feed.acks.arrived(came.number)
-            if arrival.redelivered or arrival.hold is not None:
+            feed.heard_at = now
+            came_back = arrival.redelivered or arrival.hold is not None
+            if came_back and not self._holdings.was_untouched(came, now):
                 due_now += self._came_back(feed, came, now)
             elif arrival.due is not None and arrival.due > wall:
                 due_now += self._put_aside(feed, came, arrival.due, wall)

@@ -65,7 +65,7 @@ class LineEvents(Protocol):
         """These have come."""
         ...
 
-    def on_cancelled(self, line: Line, feed: str) -> None:
+    def on_cancelled(self, line: Line, feed: str, tag: str) -> None:
         """The server has ended a consumer: its queue was deleted, or its node has gone."""
         ...
 
@@ -159,22 +159,21 @@ class Line:
         if feed not in self._channels:
             self._channels[feed] = self._opened().channel()
 
-    def consume(self, feed: str, tag: str | None, prefetch: int, arguments: dict[str, Any] | None) -> str:
-        """Begin to consume, instead of an earlier consumer if `tag` is given. Returns the new consumer's tag."""
+    def consume(self, feed: str, prefetch: int, arguments: dict[str, Any] | None) -> str:
+        """Begin to consume, beside what consumers there are. Returns the consumer's tag."""
         channel = self._channels[feed]
-        if tag is not None:
-            channel.basic_cancel(tag)
         channel.basic_qos(0, prefetch, False)
         return channel.basic_consume(
             feed,
             callback=lambda content: self._arrived(feed, content),
-            on_cancel=lambda _tag: self._tell(self._events.on_cancelled, self, feed),
+            on_cancel=lambda tag: self._tell(self._events.on_cancelled, self, feed, tag),
             arguments=arguments,
         )
 
-    def cancel(self, feed: str, tag: str) -> None:
-        """End a consumer; what it was sent stays."""
-        self._channels[feed].basic_cancel(tag)
+    def cancel(self, feed: str, tags: Sequence[str]) -> None:
+        """End consumers; what they were sent stays."""
+        for tag in tags:
+            self._channels[feed].basic_cancel(tag)
 
     def get(self, feed: str, most: int) -> int:
         """Fetch up to `most` messages; they are told of as arrivals. Returns how many there were."""

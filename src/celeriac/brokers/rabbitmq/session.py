@@ -263,6 +263,7 @@ class Session:
                 self._put_back(held, epoch)
             if isinstance(one.action, Requeue) and one.action.loss is not None:
                 self._suspects_at.pop(one.delivery.queue, None)
+                self._inflow.arrived.set()  # whoever waits looks for it
             elif held.feed.name != held.feed.queue:
                 self._suspects_at.pop(held.feed.queue, None)
         self._supply.write_acks()

@@ -137,9 +137,8 @@ class Supply:
         """Have nothing more sent; what has come stays."""
         line = self._opened()
         for feed in list(self._inflow.feeds.values()):
-            if (tag := feed.tag) is not None:
-                feed.tag = None
-                await line.submit(partial(line.cancel, feed.name, tag))
+            tags, feed.tags = feed.tags, []
+            await line.submit(partial(line.cancel, feed.name, tags))
 
     async def stop(self) -> None:
         """Write what is left, and hang up."""
@@ -156,16 +155,15 @@ class Supply:
         """Have more sent, if there is room for so many more than the consumers may bring."""
         for queue in queues:
             feed = self._inflow.feeds.get(queue)
-            wanted = feed.raised_prefetch(room) if feed is not None else None
-            if feed is not None and wanted is not None:
-                self._tune(feed, wanted)
+            missing = feed.missing_prefetch(room) if feed is not None else 0
+            if feed is not None and missing:
+                self._consume(feed, missing)
 
     def lower_prefetch(self, room: int) -> None:
         """Have less sent, where more is sent than there is room for. To be called at intervals."""
         for feed in self._inflow.feeds.values():
-            wanted = feed.lowered_prefetch(room)
-            if wanted is not None:
-                self._tune(feed, wanted)
+            if feed.is_too_high(room, self._loop.time()):
+                self._end_consumers(feed)
 
     async def take_up_again(self) -> None:
         """After a lost connection: be there when what runs here comes back, also if there is no room for more."""
@@ -176,7 +174,7 @@ class Supply:
         for feed in self._inflow.in_turn(queues):
             orphans = self._holdings.orphans_of(feed.queue)
             if orphans and feed.name == feed.queue and not feed.prefetch and not feed.tuning:
-                self._tune(feed, orphans)
+                self._consume(feed, orphans)
         self._must_take_up = False
 
     async def renew_long_holds(self) -> None:
@@ -216,14 +214,14 @@ class Supply:
             self._on_outcome(settlement)
         self.write_acks()
 
-    def on_cancelled(self, line: Line, feed: str) -> None:
+    def on_cancelled(self, line: Line, feed: str, tag: str) -> None:
         """See `LineEvents`."""
-        if line is not self._line:
+        if line is not self._line or tag not in self._inflow.feeds[feed].tags:
             return
         logger.warning("The queue %r was deleted or has moved: it is declared again if it is gone", feed)
         self._declarer.forget(feed)
         gone = self._inflow.feeds[feed]
-        gone.tag, gone.prefetch, gone.cancelled = None, 0, True
+        gone.tags, gone.prefetch, gone.cancelled = [], 0, True  # the others are told the same
         self._inflow.arrived.set()
 
     def on_lost(self, line: Line, error: CeleriacError) -> None:
@@ -234,27 +232,42 @@ class Supply:
         self.epoch += 1
         self.lapsed = self._must_take_up = True
         self._long_hold.learn(error)
-        running = self._holdings.orphan_all(self._loop.time())
-        self._inflow.reset()
+        running = self._holdings.orphan_all(self._inflow.reset(), self._loop.time())
         self._declarer.forget()  # whatever it was, queues may be gone
         if self.is_open:
-            logger.warning("%s. %d tasks in hand go on; their messages may come back to other workers", error, running)
+            level = logging.WARNING if running else logging.DEBUG  # if it is not back at once, the worker says so
+            logger.log(level, "%s. %d tasks in hand go on; other workers may get their messages", error, running)
 
     def _opened(self) -> Line:
         if self._line is None:
             raise OperationalError(f"the connection to {self._location.address} was lost")
         return self._line
 
-    def _tune(self, feed: Feed, prefetch: int) -> None:
-        """Consume with another prefetch. An error ends the line, which tells everybody."""
+    def _consume(self, feed: Feed, prefetch: int) -> None:
+        """Have one more consumer. An error ends the line, which tells everybody."""
         line = self._opened()
         arguments = self._declarer.consumer_arguments(feed.queue)
-        feed.tuning, tag = True, feed.tag
-        job = line.submit(lambda: line.consume(feed.name, tag, prefetch, arguments))
+        feed.tuning = True
+        job = line.submit(lambda: line.consume(feed.name, prefetch, arguments))
 
-        def tuned(job: asyncio.Future[str]) -> None:
+        def consuming(job: asyncio.Future[str]) -> None:
             feed.tuning = False
             if not job.cancelled() and job.exception() is None:
-                feed.tag, feed.prefetch = job.result(), prefetch
+                feed.tags.append(job.result())
+                feed.prefetch += prefetch
 
-        job.add_done_callback(tuned)
+        job.add_done_callback(consuming)
+
+    def _end_consumers(self, feed: Feed) -> None:
+        """The next one begins when there is room."""
+        line = self._opened()
+        tags, feed.tags, feed.prefetch, feed.tuning = feed.tags, [], 0, True
+        job = line.submit(lambda: line.cancel(feed.name, tags))
+
+        def ended(job: asyncio.Future[None]) -> None:
+            feed.tuning = False
+            if not job.cancelled() and job.exception() is None:
+                feed.acks.cut()
+                self._inflow.arrived.set()  # whoever waits has room
+
+        job.add_done_callback(ended)

@@ -147,6 +147,8 @@ def read_content(content: amqp.Message, *, redelivered: bool) -> Arrival:
         odd = headers.get(HEAD_HEADER)
         if not PASSING_HEADERS.isdisjoint(headers):
             headers = _plain(headers)
+        # RabbitMQ sorts the headers of what it delivers again: so a message is known by its bytes the second time.
+        headers = dict(sorted(headers.items()))
         content_type = str(properties.pop("content_type", "application/json"))
         encoding = str(properties.pop("content_encoding", "utf-8"))
         if odd is not None:
