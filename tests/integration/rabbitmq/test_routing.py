@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from celeriac import worker_direct
-from celeriac.exceptions import CeleriacError
+from celeriac.exceptions import CeleriacError, NotSupported
 from integration.worker import broadcast_settings, routed_settings
 from integration.worker.conftest import Bench, bench_on, wait_until
 
@@ -62,3 +62,5 @@ def test_a_broadcast_runs_in_each_worker(bench: Bench) -> None:
     wait_until(lambda: bench.count("ran-all") == 2, "a run in each worker")
     assert _processes(bench, "ran-all") == _processes(bench, "ran-call")
     assert bench.count("ran-nobody") == 0
+    with pytest.raises(NotSupported, match=r"'everybody' can not be delayed: .* without countdown"):
+        bench.tasks.noted.apply_async(("later",), queue="everybody", countdown=5)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from celeriac.brokers.rabbitmq import delays
 from celeriac.brokers.rabbitmq.naming import DEAD, DUE_HEADER
 from celeriac.brokers.rabbitmq.wire import content_of
-from celeriac.exceptions import OperationalError, StoreRefused
+from celeriac.exceptions import NotSupported, OperationalError, StoreRefused
 from celeriac.message import Loss, Message
 from celeriac.storage.rabbitmq.links import Parcel
 
@@ -135,6 +135,11 @@ class Publisher:
             raise StoreRefused(
                 f"future work for exchange {exchange!r} with routing key {key!r} reaches no queue that is known here: "
                 "list its queues in task_queues, or name a queue"
+            )
+        if not {queue.name for queue in self._topology.bound(exchange)}.issuperset(queues):
+            raise NotSupported(
+                f"what is sent to the Broadcast {exchange!r} can not be delayed: the delay leads to queues by their "
+                "names, and those of single workers are not known here. Send it without countdown and eta"
             )
         return [
             self.parcel(publication.message, queue, publication.priority, publication.not_before) for queue in queues
