@@ -71,6 +71,7 @@ class Inflow:
     def add(self, arrivals: Sequence[Delivered]) -> list[Settlement]:
         """Take in what has come. Returns what is to be settled now, without being given out."""
         now, wall = self._loop.time(), self._clock.time()
+        self._note_due(wall)  # before what comes now
         due_now: list[Settlement] = []
         for came in arrivals:
             feed, arrival = self.feeds[came.feed], came.arrival
@@ -88,11 +89,8 @@ class Inflow:
 
     def take(self, queues: Sequence[str], limit: int) -> list[Delivery]:
         """Give out what is here: suspects first, which have waited before, then queues in turn."""
-        now, wall = self._loop.time(), self._clock.time()
-        while self._early and self._early[0][0] <= wall:
-            _, _, feed, came = heapq.heappop(self._early)
-            feed.in_hand -= 1
-            feed.buffer.append(came)
+        now = self._loop.time()
+        self._note_due(self._clock.time())
         taken: list[Delivery] = []
         for feed in self.in_turn(queues):
             while feed.buffer and len(taken) < limit:
@@ -147,6 +145,13 @@ class Inflow:
     def seconds_to_next(self) -> float | None:
         """Until something that is here is due."""
         return self._early[0][0] - self._clock.time() if self._early else None
+
+    def _note_due(self, wall: float) -> None:
+        """Put what is due by now behind what waits."""
+        while self._early and self._early[0][0] <= wall:
+            _, _, feed, came = heapq.heappop(self._early)
+            feed.in_hand -= 1
+            feed.buffer.append(came)
 
     def _came_back(self, feed: Feed, came: Delivered, now: float) -> list[Settlement]:
         """It was delivered before: perhaps to this worker, which knows what became of it."""

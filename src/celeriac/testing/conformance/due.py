@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from celeriac.message import Delivery, Message
 from celeriac.outcome import Requeue, Settlement
 from celeriac.testing.clock import VirtualClock
@@ -24,6 +26,9 @@ from celeriac.testing.conformance.support import (
     take,
     take_all,
 )
+
+#: Seconds by which a busy machine may make things late.
+LATE: Final = 3.0
 
 
 @time_can_be_turned
@@ -106,7 +111,7 @@ class RealDueCases(Harness):
             broker.publish([job("later", not_before=due), job("now")])
             assert names(await take(broker)) == ["now"]
             (later,) = await broker.reserve(["q"], 10, PATIENCE)
-            assert due <= clock.time() < due + 1
+            assert due <= clock.time() < due + LATE
             assert names([later]) == ["later"]
             assert await take(broker) == []
             assert await finish(broker, [later]) == []
@@ -120,13 +125,13 @@ class RealDueCases(Harness):
             broker.publish([job("first of all", not_before=clock.time() + 1)])
             assert names(await broker.reserve(["q"], 10, PATIENCE)) == ["first of all"]  # all there is to set up is
             start = clock.time()
-            broker.publish([job(f"in {n}", not_before=start + n) for n in (2.1, 1.6, 0.6, 1.3)])
+            broker.publish([job(f"in {n}", not_before=start + n) for n in (2.3, 1.9, 0.9, 1.7)])
             broker.publish([job("too late", not_before=start - 1)])
             seen: list[str] = []
             while len(seen) < 5:
                 seen += names(await broker.reserve(["q"], 10, PATIENCE))
-            assert seen == ["too late", "in 0.6", "in 1.3", "in 1.6", "in 2.1"]
-            assert clock.time() >= start + 2.1
+            assert seen == ["too late", "in 0.9", "in 1.7", "in 1.9", "in 2.3"]
+            assert clock.time() >= start + 2.3
 
     @in_loop
     async def test_thousands_that_become_really_due_at_once(self, make_broker: MakeBroker, clock: VirtualClock) -> None:
@@ -164,7 +169,7 @@ class RealDueCases(Harness):
             taken: list[Delivery] = []
             while len(taken) < 2:
                 taken += await broker.reserve(["q"], 10, PATIENCE)
-                assert due <= clock.time() < due + 1
+                assert due <= clock.time() < due + LATE
             by_name = dict(zip(names(taken), taken, strict=True))
             assert same_message(by_name["again"].message, again)
             assert (by_name["again"].priority, by_name["again"].history, by_name["again"].queue) == (3, (), "q")
