@@ -133,7 +133,7 @@ def test_an_unknown_broker_is_one_line(run: Run) -> None:
     assert "Traceback" not in result.output
 
 
-@pytest.mark.parametrize("words", [("-b", "amqp://"), ("--config", "no_such_module")])
+@pytest.mark.parametrize("words", [("-b", "amqp://mq:port"), ("--config", "no_such_module")])
 def test_a_wrong_setting_of_the_command_line_is_exit_code_2(run: Run, words: tuple[str, str]) -> None:
     result = run("-A", "shop", *words, "purge", "-f")
     assert result.exit_code == 2

@@ -308,7 +308,7 @@ def test_report_hides_passwords_of_redis(
         "sentinel://:opensesame@s1;sentinel://:opensesame@s2",
         "redis://:opensesame@a;redis://:opensesame@b",
         "redis://:opensesame@db?password_of_mine=opensesame",
-        "amqp://me:opensesame@mq//",
+        "amqp://me:opensesame@mq:port//",
         "sqlite://me:opensesame@db/x",
         "me:opensesame@db",
     ],
