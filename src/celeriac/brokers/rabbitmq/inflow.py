@@ -80,6 +80,8 @@ class Inflow:
             came_back = arrival.redelivered or arrival.hold is not None
             if came_back and not self._holdings.was_untouched(came, now):
                 due_now += self._came_back(feed, came, now)
+            elif feed.name != feed.queue and (known := self._came_round(feed, came, now)) is not None:
+                due_now += known
             elif arrival.due is not None and arrival.due > wall:
                 due_now += self._put_aside(feed, came, arrival.due, wall)
             else:
@@ -152,6 +154,20 @@ class Inflow:
             _, _, feed, came = heapq.heappop(self._early)
             feed.in_hand -= 1
             feed.buffer.append(came)
+
+    def _came_round(self, feed: Feed, came: Delivered, now: float) -> list[Settlement] | None:
+        """It was lost with this worker's connection, another worker got it and took it for a suspect, and here it is.
+
+        Returns:
+            None if it was not so.
+        """
+        held = self._holdings.adopt(feed, came, now)
+        if held is not None:
+            return [held.settlement] if held.settlement is not None else []
+        if not self._holdings.was_settled(came, now):
+            return None
+        feed.acks.done(came.number)
+        return []
 
     def _came_back(self, feed: Feed, came: Delivered, now: float) -> list[Settlement]:
         """It was delivered before: perhaps to this worker, which knows what became of it."""
