@@ -10,6 +10,7 @@ import enum
 import logging
 import os
 import secrets
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from celeriac import signals
@@ -116,6 +117,8 @@ class Supervisor:
         try:
             if not await self._open_broker():
                 return 0 if self._shutdown is Shutdown.WARM else 1
+            with suppress(OperationalError):  # the consumer tries on, and tells
+                await self._broker.reserve(self._options.queues, 0, 0.0)  # who hears that it is ready may send at once
             await self._launcher.start()
             self._settler.start()
             for duty in self._duties:

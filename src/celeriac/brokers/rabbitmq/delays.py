@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 #: Where due messages come out.
 DELIVERY_EXCHANGE: Final = "celery_delayed_delivery"
+#: Of the names of levels, and of that exchange.
+LEVEL_PREFIX: Final = "celery_delayed_"
 _LEVELS: Final = 28
 _TOP: Final = _LEVELS - 1
 #: The longest delay that the ladder takes at once, in seconds; longer ones pass it several times.
@@ -32,7 +34,7 @@ LONGEST_NAME: Final = _LONGEST_KEY - 2 * _LEVELS
 
 def level_name(level: int) -> str:
     """The exchange, and the queue, of a level."""
-    return f"celery_delayed_{level}"
+    return f"{LEVEL_PREFIX}{level}"
 
 
 #: The exchanges where messages enter.

@@ -15,12 +15,11 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from celeriac.message import Delivery, Loss
+from celeriac.message import Delivery
 
 if TYPE_CHECKING:
     from celeriac.brokers.rabbitmq.feeds import Feed
     from celeriac.brokers.rabbitmq.line import Delivered
-    from celeriac.brokers.rabbitmq.wire import Arrival
     from celeriac.outcome import Settlement
 
 #: Seconds for which the outcome of an orphan is kept.
@@ -29,8 +28,6 @@ _ORPHAN_SECONDS: Final = 600.0
 #: arrived there.
 _SETTLED_KEPT: Final = 4096
 _DOUBTFUL_SECONDS: Final = 60.0
-#: Losses that are made of a count.
-_MOST_EARLIER: Final = 100
 #: Who held what came back, for all that RabbitMQ tells.
 UNKNOWN_WORKER: Final = "unknown"
 
@@ -93,7 +90,7 @@ class Holdings:
             packed=arrival.packed,
             queue=feed.queue,
             priority=arrival.priority,
-            history=_history(arrival),
+            history=arrival.history,
             started=lost,  # or may have: nothing tells
             lost_by=UNKNOWN_WORKER if lost else None,
         )
@@ -214,12 +211,3 @@ def _identity(delivery: Delivery) -> tuple[bytes, bytes]:
 def _mark(came: Delivered) -> int:
     """Stands for the identity of what has come."""
     return hash((came.arrival.packed.head, came.arrival.packed.body))
-
-
-def _history(arrival: Arrival) -> tuple[Loss, ...]:
-    """What its headers tell, and what a quorum queue has counted beside the loss that shows now."""
-    earlier = arrival.deliveries - 1
-    if earlier <= 0 or not arrival.redelivered:
-        return arrival.history
-    loss = Loss(0.0, UNKNOWN_WORKER, "it was delivered and not acknowledged (x-delivery-count)")
-    return (*arrival.history, *(loss,) * min(earlier, _MOST_EARLIER))

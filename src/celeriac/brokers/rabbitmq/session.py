@@ -112,6 +112,8 @@ class Session:
         deadline = self._loop.time() + wait
         self._asking += 1
         try:
+            if limit <= 0:
+                await self._supply.ready(queues)
             while self.is_open and limit > 0:
                 self._inflow.arrived.clear()
                 await self._supply.ready(queues)

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from celeriac.brokers.rabbitmq.naming import (
-    COUNT_HEADER,
     DUE_HEADER,
     HEAD_HEADER,
     HOLD_HEADER,
@@ -58,7 +57,6 @@ class Arrival(msgspec.Struct, frozen=True):
         history: losses that its headers tell of.
         due: Unix time before which it is not to be given out, or None.
         hold: the name of its stay in a queue for what is held long, or None.
-        deliveries: how often a quorum queue has delivered it before.
         redelivered: it was delivered before, and not acknowledged.
     """
 
@@ -68,7 +66,6 @@ class Arrival(msgspec.Struct, frozen=True):
     history: tuple[Loss, ...]
     due: float | None
     hold: str | None
-    deliveries: int
     redelivered: bool
 
 
@@ -143,7 +140,7 @@ def read_content(content: amqp.Message, *, redelivered: bool) -> Arrival:
     try:
         losses = headers.get(LOSSES_HEADER)
         history = msgspec.convert(losses, _losses_type) if losses else ()
-        due, hold, count = headers.get(DUE_HEADER), headers.get(HOLD_HEADER), headers.get(COUNT_HEADER, 0)
+        due, hold = headers.get(DUE_HEADER), headers.get(HOLD_HEADER)
         odd = headers.get(HEAD_HEADER)
         if not PASSING_HEADERS.isdisjoint(headers):
             headers = _plain(headers)
@@ -153,6 +150,8 @@ def read_content(content: amqp.Message, *, redelivered: bool) -> Arrival:
         encoding = str(properties.pop("content_encoding", "utf-8"))
         if odd is not None:
             headers, properties = decode_head(odd.encode("utf-8", "surrogatepass"))
+        if place := _place(content.delivery_info or {}):
+            properties["delivery_info"] = place
         packed = PackedMessage(encode_head(Message(headers, properties, b"")), body, content_type, encoding)
     except (DecodeError, EncodeError, ValueError, AttributeError, TypeError, msgspec.ValidationError):
         return _damaged(body, redelivered=redelivered)
@@ -164,11 +163,18 @@ def read_content(content: amqp.Message, *, redelivered: bool) -> Arrival:
         history,
         float(due) if isinstance(due, int | float) else None,
         hold if isinstance(hold, str) else None,
-        count if isinstance(count, int) else 0,
         redelivered,
     )
 
 
+def _place(info: Mapping[str, Any]) -> dict[str, str] | None:
+    """Where it was published, if that was an exchange of the user's: tasks can see it."""
+    exchange = info.get("exchange") or ""
+    if not exchange or exchange == DEAD or exchange.startswith(delays.LEVEL_PREFIX):
+        return None
+    return {"exchange": exchange, "routing_key": info["routing_key"]}
+
+
 def _damaged(body: bytes, *, redelivered: bool) -> Arrival:
     packed = PackedMessage(b"", body, _DAMAGED_TYPE, "binary")
-    return Arrival(packed, None, MIN_PRIORITY, (), None, None, 0, redelivered)
+    return Arrival(packed, None, MIN_PRIORITY, (), None, None, redelivered)
