@@ -52,11 +52,14 @@ class Settler:
         self._shared = broker.stores_results_of(backend)
         self._pending: list[Settlement] = []
         self._released: list[Delivery] = []
+        self._writing = self._releasing = False
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
-        self._task: asyncio.Task[None] | None = None
+        self._release_wanted = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
         self._backoff = Backoff()
+        self._release_backoff = Backoff()
 
     @property
     def idle(self) -> bool:
@@ -64,7 +67,9 @@ class Settler:
         return self._idle.is_set()
 
     def start(self) -> None:
-        self._task = asyncio.get_running_loop().create_task(self._run())
+        loop = asyncio.get_running_loop()
+        # Giving back is publishing on some brokers. One that takes nothing new for now still takes what is settled.
+        self._tasks = [loop.create_task(self._run()), loop.create_task(self._run_releases())]
 
     def put(self, settlement: Settlement) -> None:
         """Write this soon."""
@@ -81,7 +86,7 @@ class Settler:
         """Give these back soon, untouched."""
         self._released.extend(deliveries)
         self._idle.clear()
-        self._wake.set()
+        self._release_wanted.set()
 
     async def settle_now(self, settlements: Sequence[Settlement]) -> list[Settlement]:
         """Write these before anything else is done with their deliveries.
@@ -111,9 +116,9 @@ class Settler:
         return True
 
     async def stop(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _run(self) -> None:
         busy = False
@@ -122,19 +127,31 @@ class Settler:
             if busy and len(self._pending) < _MAX_BATCH:
                 await asyncio.sleep(_LINGER_SECONDS)
             self._wake.clear()
+            self._writing = True
             batch, self._pending = self._pending[:_MAX_BATCH], self._pending[_MAX_BATCH:]
-            released, self._released = self._released, []
             busy = len(batch) >= _BUSY_BATCH
             batch = _without_superseded(batch)
             if batch:
                 for lost in await self._write(batch):
                     _log_lost(lost.delivery)
-            if released:
-                await self._release(released)
-            if self._pending or self._released:
+            self._writing = False
+            if self._pending:
                 self._wake.set()
-            else:
-                self._idle.set()
+            self._note_idle()
+
+    async def _run_releases(self) -> None:
+        while True:
+            await self._release_wanted.wait()
+            self._release_wanted.clear()
+            released, self._released = self._released, []
+            self._releasing = True
+            await self._release(released)
+            self._releasing = False
+            self._note_idle()
+
+    def _note_idle(self) -> None:
+        if not (self._pending or self._released or self._writing or self._releasing):
+            self._idle.set()
 
     async def _write(self, batch: Sequence[Settlement]) -> list[Settlement]:
         """Write the batch, again and again while the broker is away."""
@@ -190,13 +207,15 @@ class Settler:
             try:
                 await self._broker.release(deliveries)
             except OperationalError as error:
-                await self._wait_for_broker(error)
+                self._trouble.begins("giving back", error)
+                await asyncio.sleep(self._release_backoff.next())
             except Exception:
                 # They stay leased, and are delivered again after this worker has ended.
                 logger.exception("Can not give back %d tasks", len(deliveries))
                 return
             else:
-                self._note_success()
+                self._release_backoff.reset()
+                self._trouble.ends("giving back")
                 return
 
     def _note_success(self) -> None:
