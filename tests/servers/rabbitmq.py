@@ -36,6 +36,7 @@ _NODE: Final = "rabbit@localhost"
 _PORT_TAKEN: Final = ("eaddrinuse", "in use by another", "dist_port_already_used")
 # What a quorum queue tells of itself is up to 5 s old, so its leader is asked. Whoever has got a message with basic.get
 # is one of its consumers until that is settled, but without a word on acknowledgements.
+_QUEUE_CHANGES: Final = ("no_leader", "noproc", "{exit,{normal,", "{exit,{shutdown,")
 _QUEUES: Final = """
 rabbit_json:encode([begin
   {resource, _, queue, Name} = amqqueue:get_name(Q),
@@ -238,7 +239,7 @@ class RabbitServer:
 
     def queues(self, vhost: str = "/") -> dict[str, QueueState]:
         """What the queues of a virtual host hold now, by name."""
-        rows = json.loads(wait_until(lambda: self._queues(vhost), "every quorum queue has a leader"))
+        rows = json.loads(wait_until(lambda: self._queues(vhost), "every queue can be asked"))
         prefix, suffix = "rabbit_", "_queue"
         return {name: QueueState(kind.removeprefix(prefix).removesuffix(suffix), *rest) for name, kind, *rest in rows}
 
@@ -332,7 +333,7 @@ class RabbitServer:
         try:
             return self.eval(_QUEUES.replace("VHOST", quoted(vhost)))
         except ErlangError as error:
-            if "no_leader" in str(error).splitlines()[-1]:
+            if any(sign in str(error).splitlines()[-1] for sign in _QUEUE_CHANGES):
                 return None
             raise
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import json
 import multiprocessing
 import os
 import signal
@@ -26,6 +27,7 @@ app.conf.update(
     worker_hard_limit_grace=0.3,
     worker_soft_shutdown_timeout=float(os.environ.get("CELERIAC_TEST_SOFT_SHUTDOWN", "0")),
 )
+app.conf.update(json.loads(os.environ.get("CELERIAC_TEST_SETTINGS", "{}")))
 
 
 def note(event: str) -> None:
@@ -109,6 +111,15 @@ def gated(name: str) -> str:
     return name
 
 
+@app.task
+def gated_each(name: str) -> int:
+    """Each run has a gate of its own."""
+    note(f"begin-{name}")
+    wait_for_file(f"open-{name}-{os.getpid()}")
+    note(f"end-{name}")
+    return os.getpid()
+
+
 @app.task(acks_late=False)
 def gated_early(name: str) -> str:
     note(f"begin-{name}")
@@ -125,6 +136,14 @@ def killed_once_and_for_all() -> None:
 @app.task
 def killer() -> None:
     note("begin-killer")
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@app.task
+def kills_its_worker(name: str) -> None:
+    """Kills the whole worker, of which it is the leader of its session, and its own process."""
+    note(f"begin-{name}")
+    os.kill(os.getsid(0), signal.SIGKILL)
     os.kill(os.getpid(), signal.SIGKILL)
 
 
