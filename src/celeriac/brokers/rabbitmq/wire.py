@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from celeriac.brokers.rabbitmq import delays
 from celeriac.brokers.rabbitmq.naming import (
+    DEAD,
     DUE_HEADER,
     HEAD_HEADER,
     HOLD_HEADER,
