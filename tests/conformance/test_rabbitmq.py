@@ -15,7 +15,7 @@ from celeriac.testing import VirtualClock
 from celeriac.testing.conformance import BrokerConformance, MakeBroker
 from celeriac.testing.conformance.exchanges import routed_queues
 from celeriac.topology import Topology
-from conformance.cutting import cut_connections
+from conformance.cutting import Scissors
 from conformance.running_clock import RunningClock
 from servers.rabbitmq import RabbitServer
 
@@ -26,20 +26,21 @@ class TestRabbitBroker(BrokerConformance):
     clock_tolerance = 1.0
 
     @pytest.fixture(autouse=True)
-    def _server(self, rabbit_server: RabbitServer, rabbit_vhost: str) -> None:
-        self._cut = rabbit_server, rabbit_vhost
+    def _scissors_at_hand(self, rabbit_server: RabbitServer, rabbit_vhost: str) -> None:
+        self._scissors = Scissors(rabbit_server, rabbit_vhost)
 
     @pytest.fixture
     def clock(self) -> VirtualClock:
         return RunningClock()
 
     @pytest.fixture
-    def make_broker(self, rabbit_url: str, clock: VirtualClock) -> Iterator[MakeBroker]:
-        location = read_location(rabbit_url, {}, setting="broker_url", settings=Settings())
+    def make_broker(self, clock: VirtualClock) -> Iterator[MakeBroker]:
         queues = routed_queues(x_queue_type=self.queue_type)
         with ExitStack() as stack:
 
             def make() -> RabbitBroker:
+                url = self._scissors.new_url()
+                location = read_location(url, {}, setting="broker_url", settings=Settings())
                 topology = Topology(queues, missing_type=self.queue_type)
                 broker = RabbitBroker(location, topology=topology, clock=clock, delay_queue_type=self.queue_type)
                 stack.callback(broker.disconnect)
@@ -48,9 +49,12 @@ class TestRabbitBroker(BrokerConformance):
             yield make
 
     async def end_leases(self, clock: VirtualClock, *owners: str) -> None:
-        """The server ends their connections."""
-        server, vhost = self._cut
-        await asyncio.to_thread(cut_connections, server, vhost, owners)
+        """The server ends their connections and takes no new ones."""
+        await asyncio.to_thread(self._scissors.cut, owners)
+
+    async def let_back(self, *owners: str) -> None:
+        """The server takes their connections again."""
+        await asyncio.to_thread(self._scissors.let_back, owners)
 
 
 class TestRabbitBrokerOnClassicQueues(TestRabbitBroker):

@@ -103,6 +103,7 @@ class FencingCases(Harness):
             await self.end_leases(clock, "a")
             await self.look_at_queue(second)
             taken = await second.recover(10)
+            await self.let_back("a")
             await first.release(held)
             assert await second.depth("q") == 0
             assert await finish(second, taken) == []

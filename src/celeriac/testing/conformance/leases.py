@@ -70,6 +70,7 @@ class LeaseCases(Harness):
         async with opened(make_broker(), "a") as first, opened(make_broker(), "b", 1000) as second:
             assert await first.renew()
             await self.end_leases(clock, "a")
+            await self.let_back("a")
             assert not await first.renew()
             assert await first.renew()
             first.publish([job(1)])

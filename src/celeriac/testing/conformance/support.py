@@ -86,10 +86,14 @@ class Harness:
         """Have the leases of these owners run out, as if they were dead; those of `LEASE` seconds are all that do.
 
         Override it for a broker without `timed_leases`: cut the connections of these owners, and only theirs, from the
-        server's side. Return when the server has given back what came over them.
+        server's side, and allow no new ones. Return when the server has given back what came over them.
         """
         assert owners
         clock.advance(LEASE)
+
+    async def let_back(self, *owners: str) -> None:
+        """Let these owners, whose leases have ended, reach the store again; override it with `end_leases`."""
+        assert owners
 
     async def look_at_queue(self, broker: Broker) -> None:
         """Have `broker` meet what was lost: where no lease has a time, it comes by the way that other messages come.
