@@ -58,10 +58,10 @@ class Node:
         return 0 if self._broker is None else self._broker.pid
 
     def start(self) -> None:
-        """Start it, for the first time or again; returns when clients can connect.
+        """Start it, for the first time or again; returns when it listens.
 
         Raises:
-            RuntimeError: it does not start within a minute.
+            RuntimeError: it does not within a minute.
         """
         if self._names is None:
             port = self._environment["ERL_EPMD_PORT"]
@@ -69,6 +69,13 @@ class Node:
             wait_listens(int(port), self._names, "epmd", _PATIENCE)
         self._broker = self._start([self._program], "rabbitmq.log")
         wait_listens(self.port, self._broker, "rabbitmq-server", _PATIENCE)
+
+    def wait_started(self) -> None:
+        """Wait until all of it is up, which takes a second or two at least.
+
+        Raises:
+            RuntimeError: it is not within a minute.
+        """
         if self.run("await_startup", "--timeout", str(int(_PATIENCE))).returncode:
             log = (self._folder / "rabbitmq.log").read_text(errors="replace")
             raise RuntimeError(f"rabbitmq-server does not start: {log[-600:]}")
@@ -168,6 +175,7 @@ def rabbitmq(folder: Path) -> Iterator[RabbitMeter]:
     node = Node(folder)
     try:
         node.start()
+        node.wait_started()
         yield RabbitMeter(node)
     finally:
         node.close()

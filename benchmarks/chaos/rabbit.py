@@ -10,7 +10,7 @@ import os
 import re
 import signal
 import time
-from typing import TYPE_CHECKING, Final, Literal, Self
+from typing import TYPE_CHECKING, Final, Self
 
 import amqp
 from amqp.exceptions import AMQPError
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 _DEADLINE: Final = 60.0
-_VHOST: Final = "chaos"
 _ID: Final = re.compile(r"chaos-(\d+)\b")
 #: Queues that stay when all is done: of the tasks, of suspects, of dead letters, of delayed delivery.
 _LASTING: Final = re.compile(r"(celeriac\.suspects\.)?celery|celeriac\.dead|celery_delayed_\d+")
@@ -35,7 +34,6 @@ class RabbitServer:
 
     Args:
         folder: for all that it writes.
-        queue_type: of queues whose declaration names none.
         absence: seconds between kill and new start, when that is not to be at once.
         paused: seconds of a pause.
     """
@@ -44,24 +42,21 @@ class RabbitServer:
         self,
         folder: Path,
         *,
-        queue_type: Literal["classic", "quorum"] = "classic",
         absence: float = 12.0,
         paused: float = 10.0,
     ) -> None:
         home = folder / "rabbitmq"
         home.mkdir()
         self._node = Node(home)
-        self._queue_type = queue_type
         self._absence = absence
         self._paused = paused
         self._is_settled = False
-        self.url = f"amqp://guest:guest@127.0.0.1:{self._node.port}/{_VHOST}"
+        self.url = f"amqp://guest:guest@127.0.0.1:{self._node.port}/%2F"
 
     def __enter__(self) -> Self:
         try:
             self._node.start()
-            self._node.ctl("add_vhost", _VHOST, "--default-queue-type", self._queue_type)
-            self._node.ctl("set_permissions", "-p", _VHOST, "guest", ".*", ".*", ".*")
+            self._wait_answer()
         except BaseException:
             self._node.close()
             raise
@@ -138,7 +133,7 @@ class RabbitServer:
             self._is_settled = True
 
     def _queues(self) -> list[str]:
-        return self._node.ctl("list_queues", "--no-table-headers", "-p", _VHOST, "name").split()
+        return self._node.ctl("list_queues", "--no-table-headers", "name").split()
 
     def _wait_answer(self) -> None:
         until = time.monotonic() + _DEADLINE
@@ -146,7 +141,7 @@ class RabbitServer:
             try:
                 with self._connection() as connection:
                     connection.channel()
-            except (AMQPError, OSError):  # its virtual host is not there yet
+            except (AMQPError, OSError):  # it is not up yet
                 if time.monotonic() > until:
                     raise
                 time.sleep(0.02)
@@ -159,7 +154,6 @@ class RabbitServer:
             f"127.0.0.1:{self._node.port}",
             "guest",
             "guest",
-            virtual_host=_VHOST,
             connect_timeout=_DEADLINE,
             read_timeout=_DEADLINE,
             write_timeout=_DEADLINE,

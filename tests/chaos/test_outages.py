@@ -58,5 +58,7 @@ def test_eight_outages_of_rabbitmq_and_ten_kills(seed: int, queue_type: QueueTyp
 @on_each_type
 @pytest.mark.timeout(120)
 def test_two_outages_of_rabbitmq_and_two_kills(queue_type: QueueType, tmp_path: Path) -> None:
-    plan = outages.Plan(backlog=100, outages=("absence", "hang up"), kills=1, interval=0.7, absence=1.0)
+    plan = outages.Plan(
+        backlog=100, outages=("absence", "hang up"), kills=1, interval=0.7, lease_seconds=3.0, absence=1.0
+    )
     assert _run_on_rabbitmq(tmp_path, plan, queue_type).faults(plan.lease_seconds) == []
