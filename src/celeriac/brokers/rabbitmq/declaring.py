@@ -150,11 +150,14 @@ class Declarer:
     def _bind_exits(self, channel: amqp.Channel, queue: Queue) -> None:
         """As Celery's workers do for queues on topic exchanges: its producers delay to those.
 
+        They do so where the settings have a quorum queue. Elsewhere the binding would only let in what is none of the
+        queue's: it also takes longer keys that end alike.
+
         Celery's workers do it for fanout and headers exchanges too, which look at no routing key: whatever is delayed
         for a queue of that name (often the default one) then reaches all their queues as well.
         """
         exchange = queue.exchange
-        if exchange is None or exchange.type in _KEYLESS or not exchange.name:
+        if exchange is None or exchange.type in _KEYLESS or not exchange.name or not self._celery_delays(queue):
             channel.exchange_declare(delays.DELIVERY_EXCHANGE, "topic", durable=True, auto_delete=False)
             channel.queue_bind(queue.name, delays.DELIVERY_EXCHANGE, delays.exit_pattern(queue.name))
             return
@@ -164,6 +167,10 @@ class Declarer:
                 pattern = f"#.{one.routing_key}"
                 channel.exchange_bind(one.exchange.name, delays.DELIVERY_EXCHANGE, pattern)
                 channel.queue_bind(queue.name, one.exchange.name, pattern)
+
+    def _celery_delays(self, queue: Queue) -> bool:
+        """Whether Celery's producers use the ladder, with these settings."""
+        return queue.is_quorum or any(self._topology.queue(name).is_quorum for name in self._topology.names)
 
     def _declare_ladder(self, channel: amqp.Channel) -> None:
         if ("ladder", "") in self._known:

@@ -23,8 +23,8 @@ DIED_HEADER: Final = f"{OWN_HEADER_PREFIX}died-at"
 QUEUE_HEADER: Final = f"{OWN_HEADER_PREFIX}queue"
 DEAD_TAG_HEADER: Final = f"{OWN_HEADER_PREFIX}dead-tag"
 
-#: A quorum queue says here how often the message came back. Celery's workers also give back what they have only fetched,
-#: so it tells nothing of losses.
+#: A quorum queue says here how often the message came back. Celery's workers also give back what they have only
+#: fetched, so it tells nothing of losses.
 COUNT_HEADER: Final = "x-delivery-count"
 #: What RabbitMQ adds when a message passes a delay or is dead-lettered.
 _DEATH_HEADERS: Final = (
