@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from celeriac import Celeriac, signals
+from celeriac import Broadcast, Celeriac, signals
 from celeriac.exceptions import Reject, SoftTimeLimitExceeded
 from interop.journal import Journal
 from interop.settings import told
@@ -15,7 +15,7 @@ class CeleriacBoom(Exception):
     """A class that only Celeriac's side can import."""
 
 
-app = Celeriac("celeriac_side", changes=told().settings)
+app = Celeriac("celeriac_side", changes=told().settings_with(Broadcast))
 _journal = Journal(told().journal)
 _untyped: Any = app  # its options have closer types than those that both sides share
 declare(_untyped, Side("celeriac", _journal, CeleriacBoom, Reject, SoftTimeLimitExceeded))

@@ -13,6 +13,7 @@ from interop.tasks import Side, declare, declare_captured
 _celery: Any = importlib.import_module("celery")
 _exceptions: Any = importlib.import_module("celery.exceptions")
 _signals: Any = importlib.import_module("celery.signals")
+_broadcast: Any = importlib.import_module("kombu.common").Broadcast
 
 
 class CeleryBoom(Exception):
@@ -22,7 +23,7 @@ class CeleryBoom(Exception):
 def make_app(**changes: Any) -> Any:
     """An app without tasks, with the settings that this process was told and `changes`."""
     app = _celery.Celery("celery_side", set_as_current=False)
-    app.conf.update(told().settings | {"broker_connection_retry_on_startup": True} | changes)
+    app.conf.update(told().settings_with(_broadcast) | {"broker_connection_retry_on_startup": True} | changes)
     return app
 
 

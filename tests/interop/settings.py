@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 VARIABLE = "INTEROP"
@@ -22,9 +23,22 @@ class Told(NamedTuple):
     settings: dict[str, Any]
     ready: str
 
+    def settings_with(self, broadcast: Callable[[str], object]) -> dict[str, Any]:
+        """The settings with the side's own class `Broadcast`; see `with_broadcasts`."""
+        return with_broadcasts(self.settings, broadcast)
+
     def variables(self) -> dict[str, str]:
         """The environment variable, for a process to be started."""
         return {VARIABLE: json.dumps(self._asdict())}
+
+
+def with_broadcasts(settings: Mapping[str, Any], broadcast: Callable[[str], object]) -> dict[str, Any]:
+    """Put objects in the place of those queues in `task_queues` that are told as `{"broadcast": True}`."""
+    queues = settings.get("task_queues")
+    if queues is None:
+        return dict(settings)
+    made = {name: broadcast(name) if options.get("broadcast") else options for name, options in queues.items()}
+    return {**settings, "task_queues": made}
 
 
 def told() -> Told:

@@ -16,10 +16,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
-from celeriac import Celeriac
+from celeriac import Broadcast, Celeriac
 from interop.journal import DEADLINE, Journal
 from interop.seen import Seen, describe
-from interop.settings import Told
+from interop.settings import Told, with_broadcasts
 from interop.transports import RedisTransport
 
 if TYPE_CHECKING:
@@ -222,7 +222,8 @@ class Place:
 
     def app(self, **changes: Any) -> Celeriac:
         """An app of Celeriac's; to be closed."""
-        return Celeriac("client", set_as_current=False, changes={**self._settings, **changes})
+        settings = with_broadcasts({**self._settings, **changes}, Broadcast)
+        return Celeriac("client", set_as_current=False, changes=settings)
 
     @contextlib.contextmanager
     def celeriac(self) -> Iterator[CeleriacClient]:
@@ -255,14 +256,15 @@ class Place:
                 process.kill()
 
     def start(self, side: SideName, queues: Sequence[str], *options: str) -> Worker:
-        """Start a worker; it is not ready yet."""
+        """Start a worker, on the queues of its settings if none is named; it is not ready yet."""
         ready = f"ready-{uuid.uuid4()}"
         log = self._folder / f"{side}-{ready}.log"
         program = {
             "celery": [self._environment.program("celery"), "-A", "interop.celery_app"],
             "celeriac": [sys.executable, "-m", "celeriac", "-A", "interop.celeriac_app"],
         }[side]
-        command = [*program, "worker", "-l", "info", "-n", f"{side}@{ready[-8:]}", "-Q", ",".join(queues), *options]
+        wanted = ["-Q", ",".join(queues)] if queues else []
+        command = [*program, "worker", "-l", "info", "-n", f"{side}@{ready[-8:]}", *wanted, *options]
         with log.open("wb") as output:
             process = subprocess.Popen(
                 command,

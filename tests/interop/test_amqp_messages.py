@@ -135,7 +135,7 @@ def test_celeriac_publishes_what_celery_publishes(
         if theirs.headers[name][1]:
             assert abs(moment_of(theirs, name) - moment_of(ours, name)) < timedelta(seconds=10)
     if is_for_later(capture):  # into the ladder that Celery has for other exchanges than direct ones
-        assert ours.headers.pop("x-celeriac-due")
+        del ours.headers["x-celeriac-due"]
         assert re.fullmatch(r"celery_delayed_\d+", ours.exchange)
         assert ours.routing_key.split(".")[28:] == [theirs.routing_key]
     else:

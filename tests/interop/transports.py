@@ -91,12 +91,15 @@ class RabbitTransport:
         server: the node.
         queue_type: of the queues that either side makes.
         port: of a proxy before the node, for those who are told of it.
+        vhost: its name; None: a new one.
     """
 
-    def __init__(self, server: RabbitServer, queue_type: QueueType, port: int | None = None) -> None:
+    def __init__(
+        self, server: RabbitServer, queue_type: QueueType, port: int | None = None, vhost: str | None = None
+    ) -> None:
         self.server = server
         self.name: TransportName = queue_type
-        self.vhost = server.add_vhost()
+        self.vhost = server.add_vhost() if vhost is None else vhost
         self._type = queue_type
         self._port = port
 
