@@ -70,7 +70,16 @@ class Head(msgspec.Struct, frozen=True):
     @classmethod
     def of(cls, headers: Mapping[str, Any]) -> Head:
         """The head of a message with these headers."""
-        return cls(*(headers.get(name) for name in cls.__struct_encode_fields__))
+        get = headers.get  # one by one: a loop over the fields takes three times as long, for each message
+        return cls(
+            get("task"),
+            get("id"),
+            get("expires"),
+            get("timelimit"),
+            get("ignore_result"),
+            get("eta"),
+            get(PARKED_HEADER),
+        )
 
     def __str__(self) -> str:
         """`name[id]`, as in every log line about a task."""

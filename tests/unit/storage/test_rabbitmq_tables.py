@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from celeriac.storage.rabbitmq.framing import Content
-from celeriac.storage.rabbitmq.tables import Unusual, encode_properties
+from celeriac.storage.rabbitmq.tables import Unusual, decode_properties, encode_properties
 
 NAMES = st.text(max_size=60)
 SCALARS = st.one_of(
@@ -67,3 +67,36 @@ def test_rarer_types_are_left_to_py_amqp(value: object) -> None:
 def test_what_has_no_form_is_an_error(headers: dict[str, Any]) -> None:
     with pytest.raises(Exception):  # noqa: B017, PT011 - of any kind, as py-amqp's are
         Content(b"", application_headers=headers).encode()
+
+
+@given(PROPERTIES)
+def test_they_are_read_as_py_amqp_reads_them(properties: dict[str, Any]) -> None:
+    data = amqp.Message(b"", **properties)._serialize_properties()
+    theirs, ours = amqp.Message(b""), Content(b"")
+    ends = [message._load_properties(60, b"before" + data + b"after", 6) for message in (theirs, ours)]
+    assert ours.damage is None
+    assert repr(ours.properties) == repr(theirs.properties)  # NaN is not equal to itself
+    assert ends == [6 + len(data)] * 2
+
+
+def test_what_is_no_text_is_bytes_as_with_py_amqp() -> None:
+    data = encode_properties({"application_headers": {"a": "xy"}}).replace(b"xy", b"\xff\xfe")
+    content = Content(b"")
+    content._load_properties(60, data, 0)
+    assert content.properties == {"application_headers": {"a": b"\xff\xfe"}}
+
+
+@given(st.binary(max_size=80))
+def test_garbage_is_damage_and_no_error(data: bytes) -> None:
+    content = Content(b"")
+    content._load_properties(60, data, 0)
+    assert isinstance(content.properties, dict)
+
+
+def test_rarer_types_are_read_by_py_amqp() -> None:
+    data = amqp.Message(b"", application_headers={"a": Decimal("1.5")})._serialize_properties()
+    with pytest.raises(Unusual):
+        decode_properties(data, 0)
+    content = Content(b"")
+    content._load_properties(60, data, 0)
+    assert content.properties == {"application_headers": {"a": Decimal("1.5")}}

@@ -102,6 +102,7 @@ class Line:
         self._ear, self._bell = socket.socketpair()
         self._ear.setblocking(False)
         self._bell.setblocking(False)
+        self._bell_lock = threading.Lock()
         self._rung = False
         self.ended = False
         self._stopping = False
@@ -201,6 +202,9 @@ class Line:
             logger.exception("The thread of the connection to %s failed", self._address)
             error = OperationalError(f"the connection to {self._address} failed: {exc!r}")
         self._hang_up()
+        with self._bell_lock:  # closed here, since the loop may have ended before this thread
+            self._ear.close()
+            self._bell.close()
         self._tell(self._end, error)
 
     def _work(self, connection: Connection) -> None:
@@ -238,14 +242,16 @@ class Line:
                 self._tell(_deliver, future, result, None)
 
     def _drain(self, connection: Connection) -> None:
-        """Read all that is there."""
+        """Read all that is there. (As `drain_events` does, but for what that does anew for each frame.)"""
+        wire, take = connection.wire, connection.on_inbound_frame
         try:
-            while True:
-                connection.drain_events(timeout=0)
-                if len(self._arrivals) >= _MOST_TOLD:
-                    self._flush()
-                    self._write_acks()
-        except (TimeoutError, BlockingIOError):  # nothing more for now
+            with wire.having_timeout(0):
+                while True:
+                    take(wire.read_frame())
+                    if len(self._arrivals) >= _MOST_TOLD:
+                        self._flush()
+                        self._write_acks()
+        except TimeoutError:  # nothing more for now
             self._flush()
 
     def _arrived(self, feed: str, content: amqp.Message) -> None:
@@ -289,14 +295,12 @@ class Line:
             if future is not None and not future.done():
                 future.set_exception(error)
                 future.exception()  # some callers have gone
-        self._ear.close()
-        self._bell.close()
         self._events.on_lost(self, error)
 
     def _ring(self) -> None:
         if not self._rung:
             self._rung = True
-            with contextlib.suppress(OSError):  # full, or closed: either way there is nobody to wake
+            with contextlib.suppress(OSError), self._bell_lock:  # full, or closed: there is nobody to wake
                 self._bell.send(b"\0")
 
     def _hush(self) -> None:

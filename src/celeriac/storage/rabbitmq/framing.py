@@ -16,7 +16,7 @@ import amqp
 from amqp import spec
 from amqp.exceptions import UnexpectedFrame
 
-from celeriac.storage.rabbitmq.tables import Unusual, encode_properties
+from celeriac.storage.rabbitmq.tables import Unusual, decode_properties, encode_properties
 
 _METHOD, _HEADER, _BODY, _HEARTBEAT = 1, 2, 3, 8
 _WITH_CONTENT: Final = frozenset({spec.Basic.Return, spec.Basic.Deliver, spec.Basic.GetOk})
@@ -52,10 +52,17 @@ class Content(amqp.Message):
 
     def _load_properties(self, class_id: int, buf: Any, offset: int) -> int:
         try:
-            return super()._load_properties(class_id, buf, offset)
+            return self._read(class_id, buf, offset)
         except Exception as error:  # noqa: BLE001 - whatever is wrong with what others have sent
             self.properties, self.damage = {}, repr(error)
             return len(buf)
+
+    def _read(self, class_id: int, buf: Any, offset: int) -> int:
+        try:
+            self.properties, end = decode_properties(buf, offset)
+        except (Unusual, UnicodeDecodeError):
+            return super()._load_properties(class_id, buf, offset)
+        return end
 
 
 def frame_handler(
