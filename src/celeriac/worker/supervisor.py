@@ -97,11 +97,12 @@ class Supervisor:
         outage = Outage(patience_later(app.conf), app.clock.monotonic)
         self._consumer = Consumer(app.broker, options.queues, self._dispatcher, intake, outage, self.fail, trouble)
         seconds = app.conf.worker_lease_seconds / RENEWALS_PER_LEASE
+        timed = app.broker.capabilities.timed_leases
         recovery = RecoverLost(app.broker, self._verdicts.on_recovered)
         self._duties = [
             Ticker(RenewLease(app.broker), seconds, trouble),
-            # Not at once: if the store was away just now, those who live must have the time to say so.
-            Ticker(recovery, min(seconds, RECOVER_SECONDS), trouble, first_after=2 * seconds),
+            # Where leases run out not at once: if the store was away just now, those who live must have time to say so.
+            Ticker(recovery, min(seconds, RECOVER_SECONDS), trouble, first_after=2 * seconds if timed else 0.0),
             Ticker(SweepResults(app.backend), SWEEP_SECONDS, trouble),
         ]
         self._shutdown = Shutdown.NONE

@@ -14,8 +14,9 @@ from celeriac.message import Delivery, Loss, Message, Publication
 from celeriac.outcome import Acknowledge, Requeue, Settlement
 from celeriac.storage.rabbitmq.reading import read_location
 from celeriac.topology import Topology
+from integration.worker.conftest import DEADLINE
 
-from .conftest import Place
+from .conftest import Place, StartBench
 
 _MANY = 200
 _DEADLINE = 30.0
@@ -27,12 +28,21 @@ def test_one_look_takes_over_all_of_it(place: Place, kind: str) -> None:
     broker = RabbitBroker(location, topology=Topology([], missing_type=kind))
     with contextlib.closing(_Disconnected(broker)):
         broker.publish([Publication(_message(number), "tasks") for number in range(_MANY)])
-        _deliver_all(place)
+        _deliver_all(place, "tasks", _MANY)
         looks = asyncio.run(_take_over(broker))
     assert sum(looks) == _MANY
     assert len([look for look in looks if look]) <= 2, (
         "of those few that had come when the first look began, and the rest"
     )
+
+
+def test_a_new_worker_takes_it_over_at_once(place: Place, bench_at: StartBench) -> None:
+    """What it has not taken over fills its prefetch: until then it gets nothing else."""
+    bench = bench_at(place.url)
+    results = [bench.tasks.add.delay(number, 1) for number in range(4)]
+    _deliver_all(place, "celery", 4)
+    bench.start("-c", "2", CELERIAC_TEST_LEASE="120")
+    assert [result.get(timeout=DEADLINE) for result in results] == [1, 2, 3, 4]
 
 
 class _Disconnected:
@@ -44,14 +54,14 @@ def _message(number: int) -> Message:
     return Message({"id": str(number), "task": "t"}, {"correlation_id": str(number)}, b"[[], {}, {}]")
 
 
-def _deliver_all(place: Place) -> None:
+def _deliver_all(place: Place, queue: str, count: int) -> None:
     """Have them delivered once to somebody who hangs up."""
     connection = amqp.Connection(f"127.0.0.1:{place.server.port}", virtual_host=place.vhost)
     connection.connect()
     with contextlib.closing(connection):
         channel = connection.channel()
-        for _ in range(_MANY):
-            assert channel.basic_get("tasks") is not None
+        for _ in range(count):
+            assert channel.basic_get(queue) is not None
 
 
 async def _take_over(broker: RabbitBroker) -> list[int]:
