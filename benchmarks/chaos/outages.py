@@ -15,6 +15,7 @@ import sqlite3
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -25,16 +26,20 @@ from benchmarks.chaos.kills import dead_letters, keep_events, kept_of, wait_for
 from benchmarks.chaos.outage import Outage, Server, What
 from benchmarks.chaos.rabbit import RabbitServer
 from benchmarks.chaos.server import RedisServer
-from benchmarks.chaos.systems import CELERIAC, Scene, System
+from benchmarks.chaos.systems import CELERIAC, QueueType, Scene, System
 from benchmarks.chaos.verdict import Verdict, came_back, judge, missing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from benchmarks.chaos.journal import Run
+
 #: Seconds from the server's return in which nothing else happens: until all is written that had to wait for it.
 _CALM: Final = 4.0
 #: Seconds after which a worker that is not back is given up.
 _PATIENCE: Final = 60.0
+#: Seconds for which RabbitMQ may have an acknowledgement in memory only. Classic queues wait for more to write.
+_UNSAVED: Final[dict[QueueType, float]] = {"quorum": 0.05, "classic": 1.0}
 
 
 ON_REDIS: Final[tuple[What, ...]] = (
@@ -151,7 +156,8 @@ def run_on_rabbitmq(folder: Path, plan: Plan, system: System = CELERIAC) -> Verd
     database = folder / "results.sqlite3"
     with RabbitServer(folder, absence=plan.absence, paused=plan.paused) as server:
         scene = Scene(folder, system, server.url, plan.lease_seconds, backend=f"sqlite:///{database}")
-        return _run(scene, plan, server, lambda: _successes(database), connection_is_lease=True)
+        judging = partial(judge, connection_is_lease=True, unsaved=_UNSAVED[system.queue_type])
+        return _run(scene, plan, server, lambda: _successes(database), judging)
 
 
 def _successes(database: Path) -> set[int]:
@@ -162,7 +168,11 @@ def _successes(database: Path) -> set[int]:
 
 
 def _run(
-    scene: Scene, plan: Plan, server: Server, successes: Callable[[], set[int]], *, connection_is_lease: bool = False
+    scene: Scene,
+    plan: Plan,
+    server: Server,
+    successes: Callable[[], set[int]],
+    judging: Callable[[int, list[Run], list[Kill], list[Outage]], Verdict] = judge,
 ) -> Verdict:
     began = time.monotonic()
     with ExitStack() as stack:
@@ -177,7 +187,7 @@ def _run(
         runs = journal.read(scene.folder / "journal")
         left_over = len(fleet.stop())
         kept = kept_of(missing(feed.published, runs), server, scene)
-        verdict = judge(feed.published, runs, this.kills, this.outages, connection_is_lease=connection_is_lease)
+        verdict = judging(feed.published, runs, this.kills, this.outages)
         return replace(
             verdict,
             kept=len(kept),

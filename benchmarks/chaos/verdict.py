@@ -20,6 +20,8 @@ _UNSETTLED: Final = 0.05
 BACK_AFTER: Final = 10
 #: Outages during which nothing can be written.
 _SILENT: Final = frozenset(("restart", "orderly restart", "absence", "pause"))
+#: Those that begin with a SIGKILL.
+_KILLED: Final = frozenset(("restart", "absence"))
 #: Outages that end connections; a pause does when heartbeats are missed.
 _CUTTING: Final = _SILENT | {"hang up"}
 
@@ -55,7 +57,8 @@ class Verdict:
         ended_at_kills: runs of the same processes that had ended less than 50 ms before; where a worker was killed
             while it had no server to write to, also those that had ended since the server went.
         lost_connections: second runs of tasks that another worker was given because the connection of the first one was
-            lost while it ran them, or less than 50 ms after. Only where the connection is the lease.
+            lost while it ran them, or so shortly after that the server had not heard of their end, or not saved it.
+            Only where the connection is the lease.
         unexplained: second runs of tasks that nothing of this had hit.
         slowest_recovery: seconds from a kill to the new start of its slowest victim, the server being there meanwhile.
         of_children: runs that kills of children cut short.
@@ -134,6 +137,7 @@ def judge(
     outages: Sequence[Outage] = (),
     *,
     connection_is_lease: bool = False,
+    unsaved: float = 0.0,
 ) -> Verdict:
     """Compare the journal with the lists of kills and outages. What the journal can not know is left at zero.
 
@@ -143,13 +147,14 @@ def judge(
         kills: in their order.
         outages: in their order.
         connection_is_lease: who loses its connection loses its tasks to whoever comes first.
+        unsaved: seconds for which a server that is killed may not have saved an acknowledgement.
     """
     starts = Counter(run.number for run in runs)
     hits = [_victim(run, kill, runs, outages) for kill in kills for run in runs if _hit(run, kill, outages)]
     exposed = Counter(one.run.number for one in hits)
     quiet = [one for one in hits if one.outage is None]
     late = [(one.again - one.outage.after) / 1e9 for one in hits if one.outage is not None and one.again is not None]
-    moved = Counter(_moved(runs, outages) if connection_is_lease else ())
+    moved = Counter(_moved(runs, outages, unsaved) if connection_is_lease else ())
     unexplained = {number: count - 1 - exposed[number] for number, count in starts.items()}
     running = sum(one.run.ended is None or one.run.ended > one.kill.before for one in hits)
     return Verdict(
@@ -212,15 +217,16 @@ def _unsettled_since(kill: Kill, outages: Sequence[Outage]) -> int:
     return min([kill.before, *away]) - int(_UNSETTLED * 1e9)
 
 
-def _moved(runs: list[Run], outages: Sequence[Outage]) -> list[int]:
+def _moved(runs: list[Run], outages: Sequence[Outage], unsaved: float) -> list[int]:
     """The tasks of runs during which the connection was lost; each as often as that happened to it."""
     cuts = [one for one in outages if one.what in _CUTTING]
-    return [run.number for run in runs for cut in cuts if _was_cut(run, cut) and _went_elsewhere(run, runs)]
+    return [run.number for run in runs for cut in cuts if _was_cut(run, cut, unsaved) and _went_elsewhere(run, runs)]
 
 
-def _was_cut(run: Run, cut: Outage) -> bool:
-    """It may have been in hand when the connection ended, or its acknowledgement may have been on its way."""
-    return run.started < cut.after and (run.ended is None or run.ended > cut.before - int(_UNSETTLED * 1e9))
+def _was_cut(run: Run, cut: Outage, unsaved: float) -> bool:
+    """It may have been in hand when the connection ended, or its acknowledgement may have been lost."""
+    doubtful = max(_UNSETTLED, unsaved) if cut.what in _KILLED else _UNSETTLED
+    return run.started < cut.after and (run.ended is None or run.ended > cut.before - int(doubtful * 1e9))
 
 
 def _went_elsewhere(run: Run, runs: list[Run]) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+import pytest
 from benchmarks.chaos.fleet import Kill
 from benchmarks.chaos.journal import Run
 from benchmarks.chaos.outage import Outage, What
@@ -114,8 +115,15 @@ def test_where_the_connection_is_the_lease_its_loss_explains_a_run_by_another_wo
     assert (verdict.second_runs, verdict.lost_connections, verdict.unexplained) == (1, 1, 0)
     assert judge(1, [first, here], [], away, connection_is_lease=True).unexplained == 1
     assert judge(1, [first, elsewhere], [], away).unexplained == 1
-    early = _run(0, 10, 1.0, 1.1)
-    assert judge(1, [early, elsewhere], [], away, connection_is_lease=True).unexplained == 1
+
+
+@pytest.mark.parametrize(
+    ("what", "unsaved", "unexplained"), [("restart", 0.0, 1), ("restart", 1.0, 0), ("orderly restart", 1.0, 1)]
+)
+def test_a_killed_server_may_not_have_saved_what_it_was_told(what: What, unsaved: float, unexplained: int) -> None:
+    runs = [_run(0, 10, 1.0, 1.1), _run(0, 20, 6.0, 6.1, worker=1)]
+    verdict = judge(1, runs, [], [_outage(what, 2.0, 5.0)], connection_is_lease=True, unsaved=unsaved)
+    assert verdict.unexplained == unexplained
 
 
 def test_a_run_that_a_kill_explains_needs_no_lost_connection() -> None:
