@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from celeriac.brokers.rabbitmq import delays
+from celeriac.brokers.rabbitmq.declaring import QUEUE_END_SECONDS
 from celeriac.brokers.rabbitmq.naming import DEAD, DUE_HEADER
 from celeriac.brokers.rabbitmq.wire import content_of
 from celeriac.exceptions import NotSupported, OperationalError, StoreRefused
@@ -103,6 +105,8 @@ class Publisher:
                     f"{parcel.routing_key!r}: bind one, or send without mandatory"
                 )
             self._declarer.forget(_queue_of(parcel))
+        time.sleep(QUEUE_END_SECONDS)
+        for parcel in returned:
             self._prepare(parcel)
         lost = self._links.publish(returned)
         if lost:

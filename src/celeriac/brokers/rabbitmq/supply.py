@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from celeriac.brokers.rabbitmq.declaring import QUEUE_END_SECONDS
 from celeriac.brokers.rabbitmq.feeds import Feed
 from celeriac.brokers.rabbitmq.line import Ack, Delivered, Line
 from celeriac.brokers.rabbitmq.naming import presence_of
@@ -121,6 +122,8 @@ class Supply:
         for queue in queues:
             feed = self._inflow.feeds.get(queue)
             if feed is None or feed.cancelled:
+                if feed is not None:
+                    await asyncio.sleep(QUEUE_END_SECONDS)
                 await asyncio.to_thread(self._declarer.ensure_consumed, queue)
                 feed = await self.open_feed(queue, queue)
                 feed.cancelled = False
