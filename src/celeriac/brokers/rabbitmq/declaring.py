@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 #: Types of exchanges that nothing is delayed to by its routing key.
 _KEYLESS: Final = ("direct", "fanout", "headers")
+#: Seconds to wait before a queue is declared that was there and is gone: a quorum queue that is declared anew at once
+#: takes its old consumers for its own, who are not told that theirs has ended, and hear nothing of what it sends them.
+QUEUE_END_SECONDS: Final = 0.3
 #: Names that are remembered.
 _MOST_KNOWN: Final = 10_000
 #: Milliseconds after which what nobody holds any more leaves a queue for holding. It is fetched from there at once.
