@@ -65,3 +65,9 @@ def test_each_sides_future_work_reaches_a_queue_that_only_the_other_side_takes_f
     seen = direction.run("where", eta=due)
     assert (seen.state, seen.value) == ("SUCCESS", direction.worker)
     assert datetime.fromisoformat(str(seen.date_done)) >= due
+
+
+@ON_RABBITMQ
+def test_what_was_delayed_can_be_retried_by_either_side(direction: Direction) -> None:
+    """Celery retries by the exchange and the routing key that the message came with: those of the delay."""
+    assert direction.succeed("again", 1, 0.1, countdown=1.5) == [direction.worker, 1]

@@ -9,7 +9,7 @@ import pytest
 
 from celeriac import worker_direct
 from celeriac.exceptions import CeleriacError, NotSupported
-from integration.worker import broadcast_settings, routed_settings
+from integration.worker import broadcast_settings, delayed_settings, routed_settings
 from integration.worker.conftest import Bench, bench_on, wait_until
 
 
@@ -64,3 +64,17 @@ def test_a_broadcast_runs_in_each_worker(bench: Bench) -> None:
     assert bench.count("ran-nobody") == 0
     with pytest.raises(NotSupported, match=r"'everybody' can not be delayed: .* without countdown"):
         bench.tasks.noted.apply_async(("later",), queue="everybody", countdown=5)
+
+
+def test_what_is_delayed_reaches_each_queue_once_and_no_other(bench: Bench) -> None:
+    """All that is delayed comes out of one exchange; to a topic it may be for any queue whose name is a key."""
+    bench.tasks.app.conf.update(task_queues=delayed_settings.task_queues)
+    worker = ("-c", "1", "-Q", "feed,audit,plain")
+    bench.start(*worker, CELERIAC_CONFIG="delayed_settings")
+    bench.tasks.noted.apply_async(("first",), queue="plain")
+    bench.pid_of("ran-first")  # its bindings are there
+    bench.tasks.noted.apply_async(("plain",), queue="plain", countdown=1.5)
+    bench.tasks.noted.apply_async(("topic",), exchange="feeds", routing_key="feed", countdown=1.5)
+    bench.tasks.noted.apply_async(("last",), queue="plain", countdown=3.5)
+    bench.pid_of("ran-last")
+    assert (bench.count("ran-plain"), bench.count("ran-topic")) == (1, 2)

@@ -157,7 +157,8 @@ class Declarer:
         queue's: it also takes longer keys that end alike.
 
         Celery's workers do it for fanout and headers exchanges too, which look at no routing key: whatever is delayed
-        for a queue of that name (often the default one) then reaches all their queues as well.
+        for a queue of that name (often the default one) then reaches all their queues as well. So does all that is
+        delayed for anybody, where a key has wildcards only: such a queue gets what its exchange gets for others.
         """
         exchange = queue.exchange
         if exchange is None or exchange.type in _KEYLESS or not exchange.name or not self._celery_delays(queue):
@@ -166,7 +167,7 @@ class Declarer:
             return
         self._declare_ladder(channel)
         for one in queue.all_bindings():
-            if one.exchange.name:
+            if one.exchange.name and not set(one.routing_key.split(".")) <= {"*", "#"}:
                 pattern = f"#.{one.routing_key}"
                 channel.exchange_bind(one.exchange.name, delays.DELIVERY_EXCHANGE, pattern)
                 channel.queue_bind(queue.name, one.exchange.name, pattern)

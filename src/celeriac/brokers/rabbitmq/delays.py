@@ -5,8 +5,9 @@ message enters with a routing key of 28 bits, the delay in seconds, most signifi
 the end. The queue of a level takes it when its bit is set and holds it for that many seconds; after the last level it
 comes to the exchange `celery_delayed_delivery`.
 
-A queue is bound there with exactly 28 words before its name. (Celery binds its exchanges with `#.` before the routing
-key, which also catches longer keys that end alike.)
+A queue of ours is bound there with exactly 28 words before its name, which is written as one word that nothing else
+begins like. Celery binds its exchanges with `#.` before the routing key of a queue, which also catches longer keys that
+end alike: what is for a queue named `feed` must not get to all that listen to the topic `feed`.
 """
 
 from __future__ import annotations
@@ -28,8 +29,11 @@ _TOP: Final = _LEVELS - 1
 LONGEST: Final = 2**_LEVELS - 1
 #: Bytes of a routing key.
 _LONGEST_KEY: Final = 255
-#: Bytes of the name of a queue, or of a routing key, behind the bits of a delay.
-LONGEST_NAME: Final = _LONGEST_KEY - 2 * _LEVELS
+_MARK: Final = "~"
+_DOT: Final = "~d"
+_TILDE: Final = "~t"
+#: Bytes of the name of a queue behind the bits of a delay; less by one for each dot and each tilde in it.
+LONGEST_NAME: Final = _LONGEST_KEY - 2 * _LEVELS - len(_MARK)
 
 
 def level_name(level: int) -> str:
@@ -54,43 +58,45 @@ def entrance(seconds: int) -> str:
     return level_name(max(seconds.bit_length() - 1, 0))
 
 
-def entrance_key(seconds: int, key: str) -> str:
+def entrance_key(seconds: int, queue: str) -> str:
     """The routing key with which a message enters.
 
     Args:
         seconds: the delay, 0 to `LONGEST`.
-        key: its routing key when it comes out.
+        queue: where it goes when it comes out.
 
     Raises:
         StoreRefused: that would be longer than AMQP allows.
 
     Example:
-        >>> entrance_key(10, "jobs")[-12:]
-        '1.0.1.0.jobs'
+        >>> entrance_key(10, "jobs")[-13:]
+        '1.0.1.0.~jobs'
     """
-    return _checked(".".join(f"{seconds:0{_LEVELS}b}") + "." + key, key)
+    return _key("".join(f"{bit}." for bit in f"{seconds:0{_LEVELS}b}"), queue)
 
 
-def exit_pattern(key: str) -> str:
-    """The binding by which messages for `key` are found when they come out."""
-    return _checked("*." * _LEVELS + key, key)
+def exit_pattern(queue: str) -> str:
+    """The binding by which messages for `queue` are found when they come out."""
+    return _key("*." * _LEVELS, queue)
 
 
-def _checked(whole: str, key: str) -> str:
+def _key(bits: str, queue: str) -> str:
+    whole = bits + _MARK + queue.replace(_MARK, _TILDE).replace(".", _DOT)
     if len(whole.encode()) > _LONGEST_KEY:
         raise StoreRefused(
-            f"{key!r} is too long for delayed delivery: on RabbitMQ the name of a queue that gets future work, or its "
-            f"routing key, has {LONGEST_NAME} bytes at most"
+            f"{queue!r} is too long for delayed delivery: on RabbitMQ the name of a queue that gets future work has "
+            f"{LONGEST_NAME} bytes at most, where dots and tildes count twice"
         )
     return whole
 
 
 def strip_bits(key: str) -> str:
-    """The routing key that a message had before it was delayed."""
+    """The queue that a message was for, or the routing key that it had, before it was delayed."""
     words = key.split(".", _LEVELS)
-    if len(words) > _LEVELS and all(word in {"0", "1"} for word in words[:_LEVELS]):
-        return words[_LEVELS]
-    return key
+    if len(words) <= _LEVELS or any(word not in {"0", "1"} for word in words[:_LEVELS]):
+        return key
+    end = words[_LEVELS]
+    return end[len(_MARK) :].replace(_DOT, ".").replace(_TILDE, _MARK) if end.startswith(_MARK) else end
 
 
 def queue_arguments(level: int, queue_type: str) -> dict[str, Any]:
