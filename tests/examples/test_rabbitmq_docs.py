@@ -82,6 +82,8 @@ async def main():
 asyncio.run(main())
 """
 
+#: What is added to a pattern for queues of replies.
+_REPLIES = "|^[0-9a-f-]{36}$"
 #: A message that is never due here leaves the ladder in use.
 _FUTURE = "from work import add; add.apply_async((1, 1), countdown=3600)"
 
@@ -94,9 +96,8 @@ def permitted(rabbit_server: RabbitServer, rabbit_vhost: str) -> dict[str, str]:
     for *_, user, configure, write, read in rules:
         name = f"{user}-{rabbit_vhost}"
         rabbit_server.add_user(name, "secret")
-        if user == "sender":
-            configure, read = (f"{pattern}|^[0-9a-f-]{{36}}$" for pattern in (configure, read))  # the page says so
-        rabbit_server.permit(name, rabbit_vhost, configure=configure, write=f"{write}|^[0-9a-f-]{{36}}$", read=read)
+        own = _REPLIES if user == "sender" else ""  # the page says so
+        rabbit_server.permit(name, rabbit_vhost, configure=configure + own, write=write + _REPLIES, read=read + own)
         urls[user] = rabbit_server.url(rabbit_vhost, user=name, password="secret")
     return urls
 
