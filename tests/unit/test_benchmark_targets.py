@@ -10,8 +10,8 @@ from benchmarks.report import Cell, Cells
 from benchmarks.targets import TARGETS, Verdict, judge
 
 
-def _verdict(cells: Cells, text: str) -> Verdict:
-    [verdict] = [each for each in judge(cells) if each.text == text]
+def _verdict(cells: Cells, text: str, broker: str = "redis") -> Verdict:
+    [verdict] = [each for each in judge(broker, cells) if each.text == text]
     return verdict
 
 
@@ -20,8 +20,9 @@ def _cells(scenario: str, metric: str, **figures: float) -> Cells:
 
 
 def test_nothing_measured_is_no_verdict() -> None:
-    assert {(verdict.measured, verdict.met) for verdict in judge({})} == {(None, None)}
-    assert len(judge({})) == len(TARGETS)
+    assert {(verdict.measured, verdict.met) for verdict in judge("redis", {})} == {(None, None)}
+    assert len(judge("redis", {})) == len(TARGETS["redis"])
+    assert judge("sqlite", {}) == []
 
 
 def test_a_rate_is_compared_with_the_fastest() -> None:
@@ -29,6 +30,12 @@ def test_a_rate_is_compared_with_the_fastest() -> None:
     assert _verdict(cells, "drain, times the fastest in Python") == Verdict(
         "drain, times the fastest in Python", ">= 6", 7.5, True, "taskiq"
     )
+
+
+def test_each_setup_is_compared_with_peers_on_the_same_kind_of_queue() -> None:
+    cells = _cells("drain", "rate", celeriac_quorum=9_000, celery_quorum=1_000, celery_rabbitmq=90_000)
+    verdict = _verdict(cells, "drain, quorum queues, times Celery", "rabbitmq")
+    assert (verdict.measured, verdict.best_peer) == (9, "celery-quorum")
 
 
 def test_a_cost_is_compared_the_other_way_round() -> None:
