@@ -93,7 +93,7 @@ class Task(TaskHandlers, SendingTask[P, R]):
         queue: the queue it is sent to, or its name.
         exchange: the exchange it is sent to, or its name, with `routing_key`.
         routing_key: the key by which the exchange finds queues.
-        delivery_mode: 2 to survive a restart of the broker, 1 not to. The brokers that are there keep all.
+        delivery_mode: 2 to survive a restart of the broker; 1: a classic queue of RabbitMQ may forget it then.
         autoretry_for: exceptions after which it is retried by itself.
         dont_autoretry_for: except for these.
         retry_kwargs: options for such a retry.

@@ -133,7 +133,7 @@ class WorkerSettings(Section, title="Worker", intro="Options of `celeriac worker
         True,
         "Use the prefetch limit that quorum queues need when there is one.",
         old=("CELERYD_DETECT_QUORUM_QUEUES",),
-        later="rabbitmq",
+        moot="the one that is used fits all types of queues",
     )
     worker_autoscaler: str | type | None = setting(
         None,
