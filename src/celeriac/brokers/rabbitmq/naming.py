@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Final
 
 from celeriac.message import OWN_HEADER_PREFIX
@@ -40,6 +41,8 @@ _DEATH_HEADERS: Final = (
 PASSING_HEADERS: Final = frozenset({LOSSES_HEADER, DUE_HEADER, HOLD_HEADER, HEAD_HEADER, COUNT_HEADER, *_DEATH_HEADERS})
 
 _SUSPECTS: Final = "celeriac.suspects."
+#: Bytes of a name in AMQP.
+_LONGEST_NAME: Final = 255
 
 
 def suspects_of(queue: str) -> str:
@@ -54,9 +57,17 @@ def task_queue_of(suspects: str) -> str | None:
 
 def holding_of(owner: str, queue: str) -> str:
     """The queue through which one worker renews its hold on what it took from `queue`."""
-    return f"celeriac.held.{owner}.{queue}"
+    return _fitting(f"celeriac.held.{owner}.{queue}")
 
 
 def presence_of(owner: str) -> str:
     """The exclusive queue that shows that a worker of this name is there."""
-    return f"celeriac.worker.{owner}"
+    return _fitting(f"celeriac.worker.{owner}")
+
+
+def _fitting(name: str) -> str:
+    """A name that AMQP can hold, and that is as good as `name` to tell two apart."""
+    encoded = name.encode("utf-8", "surrogatepass")
+    if len(encoded) <= _LONGEST_NAME:
+        return name
+    return f"{name[:40]}~{hashlib.sha256(encoded).hexdigest()}"

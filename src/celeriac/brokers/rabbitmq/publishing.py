@@ -13,7 +13,7 @@ from celeriac.brokers.rabbitmq.naming import DEAD, DUE_HEADER
 from celeriac.brokers.rabbitmq.wire import content_of
 from celeriac.exceptions import NotSupported, OperationalError, StoreRefused
 from celeriac.message import Loss, Message
-from celeriac.storage.rabbitmq.links import Parcel
+from celeriac.storage.rabbitmq.links import AllRefused, Parcel
 
 if TYPE_CHECKING:
     from celeriac.brokers.rabbitmq.declaring import Declarer
@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 _FAR: Final = 1e15
 #: Bytes of the name of a queue.
 _LONGEST_NAME: Final = 255
+
+#: Seconds for a new quorum queue to find its leader, and between tries meanwhile.
+_LEADER_SECONDS: Final = 1.0
+_REFUSED_SECONDS: Final = 0.05
 
 
 class Publisher:
@@ -89,12 +93,23 @@ class Publisher:
         for parcel in parcels:
             self._prepare(parcel)
         try:
-            returned = self._links.publish(parcels)
+            returned = self._publish(parcels)
         except OperationalError:
             self._declarer.forget()  # an exchange may be gone
             raise
         if returned:
             self._send_again(returned)
+
+    def _publish(self, parcels: Sequence[Parcel]) -> list[Parcel]:
+        """A quorum queue that was declared just now refuses everything until it has a leader."""
+        deadline = time.monotonic() + _LEADER_SECONDS
+        while True:
+            try:
+                return self._links.publish(parcels)
+            except AllRefused:
+                if time.monotonic() >= deadline:
+                    raise
+            time.sleep(_REFUSED_SECONDS)
 
     def _send_again(self, returned: Sequence[Parcel]) -> None:
         """Their queues were there before, and are gone."""
@@ -108,7 +123,7 @@ class Publisher:
         time.sleep(QUEUE_END_SECONDS)
         for parcel in returned:
             self._prepare(parcel)
-        lost = self._links.publish(returned)
+        lost = self._publish(returned)
         if lost:
             names = ", ".join(sorted({repr(_queue_of(parcel)) for parcel in lost}))
             raise OperationalError(f"the server took no message for the queues {names}: are they being deleted?")

@@ -16,7 +16,7 @@ from celeriac.exceptions import CeleriacError, OperationalError
 from celeriac.storage.pool import Pool
 from celeriac.storage.rabbitmq.errors import closes_channel, translate_error
 from celeriac.storage.rabbitmq.parcels import Parcel
-from celeriac.storage.rabbitmq.publishing import Publisher
+from celeriac.storage.rabbitmq.publishing import AllRefused, Publisher
 
 if TYPE_CHECKING:
     import amqp
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from celeriac.storage.rabbitmq.dialling import Connection
     from celeriac.storage.rabbitmq.location import RabbitLocation
 
-__all__ = ["Links", "Parcel"]
+__all__ = ["AllRefused", "Links", "Parcel"]
 
 T = TypeVar("T")
 
@@ -107,7 +107,7 @@ class Links:
         Raises:
             OperationalError: the server is away, takes no messages for lack of memory or disk space, has refused some,
                 knows no such exchange, or has not answered for `location.answer_timeout` seconds. The text says so if
-                some may be stored all the same.
+                some may be stored all the same; `AllRefused` if it has refused every one.
             StoreRefused: it will never take one of these.
         """
         if not parcels:

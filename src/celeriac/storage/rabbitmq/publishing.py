@@ -27,6 +27,10 @@ _ANSWER: Final = Struct(">HHQB")
 _Returned = tuple[str, str, "amqp.Message"]
 
 
+class AllRefused(OperationalError):
+    """The server has taken none of the messages, so they can be sent again."""
+
+
 class Publisher:
     """Publishes over `connection`, on a channel of its own.
 
@@ -149,10 +153,12 @@ class Publisher:
         )
 
     def _refusal(self, count: int) -> OperationalError:
-        return OperationalError(
-            f"{self._connection.server.address} has refused {self._confirms.refused} of {count} message(s): a queue is "
-            "full (x-max-length with x-overflow=reject-publish), or could not write them; others are stored"
+        refused = self._confirms.refused
+        text = (
+            f"{self._connection.server.address} has refused {refused} of {count} message(s): a queue is full "
+            "(x-max-length with x-overflow=reject-publish), has no leader yet, or could not write them"
         )
+        return AllRefused(text) if refused == count else OperationalError(f"{text}; others are stored")
 
 
 _ACK: Final = bytes((0, spec.Basic.Ack[0], 0, spec.Basic.Ack[1]))

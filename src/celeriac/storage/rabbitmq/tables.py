@@ -6,6 +6,7 @@ rarer types are left to py-amqp itself.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from functools import lru_cache
 from struct import Struct
@@ -136,6 +137,8 @@ def _put_value(out: list[bytes], value: Any) -> None:
         out.append(b"A")
         _put_array(out, value)
     elif kind is float:
+        if not math.isfinite(value):
+            raise ValueError("RabbitMQ ends a connection over a header that is no finite number")
         out.append(_FLOAT.pack(b"d", value))
     else:
         raise Unusual
