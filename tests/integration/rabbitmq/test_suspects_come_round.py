@@ -14,7 +14,7 @@ from celeriac.message import Delivery, Loss, Message, Publication
 from celeriac.outcome import Acknowledge, Requeue, Settlement
 from celeriac.storage.rabbitmq.reading import read_location
 from celeriac.topology import Topology
-from conformance.cutting import cut_connections
+from conformance.cutting import Scissors
 from servers.waiting import wait_until
 
 from .conftest import Place
@@ -23,27 +23,36 @@ _DEADLINE = 30.0
 
 
 @pytest.fixture
-def brokers(place: Place) -> Iterator[tuple[RabbitBroker, RabbitBroker]]:
-    location = read_location(place.url, {}, setting="broker_url", settings=Settings())
-    first, second = (RabbitBroker(location, topology=Topology([], missing_type="quorum")) for _ in range(2))
+def scissors(place: Place) -> Scissors:
+    return Scissors(place.server, place.vhost)
+
+
+@pytest.fixture
+def brokers(scissors: Scissors) -> Iterator[tuple[RabbitBroker, RabbitBroker]]:
+    first, second = _broker(scissors.new_url()), _broker(scissors.new_url())
     yield first, second
     first.disconnect()
     second.disconnect()
 
 
-def test_it_is_not_run_again(place: Place, brokers: tuple[RabbitBroker, RabbitBroker]) -> None:
-    asyncio.run(asyncio.wait_for(_lose_and_find(place, *brokers), _DEADLINE))
+def _broker(url: str) -> RabbitBroker:
+    location = read_location(url, {}, setting="broker_url", settings=Settings())
+    return RabbitBroker(location, topology=Topology([], missing_type="quorum"))
+
+
+def test_it_is_not_run_again(place: Place, scissors: Scissors, brokers: tuple[RabbitBroker, RabbitBroker]) -> None:
+    asyncio.run(asyncio.wait_for(_lose_and_find(place, scissors, *brokers), 2 * _DEADLINE))
     wait_until(place.is_worked_off, "all is settled")
 
 
-async def _lose_and_find(place: Place, mine: RabbitBroker, other: RabbitBroker) -> None:
+async def _lose_and_find(place: Place, scissors: Scissors, mine: RabbitBroker, other: RabbitBroker) -> None:
     """One of the two ends before it is back, the other after that."""
     mine.publish([Publication(_message(name), "tasks") for name in ("1", "2")])
     async with _opened(mine, "mine"), _opened(other, "other"):
         deliveries: list[Delivery] = []
         while len(deliveries) < 2:
             deliveries += await mine.reserve(["tasks"], 2 - len(deliveries), _DEADLINE)
-        await _move_to_suspects(place, other)
+        await _move_to_suspects(place, scissors, other)
         assert await mine.settle([Settlement(deliveries[0], Acknowledge())]) == []
         again = asyncio.create_task(mine.reserve(["tasks"], 2, _DEADLINE))
         await asyncio.to_thread(
@@ -65,11 +74,11 @@ def _message(name: str) -> Message:
     return Message({"id": name, "task": "t"}, {"correlation_id": name}, b"[]")
 
 
-async def _move_to_suspects(place: Place, other: RabbitBroker) -> None:
+async def _move_to_suspects(place: Place, scissors: Scissors, other: RabbitBroker) -> None:
     """Cut the first one's connection; the other takes over what it held."""
     waiting = asyncio.create_task(other.reserve(["tasks"], 2, _DEADLINE))
     await asyncio.to_thread(wait_until, lambda: place.queues()["tasks"].consumers == 2, "both consume")
-    await asyncio.to_thread(cut_connections, place.server, place.vhost, ("mine",))
+    await asyncio.to_thread(scissors.cut, ("mine",))
     lost: list[Delivery] = []
     while len(lost) < 2:
         lost += await other.recover(2)
@@ -77,6 +86,7 @@ async def _move_to_suspects(place: Place, other: RabbitBroker) -> None:
     waiting.cancel()
     await asyncio.gather(waiting, return_exceptions=True)
     await other.settle([Settlement(one, Requeue(loss=Loss(0.0, "mine", "gone"))) for one in lost])
+    await asyncio.to_thread(scissors.let_back, ("mine",))
 
 
 @contextlib.asynccontextmanager

@@ -42,6 +42,7 @@ class Held(msgspec.Struct, eq=False):
         since: when it got this place, by the event loop's clock.
         orphaned: when its connection ended; None while it has its place.
         settlement: its outcome, where it came while it was an orphan.
+        writing: its outcome is on its way; another one is refused.
     """
 
     delivery: Delivery
@@ -50,6 +51,7 @@ class Held(msgspec.Struct, eq=False):
     since: float
     orphaned: float | None = None
     settlement: Settlement | None = None
+    writing: bool = False
 
 
 class Holdings:
@@ -114,14 +116,6 @@ class Holdings:
         else:
             self._forget_orphan(held)
 
-    def restore(self, held: Held) -> None:
-        """It is held after all."""
-        self._held[held.delivery.tag] = held
-        if held.orphaned is None:
-            held.feed.in_hand += 1
-        else:
-            self._orphans.setdefault(_identity(held.delivery), []).append(held)
-
     def note_settled(self, held: Held) -> None:
         """Its acknowledgement was written. Nobody says whether the server has read it."""
         self._settled.append(hash(_identity(held.delivery)))
@@ -143,12 +137,12 @@ class Holdings:
         return True
 
     def placed(self) -> list[Held]:
-        """All that have a place at the server."""
-        return [held for held in self._held.values() if held.orphaned is None]
+        """All that have a place at the server, and whose outcome is not on its way there."""
+        return [held for held in self._held.values() if held.orphaned is None and not held.writing]
 
     def orphan_all(self, untouched: Iterable[Delivered], now: float) -> int:
         """The connection is gone, and with it what was not given out. Returns how many lost their place."""
-        lost = self.placed()
+        lost = [held for held in self._held.values() if held.orphaned is None]
         for held in lost:
             held.orphaned = now
             self._orphans.setdefault(_identity(held.delivery), []).append(held)

@@ -143,14 +143,14 @@ class Session:
         chosen: list[tuple[Settlement, Held | None]] = []
         for one in settlements:
             held = self._holdings.find(one.delivery) if one.fenced else None
-            if one.fenced and held is None:
+            if one.fenced and (held is None or held.writing):
                 refused.append(one)
             elif held is not None and held.orphaned is not None:
                 if not isinstance(one.action, Keep):
                     held.settlement = one  # written when its message comes back; if another worker has it, never
             else:
                 if held is not None and not isinstance(one.action, Keep):
-                    self._holdings.drop(held)  # so that it is refused the second time
+                    held.writing = True
                 chosen.append((one, held))
         await self._write(chosen)
         return refused
@@ -164,11 +164,13 @@ class Session:
         given_back: list[tuple[Settlement, Held | None]] = []
         for one in deliveries:
             held = self._holdings.find(one)
-            if held is None:
+            if held is None or held.writing:
                 continue
-            self._holdings.drop(held)
             if held.orphaned is None:
+                held.writing = True
                 given_back.append((Settlement(one, Requeue()), held))
+            else:
+                self._holdings.drop(held)
         await self._write(given_back)
 
     async def renew(self) -> bool:
@@ -240,8 +242,10 @@ class Session:
     # -- settling -------------------------------------------------------------------------------------------------
 
     async def _write(self, chosen: Sequence[tuple[Settlement, Held | None]]) -> None:
-        """Publish first, then acknowledge: what is lost in between comes twice, and never not at all."""
-        epoch = self._supply.epoch
+        """Publish first, then acknowledge: what is lost in between comes twice, and never not at all.
+
+        The connection may be lost meanwhile, and a message be back, in another place, before all is written.
+        """
         parcels: list[Parcel] = []
         try:
             for one, held in chosen:
@@ -249,31 +253,27 @@ class Session:
             if parcels:
                 await asyncio.to_thread(self._publisher.send, parcels)
         except BaseException:
-            for one, held in chosen:
-                if held is not None and not isinstance(one.action, Keep):
-                    self._put_back(held, epoch)
+            for _, held in chosen:
+                if held is not None:
+                    held.writing = False
             raise
         for one, held in chosen:
             if held is None or isinstance(one.action, Keep):
                 continue
-            if epoch == self._supply.epoch:
+            held.writing = False
+            if held.orphaned is None:
                 held.feed.acks.done(held.number)
+                self._holdings.drop(held)
                 if not isinstance(one.action, Requeue):
                     self._holdings.note_settled(held)
             else:
                 held.settlement = Settlement(one.delivery, Acknowledge())  # all else was written
-                self._put_back(held, epoch)
             if isinstance(one.action, Requeue) and one.action.loss is not None:
                 self._suspects_at.pop(one.delivery.queue, None)
                 self._inflow.arrived.set()  # whoever waits looks for it
             elif held.feed.name != held.feed.queue:
                 self._suspects_at.pop(held.feed.queue, None)
         self._supply.write_acks()
-
-    def _put_back(self, held: Held, epoch: int) -> None:
-        if epoch != self._supply.epoch:
-            held.orphaned = self._loop.time()
-        self._holdings.restore(held)
 
     # -- looking after --------------------------------------------------------------------------------------------
 
