@@ -38,8 +38,8 @@ if TYPE_CHECKING:
 _CALM: Final = 4.0
 #: Seconds after which a worker that is not back is given up.
 _PATIENCE: Final = 60.0
-#: Seconds for which RabbitMQ may have an acknowledgement in memory only. Classic queues wait for more to write: what had
-#: ended up to 1.8 s before a kill was seen to come back, and nothing is published in the 2 s before one.
+#: Seconds for which RabbitMQ may have an acknowledgement in memory only. Classic queues wait for more to write: what
+#: had ended up to 1.8 s before a kill was seen to come back, and nothing is published in the 2 s before one.
 _UNSAVED: Final[dict[QueueType, float]] = {"quorum": 0.05, "classic": 3.0}
 
 
