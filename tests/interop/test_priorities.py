@@ -1,4 +1,4 @@
-"""Priorities 0 to 9 in Celery's four steps: 0 first, the same order on either side, whoever has sent."""
+"""Priorities on Redis, 0 to 9 in Celery's four steps: 0 first, the same order on either side, whoever has sent."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from interop.pairs import Pair
+from interop.pairs import ON_REDIS, Pair
 from interop.sides import SOLO, Place, SideName
 
 STEPS = (0, 3, 6, 9)
@@ -30,6 +30,7 @@ def run_ranked(pair: Pair, place: Place, queue: str, side: SideName) -> list[int
     return [int(at) for _, _, at in ran]
 
 
+@ON_REDIS
 @pytest.mark.parametrize("side", ["celery", "celeriac"])
 def test_the_order_is_that_of_the_steps_then_of_sending(pair: Pair, side: SideName) -> None:
     sent = [3, 9, 0, 5, 7, 2, 8, 1, 6, 4] * 2

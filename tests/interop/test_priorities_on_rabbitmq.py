@@ -8,6 +8,7 @@ from typing import Final
 import pytest
 from scripts.environments import Environment
 
+from interop.pairs import wait_until
 from interop.sides import SOLO, Place, SideName
 from interop.transports import RabbitTransport
 from servers.rabbitmq import RabbitServer
@@ -34,20 +35,19 @@ def place(
     return Place(interop_server, 7, celery_environment, folder, settings, RabbitTransport(rabbit_server, "classic"))
 
 
-@pytest.mark.parametrize("side", ["celery", "celeriac"])
-def test_the_order_is_that_of_the_priorities_then_of_sending(place: Place, side: SideName) -> None:
+@pytest.mark.parametrize(("side", "kind"), [("celery", "ranked"), ("celeriac", "ranked"), ("celeriac", "plain")])
+def test_the_order_is_that_of_the_priorities_then_of_sending(place: Place, side: SideName, kind: str) -> None:
+    queue, key = f"{kind}-{side}", uuid.uuid4().hex
+    with place.celery() as celery, place.celeriac() as celeriac:
+        for at, priority in enumerate(SENT):
+            (celery if at % 2 else celeriac).send("where", key, str(at), queue=queue, priority=priority)
+        # Celery does not wait until the server has it.
+        wait_until(lambda: place.transport.waiting(queue) == len(SENT), "all are in the queue")
+    with place.worker(side, [queue], *(SOLO if side == "celery" else ("-c", "1"))):
+        ran = [entry.split() for entry in place.journal.take(key, len(SENT))]
+    assert {name for name, _ in ran} == {side}
     expected = {
         "ranked": sorted(range(len(SENT)), key=lambda at: (-SENT[at], at)),
         "plain": list(range(len(SENT))),
     }
-    keys = {kind: uuid.uuid4().hex for kind in expected}
-    with place.celery() as celery, place.celeriac() as celeriac:
-        for kind, key in keys.items():
-            for at, priority in enumerate(SENT):
-                client = celery if at % 2 else celeriac
-                client.send("where", key, str(at), queue=f"{kind}-{side}", priority=priority)
-    for kind, key in keys.items():
-        with place.worker(side, [f"{kind}-{side}"], *(SOLO if side == "celery" else ("-c", "1"))):
-            ran = [entry.split() for entry in place.journal.take(key, len(SENT))]
-        assert {name for name, _ in ran} == {side}
-        assert [int(at) for _, at in ran] == expected[kind]
+    assert [int(at) for _, at in ran] == expected[kind]

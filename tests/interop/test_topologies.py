@@ -47,6 +47,7 @@ CLASSIC: Final[dict[str, Any]] = {
 }
 QUORUM: Final[dict[str, Any]] = {
     "task_queues": {
+        "loud": {"exchange": "loud", "exchange_type": "fanout", "queue_arguments": {"x-queue-type": "quorum"}},
         "jobs": {
             "exchange": "jobs",
             "exchange_type": "topic",
@@ -140,3 +141,18 @@ def test_quorum_queues_and_native_delays_are_used_as_the_other_side_has_made_the
         wait_until(lambda: taken.place.transport.parked("jobs") == 2, "both wait in the server")
         assert sorted(taken.place.journal.take(key, 2)) == [f"{taken.by} celeriac", f"{taken.by} celery"]
         assert datetime.now(UTC) >= due
+
+
+def test_what_celery_delays_to_a_fanout_exchange_needs_a_worker_of_celerys(
+    make_place: MakePlace,
+) -> None:
+    """Its binding catches what is delayed for others, too; Celeriac's workers make none, and delay for each queue."""
+    place, key = make_place("quorum", QUORUM), uuid.uuid4().hex
+    with place.celery() as celery, place.celeriac() as celeriac, place.worker("celeriac", [], "-c", "1"):
+        celeriac.send("where", key, "first", queue="jobs")
+        assert place.journal.take(key) == ["celeriac first"]  # this worker has looked after all its queues
+        to_all: dict[str, Any] = {"exchange": "loud", "routing_key": "loud"}
+        celery.send("where", key, "from celery", countdown=1.5, **to_all)
+        celeriac.send("where", key, "from celeriac", countdown=1.5, **to_all)
+        celery.send("where", key, "last", queue="jobs", countdown=3)
+        assert place.journal.take(key, 2) == ["celeriac from celeriac", "celeriac last"]
