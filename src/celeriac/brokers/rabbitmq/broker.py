@@ -14,6 +14,7 @@ from celeriac.brokers.rabbitmq import delays
 from celeriac.brokers.rabbitmq.dead_letters import DeadLetters
 from celeriac.brokers.rabbitmq.declaring import Declarer
 from celeriac.brokers.rabbitmq.naming import suspects_of
+from celeriac.brokers.rabbitmq.outbox import Outbox
 from celeriac.brokers.rabbitmq.publishing import Publisher
 from celeriac.brokers.rabbitmq.session import Session
 from celeriac.brokers.rabbitmq.settling import SettlementWriter
@@ -67,6 +68,7 @@ class RabbitBroker:
         self._links = Links(location.for_publishing)
         self._declarer = Declarer(self._links, topology, delay_queue_type)
         self._publisher = Publisher(self._links, self._declarer, topology, clock)
+        self._outbox = Outbox(self._publisher.send)
         self._writer = SettlementWriter(self._publisher, clock)
         self._dead = DeadLetters(self._links, self._declarer, self._publisher)
         self._session: Session | None = None
@@ -82,7 +84,10 @@ class RabbitBroker:
         """See `Broker.apublish`."""
         if publications:
             parcels = self._publisher.parcels(publications)
-            await asyncio.to_thread(self._publisher.send, parcels)
+            if any(one.exchange is not None for one in publications):  # its error must not be that of others
+                await asyncio.to_thread(self._publisher.send, parcels)
+            else:
+                await self._outbox.send(parcels)
 
     # -- the worker's side ----------------------------------------------------------------------------------------
 
