@@ -46,7 +46,8 @@ class RenewLease:
         self._broker = broker
 
     async def tick(self) -> None:
-        if not await self._broker.renew():
+        is_held = await self._broker.renew()
+        if not is_held and self._broker.capabilities.timed_leases:  # others have told of their lost connection
             logger.warning(
                 "This worker's lease had run out (the machine was suspended, or the broker was away or lost its data); "
                 "other workers may have taken over its tasks"
