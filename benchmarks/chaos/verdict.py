@@ -20,6 +20,8 @@ _UNSETTLED: Final = 0.05
 BACK_AFTER: Final = 10
 #: Outages during which nothing can be written.
 _SILENT: Final = frozenset(("restart", "orderly restart", "absence", "pause"))
+#: A worker may start what it holds until it has noticed that its connection is gone (seconds).
+_UNNOTICED: Final = 0.1
 #: Those that begin with a SIGKILL.
 _KILLED: Final = frozenset(("restart", "absence"))
 #: Outages that end connections; a pause does when heartbeats are missed.
@@ -226,7 +228,8 @@ def _moved(runs: list[Run], outages: Sequence[Outage], unsaved: float) -> list[i
 def _was_cut(run: Run, cut: Outage, unsaved: float) -> bool:
     """It may have been in hand when the connection ended, or its acknowledgement may have been lost."""
     doubtful = max(_UNSETTLED, unsaved) if cut.what in _KILLED else _UNSETTLED
-    return run.started < cut.after and (run.ended is None or run.ended > cut.before - int(doubtful * 1e9))
+    noticed = cut.after + int(_UNNOTICED * 1e9)
+    return run.started < noticed and (run.ended is None or run.ended > cut.before - int(doubtful * 1e9))
 
 
 def _went_elsewhere(run: Run, runs: list[Run]) -> bool:
