@@ -70,8 +70,9 @@ def test_what_a_celery_worker_hands_back_many_times_a_celeriac_worker_runs(scene
     place, celery, celeriac, queue = scene
     key = uuid.uuid4().hex
     task_id = celery.send("refuses", "celery", key, queue=queue)
-    with place.worker("celery", [queue], *SOLO):
+    with place.worker("celery", [queue], *SOLO) as worker:
         assert place.journal.take(key, 20) == ["celery"] * 20
+        worker.kill()  # it would go on while it stops
     with place.worker("celeriac", [queue], "-c", "1"):
         assert celeriac.get(task_id).value == "celeriac"
         assert celery.get(task_id).value == "celeriac"

@@ -151,8 +151,7 @@ def test_what_celery_delays_to_a_fanout_exchange_needs_a_worker_of_celerys(
     with place.celery() as celery, place.celeriac() as celeriac, place.worker("celeriac", [], "-c", "1"):
         celeriac.send("where", key, "first", queue="jobs")
         assert place.journal.take(key) == ["celeriac first"]  # this worker has looked after all its queues
-        to_all: dict[str, Any] = {"exchange": "loud", "routing_key": "loud"}
-        celery.send("where", key, "from celery", countdown=1.5, **to_all)
-        celeriac.send("where", key, "from celeriac", countdown=1.5, **to_all)
+        celery.send("where", key, "from celery", queue="loud", countdown=1.5)
+        celeriac.send("where", key, "from celeriac", queue="loud", countdown=1.5)
         celery.send("where", key, "last", queue="jobs", countdown=3)
         assert place.journal.take(key, 2) == ["celeriac from celeriac", "celeriac last"]
