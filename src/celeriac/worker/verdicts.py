@@ -114,7 +114,7 @@ class Verdicts:
         if not policy.acks_late:  # it is still in the store, so it had not been acknowledged, and not run
             self._settler.put(Settlement(delivery, Requeue()))
             return
-        counted = delivery.started or not delivery.history
+        counted = not delivery.doubtful and (delivery.started or not delivery.history)
         self._settle_lost(
             delivery, Lost(f"its worker {delivery.lost_by} is gone", str(delivery.lost_by), counted), policy
         )
@@ -135,7 +135,8 @@ class Verdicts:
         self._settler.put(settlement)
         if isinstance(settlement.action, Requeue):
             count = f"{len(delivery.history) + 1} of {policy.max_deliveries}" if lost.started else "not counted"
-            logger.warning("Task %s was lost (%s) and runs again: %s", delivery.label, count, lost.reason)
+            level = logging.DEBUG if delivery.doubtful else logging.WARNING  # there may be a million of them
+            logger.log(level, "Task %s was lost (%s) and runs again: %s", delivery.label, count, lost.reason)
         else:
             logger.error("Task %s was lost: %s", delivery.label, lost.reason)
             announce_failure(self._app, delivery, exception)

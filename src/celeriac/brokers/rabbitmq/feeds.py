@@ -13,6 +13,7 @@ from collections import deque
 from typing import Final
 
 from celeriac.brokers.rabbitmq.line import Ack, Delivered
+from celeriac.brokers.rabbitmq.naming import suspects_of
 
 #: The largest prefetch.
 _MOST_AHEAD: Final = 4000
@@ -131,6 +132,11 @@ class Feed:
         self.tuning = False
         self.cancelled = False
         self._too_high = 0
+
+    @property
+    def brings_suspects(self) -> bool:
+        """What it brings was lost with its worker before."""
+        return self.name == suspects_of(self.queue)
 
     def missing_prefetch(self, room: int) -> int:
         """By how much to raise the prefetch, if there is room for so many more than the consumers may bring."""

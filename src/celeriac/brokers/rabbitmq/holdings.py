@@ -95,6 +95,8 @@ class Holdings:
             history=arrival.history,
             started=lost,  # or may have: nothing tells
             lost_by=UNKNOWN_WORKER if lost else None,
+            # A classic queue gives everything that it holds this flag when its server was killed.
+            doubtful=lost and feed.name == feed.queue and arrival.hold is None and not arrival.counted,
         )
         if arrival.head is not None:
             delivery.note_head(arrival.head)
@@ -135,6 +137,10 @@ class Holdings:
             return False
         self._untouched[mark] -= 1
         return True
+
+    def losses_of_suspects(self) -> list[int]:
+        """How often each suspect in hand was lost."""
+        return [len(held.delivery.history) for held in self._held.values() if held.feed.brings_suspects]
 
     def placed(self) -> list[Held]:
         """All that have a place at the server, and whose outcome is not on its way there."""

@@ -144,6 +144,11 @@ class Inflow:
         waiting += sum(1 for _, _, feed, _ in self._early if feed.queue == queue)
         return waiting + sum(1 for feed, _ in self._returned if feed.queue == queue)
 
+    def losses_of_suspects(self) -> list[int]:
+        """How often each suspect that is here was lost."""
+        feeds = [feed for feed in self.feeds.values() if feed.brings_suspects]
+        return [len(came.arrival.history) for feed in feeds for came in feed.buffer]
+
     def seconds_to_next(self) -> float | None:
         """Until something that is here is due."""
         return self._early[0][0] - self._clock.time() if self._early else None

@@ -21,6 +21,7 @@ from celeriac.outcome import Acknowledge, Keep, Requeue, Settlement
 
 if TYPE_CHECKING:
     from celeriac.brokers.rabbitmq.declaring import Declarer
+    from celeriac.brokers.rabbitmq.feeds import Feed
     from celeriac.brokers.rabbitmq.publishing import Publisher
     from celeriac.brokers.rabbitmq.settling import SettlementWriter
     from celeriac.clock import Clock
@@ -221,11 +222,24 @@ class Session:
                 continue
             name = suspects_of(queue)
             feed = self._inflow.feeds.get(name) or await self._supply.open_feed(name, queue)
-            room = min(limit, _SUSPECTS_AT_ONCE) - feed.in_hand - len(feed.buffer)
-            if room <= 0:
-                continue
-            if await self._supply.fetch(feed, room) < room:
-                self._suspects_at[queue] = now + _SUSPECTS_SECONDS
+            await self._pull_suspects_of(feed, min(limit, _SUSPECTS_AT_ONCE))
+            self._suspects_at[queue] = now + _SUSPECTS_SECONDS  # or as soon as one of them is done with
+
+    async def _pull_suspects_of(self, feed: Feed, limit: int) -> None:
+        """Have up to `limit` suspects here.
+
+        What was lost a second time runs without other suspects: what kills its worker then takes none of them along.
+        """
+        while True:
+            losses = [*self._holdings.losses_of_suspects(), *self._inflow.losses_of_suspects()]
+            if len(losses) >= limit or max(losses, default=0) > 1:
+                return
+            waiting = len(feed.buffer)
+            if not await self._supply.fetch(feed, 1):
+                return
+            if losses and len(feed.buffer) > waiting and len(feed.buffer[-1].arrival.history) > 1:
+                await self.release([self._holdings.hold(feed, feed.buffer.pop(), self._loop.time())])
+                return
 
     async def _sleep(self, queues: Sequence[str], seconds: float) -> None:
         """Until something comes or is due."""
@@ -269,11 +283,15 @@ class Session:
             else:
                 held.settlement = Settlement(one.delivery, Acknowledge())  # all else was written
             if isinstance(one.action, Requeue) and one.action.loss is not None:
-                self._suspects_at.pop(one.delivery.queue, None)
-                self._inflow.arrived.set()  # whoever waits looks for it
-            elif held.feed.name != held.feed.queue:
-                self._suspects_at.pop(held.feed.queue, None)
+                self._look_for_suspects(one.delivery.queue)
+            elif held.feed.name != held.feed.queue and not isinstance(one.action, Requeue):
+                self._look_for_suspects(held.feed.queue)
         self._supply.write_acks()
+
+    def _look_for_suspects(self, queue: str) -> None:
+        """There may be one, or room for one."""
+        self._suspects_at.pop(queue, None)
+        self._inflow.arrived.set()
 
     # -- looking after --------------------------------------------------------------------------------------------
 

@@ -61,7 +61,7 @@ class SettlementWriter:
         history = _with(delivery, action.loss)
         if action.not_before is not None or action.message is not None:
             place = delivery.queue
-        elif action.loss is not None:
+        elif action.loss is not None or delivery.lost_by is not None:
             place = suspects_of(delivery.queue)
         return self._publisher.parcel(message, place, delivery.priority, action.not_before, history)
 

@@ -14,6 +14,7 @@ import msgspec
 
 from celeriac.brokers.rabbitmq import delays
 from celeriac.brokers.rabbitmq.naming import (
+    COUNT_HEADER,
     DEAD,
     DUE_HEADER,
     HEAD_HEADER,
@@ -59,7 +60,8 @@ class Arrival(msgspec.Struct, frozen=True):
         history: losses that its headers tell of.
         due: Unix time before which it is not to be given out, or None.
         hold: the name of its stay in a queue for what is held long, or None.
-        redelivered: it was delivered before, and not acknowledged.
+        redelivered: it was delivered before, and not acknowledged; or the server was killed, and does not know.
+        counted: a quorum queue says so, which knows what it has delivered.
     """
 
     packed: PackedMessage
@@ -69,6 +71,7 @@ class Arrival(msgspec.Struct, frozen=True):
     due: float | None
     hold: str | None
     redelivered: bool
+    counted: bool = False
 
 
 def content_of(
@@ -143,7 +146,7 @@ def read_content(content: amqp.Message, *, redelivered: bool) -> Arrival:
         losses = headers.get(LOSSES_HEADER)
         history = msgspec.convert(losses, _losses_type) if losses else ()
         due, hold = headers.get(DUE_HEADER), headers.get(HOLD_HEADER)
-        odd = headers.get(HEAD_HEADER)
+        odd, counted = headers.get(HEAD_HEADER), COUNT_HEADER in headers
         if not PASSING_HEADERS.isdisjoint(headers):
             headers = _plain(headers)
         # RabbitMQ sorts the headers of what it delivers again: so a message is known by its bytes the second time.
@@ -166,6 +169,7 @@ def read_content(content: amqp.Message, *, redelivered: bool) -> Arrival:
         float(due) if isinstance(due, int | float) else None,
         hold if isinstance(hold, str) else None,
         redelivered,
+        counted,
     )
 
 
