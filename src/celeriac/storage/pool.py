@@ -97,6 +97,10 @@ class Pool(Generic[L]):
     def discard(self, link: L) -> None:
         """Close one that is of no use any more, instead of giving it back."""
         self._close(link)
+        self.detach(link)
+
+    def detach(self, link: L) -> None:
+        """Let the borrower keep one: it is not counted any more, and neither closed nor left by the pool."""
         with self._changed:
             self._known.discard(link)
             self._changed.notify()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import struct
+from typing import Any
 
 import pytest
 
@@ -95,3 +96,16 @@ def test_answers_in_any_order() -> None:
             confirms.note(number, multiple=multiple, refused=is_refused)
             assert confirms.missing == len(left)
         assert confirms.refused == refused
+
+
+def test_which_parcels_are_the_same() -> None:
+    def parcel(key: str = "k", body: bytes = b"b", *, mandatory: bool = True, **properties: Any) -> Parcel:
+        return Parcel("x", key, Content(body, application_headers={"a": [1]}, **properties), mandatory)
+
+    one = parcel(correlation_id="c")
+    assert one.is_same_as(parcel(correlation_id="c"))
+    others = [parcel("l", correlation_id="c"), parcel(body=b"", correlation_id="c"), parcel(correlation_id="d")]
+    assert not any(one.is_same_as(other) for other in [*others, parcel(correlation_id="c", mandatory=False)])
+    assert one.has_id()
+    assert parcel(message_id="m").has_id()
+    assert not parcel(message_id="").has_id()

@@ -1,12 +1,13 @@
 """Connections to RabbitMQ for threads: a pool of them, for confirmed publishing and for short dialogues.
 
-Owns what becomes of a connection after an error. Who may use one when is the pool's part, how one is made `location`'s.
-Nothing is sent twice: whether a failed call may be repeated is for the caller to know.
+Owns what becomes of a connection after an error. Who may use one when is the pool's part, how one is made `location`'s,
+what is known of a server that takes no messages `alarms`'. Nothing is sent twice: whether a failed call may be repeated
+is for the caller to know.
 """
 
 from __future__ import annotations
 
-import weakref
+import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
@@ -14,62 +15,20 @@ from amqp.exceptions import AMQPError
 
 from celeriac.exceptions import CeleriacError, OperationalError
 from celeriac.storage.pool import Pool
+from celeriac.storage.rabbitmq.alarms import Alarm
 from celeriac.storage.rabbitmq.errors import closes_channel, translate_error
+from celeriac.storage.rabbitmq.link import Link
 from celeriac.storage.rabbitmq.parcels import Parcel
-from celeriac.storage.rabbitmq.publishing import AllRefused, Publisher
+from celeriac.storage.rabbitmq.publishing import AllRefused
 
 if TYPE_CHECKING:
     import amqp
 
-    from celeriac.storage.rabbitmq.dialling import Connection
     from celeriac.storage.rabbitmq.location import RabbitLocation
 
 __all__ = ["AllRefused", "Links", "Parcel"]
 
 T = TypeVar("T")
-
-
-class _Link:
-    """A connection of the pool, its publisher, and its channel for dialogues."""
-
-    def __init__(self, connection: Connection, patience: float) -> None:
-        self.connection = connection
-        self.publisher = Publisher(connection, patience)
-        self._channel: amqp.Channel | None = None
-        # py-amqp's objects know each other, so that only the collector of cycles would find them.
-        self._end = weakref.finalize(self, connection.wire.drop)
-
-    def channel(self) -> amqp.Channel:
-        """A channel without confirms."""
-        if self._channel is None:
-            self._channel = self.connection.channel()
-        return self._channel
-
-    def forget_channel(self) -> None:
-        """The server has closed it, and py-amqp opened it anew. What is known of its consumers is not true any more."""
-        if self._channel is not None:
-            self._channel.callbacks.clear()
-            self._channel.cancel_callbacks.clear()
-            self._channel.no_ack_consumers.clear()
-
-    def is_good(self) -> bool:
-        """Hear what the server had to say meanwhile: that messages are (not) welcome, or that this is the end."""
-        try:
-            while True:
-                self.connection.blocking_read(0)
-        except TimeoutError:
-            return self.connection.wire.connected
-        except (AMQPError, OSError):
-            return False
-
-    def close(self) -> None:
-        """End it, with a goodbye if it is in order."""
-        self.connection.close_quietly()
-        self._end.detach()
-
-    def leave(self) -> None:
-        """In a forked child: close the child's copy of it."""
-        self._end()
 
 
 class Links:
@@ -85,18 +44,24 @@ class Links:
 
     def __init__(self, location: RabbitLocation, name: str = "publisher") -> None:
         self._location = location
-        self._pool: Pool[_Link] = Pool(
+        self._name = name
+        self._alarm = Alarm(location.address, location.answer_timeout)
+        self._pool: Pool[Link] = Pool(
             location.address,
-            lambda: _Link(location.connect(name=name), location.answer_timeout),
-            _Link.is_good,
-            _Link.close,
+            self._open,
+            Link.is_good,
+            Link.close,
             limit=location.pool_limit,
             patience=location.pool_timeout,
-            leave=_Link.leave,
+            leave=Link.leave,
         )
 
     def publish(self, parcels: Sequence[Parcel]) -> list[Parcel]:
         """Publish, and return when the server has answered for each: it is in its queues, on disk if it is durable.
+
+        While the server is known to take no messages (an alarm for lack of memory or disk space) nothing is written,
+        by no thread. Should the very same parcels, with the ids of their messages, have been written by a call that
+        failed for that reason, then it is their confirms that are waited for.
 
         Args:
             parcels: any number; they are written in this order, with few system calls.
@@ -112,16 +77,15 @@ class Links:
         """
         if not parcels:
             return []
-        link = self._pool.borrow()
-        try:
-            returned = link.publisher.publish(parcels)
-        except BaseException as error:
-            self._after(link, error)
-            if isinstance(error, AMQPError | OSError | OperationalError):
-                raise _of_publishing(link, error, len(parcels)) from error
-            raise
-        self._pool.give_back(link)
-        return returned
+        deadline = None
+        while True:
+            if self._alarm.is_suspected:
+                deadline = deadline or time.monotonic() + self._location.answer_timeout
+                if (known := self._alarm.wait(parcels, deadline)) is not None:
+                    return known
+            returned = self._publish(self._pool.borrow(), parcels)
+            if returned is not None:
+                return returned
 
     def run(self, action: Callable[[amqp.Channel], T]) -> T:
         """Have a short dialogue with the server.
@@ -136,8 +100,8 @@ class Links:
             OperationalError, StoreRefused: as `translate_error` has them; what else `action` raises passes.
         """
         link = self._pool.borrow()
-        while link.connection.blocked is not None:  # the server would not read this either; it does from a new one
-            self._pool.discard(link)
+        while link.is_blocked:  # the server would not read this either; it does from a new one
+            self._return(link)
             link = self._pool.borrow()
         try:
             done = action(link.channel())
@@ -148,27 +112,59 @@ class Links:
             if isinstance(error, AMQPError | OSError):
                 raise translate_error(error, link.connection.server.address) from error
             raise
-        self._pool.give_back(link)
+        self._return(link)
         return done
 
     def close(self) -> None:
         """Close the connections that nobody is using. The next call opens another."""
         self._pool.close()
+        self._alarm.close()
 
-    def _after(self, link: _Link, error: BaseException) -> None:
-        """Keep what is known to be in order. An exception of a signal's can have come between any two lines."""
-        known = isinstance(error, CeleriacError) and link.publisher.is_in_order
-        if known or (closes_channel(error) and link.connection.wire.connected):
+    def _open(self) -> Link:
+        link = Link(self._location.connect(name=self._name), self._location.answer_timeout)
+        self._alarm.watch(link.connection)
+        return link
+
+    def _publish(self, link: Link, parcels: Sequence[Parcel]) -> list[Parcel] | None:
+        """None: the server turned out to take no messages before anything was written."""
+        try:
+            link.publisher.open()
+            returned = None if self._alarm.is_on else link.publisher.publish(parcels)
+        except BaseException as error:
+            self._after(link, error, parcels)
+            if isinstance(error, AMQPError | OSError | OperationalError):
+                raise _of_publishing(link, error, len(parcels)) from error
+            raise
+        self._return(link)
+        return returned
+
+    def _return(self, link: Link) -> None:
+        """Over one that is blocked the server says when it takes messages again: somebody has to listen to it."""
+        if link.is_blocked:
+            self._keep(link, ())
+        else:
             self._pool.give_back(link)
+
+    def _keep(self, link: Link, parcels: Sequence[Parcel]) -> None:
+        self._pool.detach(link)  # others need its place, for dialogues
+        self._alarm.keep(link, parcels)
+
+    def _after(self, link: Link, error: BaseException, parcels: Sequence[Parcel] = ()) -> None:
+        """Keep what is known to be in order. An exception of a signal's can have come between any two lines."""
+        is_ours = isinstance(error, CeleriacError)
+        if is_ours and link.is_blocked:
+            self._keep(link, parcels)
+        elif (is_ours and link.publisher.is_in_order) or (closes_channel(error) and link.connection.wire.connected):
+            self._return(link)
         else:
             link.connection.abandon()
             self._pool.discard(link)
 
 
-def _of_publishing(link: _Link, error: Exception, count: int) -> CeleriacError:
+def _of_publishing(link: Link, error: Exception, count: int) -> CeleriacError:
     translated = translate_error(error, link.connection.server.address)
     if closes_channel(error):
         doubt = "; those of this call that came before it may be stored" if count > 1 else ""
     else:
-        doubt = "" if link.publisher.is_in_order else "; what was sent may be stored all the same"
+        doubt = "; what was sent may be stored all the same" if link.publisher.is_in_doubt else ""
     return type(translated)(f"{translated}{doubt}")

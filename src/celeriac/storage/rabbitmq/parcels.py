@@ -48,6 +48,18 @@ class Parcel(NamedTuple):
     content: amqp.Message
     mandatory: bool = False
 
+    def has_id(self) -> bool:
+        """Whether its message can be told from another one with the same body."""
+        return bool(self.content.properties.get("message_id") or self.content.properties.get("correlation_id"))
+
+    def is_same_as(self, other: Parcel) -> bool:
+        """Whether sending both would be sending one of them twice."""
+        return (
+            (self.exchange, self.routing_key, self.mandatory) == (other.exchange, other.routing_key, other.mandatory)
+            and self.content.body == other.content.body
+            and self.content.properties == other.content.properties
+        )
+
 
 def pieces_of(parcels: Sequence[Parcel], channel: int, frame_max: int) -> Iterator[tuple[bytes | memoryview, int]]:
     """The frames of `parcels` in order, in pieces of a size to write at once, and how many parcels have ended by then.

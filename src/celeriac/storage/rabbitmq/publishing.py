@@ -40,6 +40,7 @@ class Publisher:
 
     Attributes:
         is_in_order: nothing is under way: all that was written has been answered for, or its channel is closed.
+        is_written: all parcels of the last call were written, whether they were answered for or not.
     """
 
     def __init__(self, connection: Connection, patience: float) -> None:
@@ -51,9 +52,38 @@ class Publisher:
         self._confirms = Confirms(0)
         self._returned: list[_Returned] = []
         self.is_in_order = True
+        self.is_written = False
+        self._has_begun = False
+
+    @property
+    def is_in_doubt(self) -> bool:
+        """Some of the last call's parcels were written, at least in part, and not answered for."""
+        is_open = self._has_begun and not self.is_in_order
+        return is_open and (not self._connection.wire.connected or self._confirms.missing > 0)
+
+    def open(self) -> None:
+        """Have the channel ready, so that the next call writes nothing but messages.
+
+        Raises:
+            OperationalError: the server does not answer.
+            AMQPError, OSError: the connection is of no use any more.
+        """
+        if self._is_confirming and self._channel is not None and self._channel.channel_id is not None:
+            return
+        self.is_in_order = self.is_written = self._has_begun = False
+        self._renew_deadline()
+        try:
+            self._open_channel()
+        except TimeoutError as error:
+            raise self._silence() from error
+        finally:
+            self._connection.wire.deadline = None
+        self.is_in_order = True
 
     def publish(self, parcels: Sequence[Parcel]) -> list[Parcel]:
         """Write all, and wait for the server's answer for each. Returns those that came back as not to be routed.
+
+        Should the server say meanwhile that it takes no messages, its answers are waited for all the same.
 
         Raises:
             OperationalError: the server takes no messages at the moment, has not answered, or has refused some.
@@ -64,17 +94,49 @@ class Publisher:
         wire = self._connection.wire
         self._renew_deadline()
         try:
-            if self._connection.blocked is not None:
-                self._wait_until_unblocked()
             self._send(parcels)
         except ChannelError:
             self._is_confirming = False  # py-amqp has opened it anew, as any new channel is: without confirms
             self.is_in_order = wire.connected
             raise
         except TimeoutError as error:
+            if not wire.connected:  # it takes no more, and may have said why
+                self.catch_up()
             raise self._silence() from error
         finally:
             wire.deadline = None
+        return self.outcome(parcels)
+
+    def catch_up(self) -> bool:
+        """Without waiting, hear what the server has said since the last call failed.
+
+        Returns:
+            Whether all parcels of that call were written and are answered for: `outcome` says how.
+
+        Raises:
+            AMQPError, OSError: the connection is of no use any more.
+        """
+        wire = self._connection.wire
+        try:
+            with wire.having_timeout(0):
+                while True:
+                    self._read()
+        except TimeoutError:
+            pass  # that was all
+        finally:
+            wire.deadline = None
+        if self.is_written and not self._confirms.missing:
+            self._last = self._confirms.sent
+            self.is_in_order = True
+            return True
+        return False
+
+    def outcome(self, parcels: Sequence[Parcel]) -> list[Parcel]:
+        """Those of `parcels`, all of which are answered for, that came back as not to be routed.
+
+        Raises:
+            OperationalError: the server has refused some.
+        """
         if self._confirms.refused:
             raise self._refusal(len(parcels))
         return _sent_back(parcels, self._returned) if self._returned else []
@@ -82,12 +144,15 @@ class Publisher:
     def _send(self, parcels: Sequence[Parcel]) -> None:
         channel = self._open_channel()
         wire, total = self._connection.wire, len(parcels)
+        self.is_written = self._has_begun = False
         for piece, count in pieces_of(parcels, channel, self._connection.frame_max):
             self._confirms.sent = self._last + count
+            self._has_begun = True
             self.is_in_order = False
             wire.write(piece)
             if count < total:
                 self._read_what_is_there()
+        self.is_written = True
         while self._confirms.missing:
             self._read()
         self._last = self._confirms.sent
@@ -143,14 +208,12 @@ class Publisher:
     def _silence(self) -> OperationalError:
         address, reason = self._connection.server.address, self._connection.blocked
         if reason is not None:
-            what = f"{address} takes no messages at the moment ({reason}): it needs more memory or disk space"
+            what = no_messages(address, reason)
         elif self._confirms.missing:
             what = f"{address} has not confirmed {self._confirms.missing} message(s)"
         else:
             what = f"{address} does not answer"
-        return OperationalError(
-            f"{what}; waited {self._patience:g} s, which the transport option confirm_timeout can change"
-        )
+        return OperationalError(f"{what}; {waited(self._patience)}")
 
     def _refusal(self, count: int) -> OperationalError:
         refused = self._confirms.refused
@@ -159,6 +222,16 @@ class Publisher:
             "(x-max-length with x-overflow=reject-publish), has no leader yet, or could not write them"
         )
         return AllRefused(text) if refused == count else OperationalError(f"{text}; others are stored")
+
+
+def no_messages(address: str, reason: str) -> str:
+    """That the server takes none, in words."""
+    return f"{address} takes no messages at the moment ({reason}): it needs more memory or disk space"
+
+
+def waited(seconds: float) -> str:
+    """How long for an answer, in words."""
+    return f"waited {seconds:g} s, which the transport option confirm_timeout can change"
 
 
 _ACK: Final = bytes((0, spec.Basic.Ack[0], 0, spec.Basic.Ack[1]))
