@@ -30,7 +30,7 @@ def test_what_is_done_is_acknowledged_and_nothing_else(data: st.DataObject) -> N
     for step in data.draw(st.lists(st.sampled_from(["come", "end", "tell", "tell late"]), max_size=60)):
         if step == "come":
             count += 1
-            acks.arrived(count)
+            acks.arrived(count, "consumer")
             running.add(count)
             server.unacknowledged.add(count)
         elif step == "end" and running:
@@ -51,7 +51,7 @@ def test_what_is_done_is_acknowledged_and_nothing_else(data: st.DataObject) -> N
 def test_all_up_to_the_first_that_runs_are_acknowledged_in_one_word() -> None:
     acks = Acks("q")
     for number in range(1, 8):
-        acks.arrived(number)
+        acks.arrived(number, "consumer")
     for number in (2, 1, 3, 6):
         acks.done(number)
     assert acks.up_to() == [Ack("q", 3, multiple=True)]
@@ -62,9 +62,9 @@ def test_all_up_to_the_first_that_runs_are_acknowledged_in_one_word() -> None:
 
 def test_one_that_takes_for_ever_costs_no_memory() -> None:
     acks = Acks("q")
-    acks.arrived(1)
+    acks.arrived(1, "consumer")
     for number in range(2, 20_000):
-        acks.arrived(number)
+        acks.arrived(number, "consumer")
         acks.done(number)
         acks.up_to()
         acks.stragglers()
@@ -91,17 +91,32 @@ def test_the_prefetch_follows_what_is_wanted_in_steps_that_are_worth_it() -> Non
 def test_what_is_held_of_ended_consumers_leaves_room_for_the_next() -> None:
     feed = Feed("q", "q")
     for number in range(1, 4):
-        feed.acks.arrived(number)
+        feed.acks.arrived(number, "consumer")
         feed.in_hand += 1
     feed.acks.cut()
     assert feed.missing_prefetch(2) == 2
     feed.acks.done(1)
     feed.in_hand -= 1
     assert feed.missing_prefetch(2) == 2
-    feed.acks.arrived(4)
+    feed.acks.arrived(4, "consumer")
     feed.in_hand += 1
     feed.prefetch = 2
     assert feed.missing_prefetch(2) == 1
+
+
+def test_what_was_fetched_is_on_no_consumer() -> None:
+    feed = Feed("q", "q")
+    for number in range(1, 9):
+        feed.acks.arrived(number, None)
+        feed.in_hand += 1
+    assert feed.missing_prefetch(1) == 1
+    feed.prefetch, feed.tags = 1, ["consumer"]
+    feed.acks.done(1)
+    feed.in_hand -= 1
+    assert feed.missing_prefetch(1) == 0
+    feed.acks.arrived(9, "consumer")
+    feed.in_hand += 1
+    assert feed.missing_prefetch(1) == 1
 
 
 def test_consumers_are_ended_when_they_may_bring_far_too_much_and_nothing_comes() -> None:
@@ -119,7 +134,7 @@ def test_consumers_are_ended_when_they_have_brought_all_they_may() -> None:
     feed = Feed("q", "q")
     feed.prefetch, feed.tags, feed.in_hand = 10, ["consumer"], 1
     for number in range(1, 11):
-        feed.acks.arrived(number)
+        feed.acks.arrived(number, "consumer")
     feed.heard_at = 10.0
     assert not feed.is_too_high(0, now=10.0)
     assert feed.is_too_high(0, now=10.1)

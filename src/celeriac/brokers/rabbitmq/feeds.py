@@ -37,45 +37,49 @@ class Acks:
     Acknowledging all up to a number is far cheaper for the server than one by one, so those that can not be told yet
     because an earlier one still runs wait for a moment.
 
-    Attributes:
-        old: how many are outstanding of consumers that were ended.
     """
 
     def __init__(self, feed: str) -> None:
         self._feed = feed
         #: All that came, in order; of what is done with and told, some may be here still.
         self._order: deque[int] = deque()
-        self._outstanding: set[int] = set()
+        #: By number, the consumer's tag; None for what was fetched.
+        self._outstanding: dict[int, str | None] = {}
         self._untold: set[int] = set()
-        #: Of consumers that were ended: the last number, and how many of theirs are outstanding.
-        self._last = self._cut = 0
-        self.old = 0
+        #: Those that no consumer's prefetch counts.
+        self._old: set[int] = set()
 
     def __len__(self) -> int:
         """How many numbers are kept."""
         return len(self._order) + len(self._untold)
 
-    def arrived(self, number: int) -> None:
-        """This was delivered."""
+    def arrived(self, number: int, tag: str | None) -> None:
+        """This was delivered to the consumer `tag`, or fetched."""
         self._order.append(number)
-        self._outstanding.add(number)
-        self._last = number
+        self._outstanding[number] = tag
+        if tag is None:
+            self._old.add(number)
 
     def done(self, number: int) -> None:
         """This is to be acknowledged."""
         if number in self._outstanding:
-            self._outstanding.discard(number)
+            del self._outstanding[number]
             self._untold.add(number)
-            self.old -= number <= self._cut
+            self._old.discard(number)
 
     @property
     def outstanding(self) -> int:
         """How many are not done with."""
         return len(self._outstanding)
 
-    def cut(self) -> None:
-        """All consumers were ended: what has come does not count for the next one."""
-        self._cut, self.old = self._last, len(self._outstanding)
+    @property
+    def old(self) -> int:
+        """How many are outstanding that no consumer's prefetch counts: its own was ended, or they were fetched."""
+        return len(self._old)
+
+    def cut(self, kept: str | None = None) -> None:
+        """All consumers were ended, but for `kept`: what has come does not count for the next one."""
+        self._old.update(number for number, tag in self._outstanding.items() if tag != kept or tag is None)
 
     @property
     def has_stragglers(self) -> bool:

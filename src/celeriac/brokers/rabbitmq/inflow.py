@@ -75,7 +75,7 @@ class Inflow:
         due_now: list[Settlement] = []
         for came in arrivals:
             feed, arrival = self.feeds[came.feed], came.arrival
-            feed.acks.arrived(came.number)
+            feed.acks.arrived(came.number, came.tag)
             feed.heard_at = now
             came_back = arrival.redelivered or arrival.hold is not None
             if came_back and not self._holdings.was_untouched(came, now):

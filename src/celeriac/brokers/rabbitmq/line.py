@@ -43,11 +43,13 @@ _JOIN_SECONDS: Final = 10.0
 
 
 class Delivered(NamedTuple):
-    """One arrival: the queue whose channel it came over, its number there, and what it is."""
+    """One arrival: the queue whose channel it came over, its number there, what it is, and who it was sent to."""
 
     feed: str
     number: int
     arrival: Arrival
+    #: The consumer's tag; None if it was fetched, which no prefetch counts.
+    tag: str | None = None
 
 
 class Ack(NamedTuple):
@@ -167,7 +169,7 @@ class Line:
         return channel.basic_consume(
             feed,
             callback=lambda content: self._arrived(feed, content),
-            on_cancel=lambda tag: self._tell(self._events.on_cancelled, self, feed, tag),
+            on_cancel=lambda tag: self._cancelled(feed, tag),
             arguments=arguments,
         )
 
@@ -257,7 +259,11 @@ class Line:
     def _arrived(self, feed: str, content: amqp.Message) -> None:
         info = content.delivery_info
         arrival = read_content(content, redelivered=bool(info["redelivered"]))
-        self._arrivals.append(Delivered(feed, info["delivery_tag"], arrival))
+        self._arrivals.append(Delivered(feed, info["delivery_tag"], arrival, info.get("consumer_tag")))
+
+    def _cancelled(self, feed: str, tag: str) -> None:
+        self._flush()  # what it had brought came before
+        self._tell(self._events.on_cancelled, self, feed, tag)
 
     def _flush(self) -> None:
         if self._arrivals:

@@ -225,6 +225,7 @@ class Supply:
         self._declarer.forget(feed)
         gone = self._inflow.feeds[feed]
         gone.tags, gone.prefetch, gone.cancelled = [], 0, True  # the others are told the same
+        gone.acks.cut()
         self._inflow.arrived.set()
 
     def on_lost(self, line: Line, error: CeleriacError) -> None:

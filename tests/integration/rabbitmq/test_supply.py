@@ -1,0 +1,122 @@
+"""How much of what its queues hold a worker has sent to it, whatever becomes of the queues and of its connection."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Callable, Iterable
+from typing import Any
+
+import amqp
+
+from celeriac.brokers.rabbitmq import RabbitBroker
+from celeriac.config import Settings
+from celeriac.entities import Queue
+from celeriac.message import Delivery, Message, Publication
+from celeriac.outcome import Acknowledge, Settlement
+from celeriac.storage.rabbitmq.reading import read_location
+from celeriac.topology import Topology
+from servers.waiting import wait_until
+
+from .conftest import Place
+
+_DEADLINE = 30.0
+#: Seconds in which a worker that does something again and again has done it: it looks after its queues twice a second.
+_A_WHILE = 2.5
+
+
+def test_what_was_fetched_does_not_raise_the_prefetch(place: Place) -> None:
+    async def scenario() -> None:
+        async with _worker(place) as broker:
+            broker.publish(_tasks(20))
+            fetched = await broker.reserve(["tasks"], 8, 0.0)
+            assert len(fetched) == 8
+            await broker.settle([Settlement(fetched[0], Acknowledge())])
+            await _take(broker, 1)
+            await _never(lambda: place.held() > 9, "it has more than it asked for")
+
+    _run(scenario())
+
+
+def test_what_is_held_of_a_deleted_queue_does_not_raise_the_prefetch(place: Place) -> None:
+    async def scenario() -> None:
+        async with _worker(place) as broker:
+            broker.publish(_tasks(8))
+            running = await _take(broker, 8)
+            await asyncio.to_thread(_delete, place, "tasks")
+            asked = asyncio.create_task(broker.reserve(["tasks"], 1, _DEADLINE))
+            await _until(lambda: _consumers(place, "tasks") == 1, "it is consumed again")
+            broker.publish(_tasks(20))
+            assert len(await asked) == 1
+            await broker.settle([Settlement(running[0], Acknowledge())])
+            await _never(lambda: place.queues()["tasks"].unacknowledged > 1, "it has more than it asked for")
+
+    _run(scenario())
+
+
+# -- what they share ---------------------------------------------------------------------------------------------------
+
+
+def _run(scenario: Any) -> None:
+    asyncio.run(asyncio.wait_for(scenario, 2 * _DEADLINE))
+
+
+@contextlib.asynccontextmanager
+async def _worker(
+    place: Place, owner: str = "w", *, url: str | None = None, queues: Iterable[Queue] = (), kind: str = "quorum"
+) -> AsyncIterator[RabbitBroker]:
+    location = read_location(url or place.url, {}, setting="broker_url", settings=Settings())
+    broker = RabbitBroker(location, topology=Topology(list(queues), missing_type=kind))
+    try:
+        await broker.open(owner, lease_seconds=10.0)
+        try:
+            yield broker
+        finally:
+            await broker.close()
+    finally:
+        broker.disconnect()
+
+
+def _message(name: object) -> Message:
+    return Message({"id": str(name), "task": "t"}, {"correlation_id": str(name)}, b"[]")
+
+
+def _tasks(count: int, queue: str = "tasks") -> list[Publication]:
+    return [Publication(_message(number), queue) for number in range(count)]
+
+
+async def _take(broker: RabbitBroker, count: int, queues: Iterable[str] = ("tasks",)) -> list[Delivery]:
+    taken: list[Delivery] = []
+    while len(taken) < count:
+        taken += await broker.reserve(list(queues), count - len(taken), _DEADLINE)
+    return taken
+
+
+async def _until(condition: Callable[[], object], what: str) -> None:
+    await asyncio.to_thread(wait_until, condition, what)
+
+
+async def _never(condition: Callable[[], object], what: str) -> None:
+    """It must not happen within a while: what does not happen can not be waited for."""
+    end = time.monotonic() + _A_WHILE
+    while time.monotonic() < end:
+        assert not await asyncio.to_thread(condition), what
+
+
+def _consumers(place: Place, queue: str) -> int:
+    state = place.queues().get(queue)
+    return state.consumers if state is not None else 0
+
+
+def _channel_do(place: Place, action: Callable[[amqp.Channel], object]) -> None:
+    connection = amqp.Connection(f"127.0.0.1:{place.server.port}", virtual_host=place.vhost)
+    connection.connect()
+    try:
+        action(connection.channel())
+    finally:
+        connection.close()
+
+
+def _delete(place: Place, queue: str) -> None:
+    _channel_do(place, lambda channel: channel.queue_delete(queue))
