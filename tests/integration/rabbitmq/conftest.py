@@ -71,7 +71,7 @@ StartBench = Callable[..., Bench]
 
 @pytest.fixture
 def bench_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[StartBench]:
-    """Makes the bench of a test: `bench_at(url, task_max_deliveries=2)`. Results are in a file, unless told otherwise."""
+    """Makes the bench of a test: `bench_at(url, task_max_deliveries=2)`. Results are in a file if nothing is said."""
     with contextlib.ExitStack() as stack:
 
         def make(url: str, **settings: Any) -> Bench:

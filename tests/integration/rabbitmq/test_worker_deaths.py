@@ -26,7 +26,7 @@ def of_kind(kind: str) -> dict[str, str]:
 
 
 def keep_alive(bench: Bench, until: str, *options: str) -> list[RunningWorker]:
-    """Start a worker, and another whenever one is killed, as a service manager does, until `until` becomes a dead letter.
+    """Start a worker, and another whenever one is killed, as service managers do, until `until` becomes a dead letter.
 
     Returns all of them.
     """
