@@ -52,6 +52,8 @@ class Declarer:
         self._topology = topology
         self._delay_type = delay_queue_type
         self._known: set[tuple[str, str]] = set()
+        #: Of queues for holding: the arguments of each, by its name. Its messages come back by these.
+        self._holdings: dict[str, dict[str, Any]] = {}
         self.after_fork_in_child()
         renew_in_children(self)
 
@@ -69,7 +71,9 @@ class Declarer:
     def ensure_queue(self, name: str) -> None:
         """Have the queue there, with its exchange and bindings."""
         queue = task_queue_of(name)
-        if queue is None:
+        if (held := self._holdings.get(name)) is not None:
+            self._once("queue", name, lambda channel: _declare_as_found(channel, name, held))
+        elif queue is None:
             self._once("queue", name, lambda channel: declare_queue(channel, self._topology.queue(name)))
         else:
             arguments = {"x-queue-type": self._queue_type(queue)}
@@ -108,7 +112,10 @@ class Declarer:
         self._once("queue", DEAD, _declare_dead)
 
     def ensure_holding(self, name: str, queue: str, seconds: float) -> None:
-        """Have the queue there through which a hold on messages of `queue` is renewed each `seconds`."""
+        """Have the queue there through which a hold on messages of `queue` is renewed each `seconds`.
+
+        It is looked for each time: it expires when it is not used for long.
+        """
         kind = self._queue_type(queue)
         arguments = {
             "x-queue-type": kind,
@@ -119,7 +126,9 @@ class Declarer:
         }
         if kind == "quorum":
             arguments |= {"x-dead-letter-strategy": "at-least-once", "x-overflow": "reject-publish"}
-        self._once("queue", name, lambda channel: _declare_as_found(channel, name, arguments))
+        self._holdings[name] = arguments
+        self.forget(name)
+        self.ensure_queue(name)
 
     def count(self, name: str) -> int:
         """How many messages wait in the queue; 0 if there is none."""

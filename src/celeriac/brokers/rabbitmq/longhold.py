@@ -79,14 +79,16 @@ class LongHold:
             OperationalError: the server is away; to be tried again.
         """
         old = [held for held in self._holdings.placed() if now - held.since >= _RENEW_AT * self._timeout]
-        for held in old:
-            queue = held.feed.queue
+        for queue in dict.fromkeys(held.feed.queue for held in old):
             name = holding_of(self._owner, queue)
             await asyncio.to_thread(self._declarer.ensure_holding, name, queue, self._timeout)
             await open_feed(name, queue)
-            if held not in self._copies.values():
-                await self._send_copy(held, name)
-            await self._fetch(line, name)
+            for held in old:
+                if held.feed.queue != queue:
+                    continue
+                if held not in self._copies.values():
+                    await self._send_copy(held, name)
+                await self._fetch(line, name)
 
     def claim(self, feed: Feed, came: Delivered, now: float) -> Held | None:
         """What came is a copy: the delivery whose place it takes, or None if it is somebody else's."""
