@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Any
 
 import amqp
+import pytest
 
 from celeriac.brokers.rabbitmq import RabbitBroker
 from celeriac.config import Settings
@@ -39,12 +40,15 @@ def test_what_was_fetched_does_not_raise_the_prefetch(place: Place) -> None:
     _run(scenario())
 
 
-def test_what_is_held_of_a_deleted_queue_does_not_raise_the_prefetch(place: Place) -> None:
+def test_what_is_held_of_a_deleted_queue_does_not_raise_the_prefetch(
+    place: Place, caplog: pytest.LogCaptureFixture
+) -> None:
     async def scenario() -> None:
         async with _worker(place) as broker:
             broker.publish(_tasks(8))
             running = await _take(broker, 8)
             await asyncio.to_thread(_delete, place, "tasks")
+            await _until(lambda: "was deleted" in caplog.text, "it has heard of that")
             asked = asyncio.create_task(broker.reserve(["tasks"], 1, _DEADLINE))
             await _until(lambda: _consumers(place, "tasks") == 1, "it is consumed again")
             broker.publish(_tasks(20))
