@@ -103,6 +103,10 @@ class Declarer:
         self.ensure_queue(name)
         self._once("delay", name, lambda channel: self._bind_exit(channel, name))
 
+    def queue(self, name: str) -> Queue:
+        """What the topology says of a queue of tasks."""
+        return self._topology.queue(name)
+
     def consumer_arguments(self, name: str) -> dict[str, Any] | None:
         """The arguments of the queue's consumers."""
         return self._topology.queue(name).consumer_arguments or None
