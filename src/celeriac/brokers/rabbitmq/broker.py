@@ -70,7 +70,8 @@ class RabbitBroker:
         self._publisher = Publisher(self._links, self._declarer, topology, clock)
         self._outbox = Outbox(self._publisher.send)
         self._writer = SettlementWriter(self._publisher, clock)
-        self._dead = DeadLetters(self._links, self._declarer, self._publisher)
+        self._dead_links = Links(location.for_publishing, "dead letters")
+        self._dead = DeadLetters(self._dead_links, self._declarer, self._publisher)
         self._session: Session | None = None
 
     # -- producing ------------------------------------------------------------------------------------------------
@@ -169,6 +170,7 @@ class RabbitBroker:
         """See `Broker.disconnect`."""
         self._declarer.forget()
         self._links.close()
+        self._dead_links.close()
 
     def _opened(self) -> Session:
         if self._session is None:

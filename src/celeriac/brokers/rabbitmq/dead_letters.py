@@ -5,6 +5,7 @@ AMQP has no way to look into a queue but to take from it, so looking takes all t
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any, Final
 
@@ -38,7 +39,7 @@ class DeadLetters:
     """What can not be run.
 
     Args:
-        links: connections.
+        links: connections for nothing else: one is held while others publish.
         declarer: has the queue there.
         publisher: sends what is to be tried again.
     """
@@ -111,7 +112,16 @@ def _read(content: amqp.Message) -> DeadLetter:
         message=message,
         queue=str(headers.get(QUEUE_HEADER, "")),
         reason=str(headers.get(REASON_HEADER, "put here by another program")),
-        at=msgspec.convert(headers.get(DIED_HEADER, 0.0), float, strict=False),
+        at=_time(headers.get(DIED_HEADER)),
         history=arrival.history,
         priority=arrival.priority,
     )
+
+
+def _time(value: object) -> float:
+    """A Unix time; 0 for what is none, as another program may have put there."""
+    try:
+        time = msgspec.convert(value, float, strict=False)
+    except msgspec.ValidationError:
+        return 0.0
+    return time if math.isfinite(time) else 0.0
