@@ -88,6 +88,45 @@ def test_one_that_no_queue_takes_fails_alone(rabbit_url: str) -> None:
         broker.disconnect()
 
 
+@pytest.mark.parametrize("size", [100_000, 2_000_000])
+def test_one_that_the_server_finds_too_large_fails_alone(own_rabbit: RabbitServer, size: int) -> None:
+    """Be it so small that it shares a trip with the others, or not."""
+    own_rabbit.eval(f"application:set_env(rabbit, max_message_size, {size - 1})")
+    broker = make_broker(own_rabbit.url())
+    large = Publication(Message({"task": "t", "id": "large"}, {}, b"x" * size), "q")
+
+    async def main() -> None:
+        calls = [job(1), job(2), large, job(3), job(4)]
+        outcomes = await asyncio.gather(*(broker.apublish([one]) for one in calls), return_exceptions=True)
+        assert [type(outcome).__name__ for outcome in outcomes] == [
+            *["NoneType"] * 2,
+            "StoreRefused",
+            *["NoneType"] * 2,
+        ]
+        assert await broker.depth("q") >= 4
+
+    try:
+        asyncio.run(main())
+    finally:
+        broker.disconnect()
+
+
+def test_what_travels_alone_is_sent_once_and_so_are_the_others(own_rabbit: RabbitServer) -> None:
+    own_rabbit.eval("application:set_env(rabbit, max_message_size, 1000000)")
+    broker = make_broker(own_rabbit.url())
+    large = Publication(Message({"task": "t", "id": "large"}, {}, b"x" * 2_000_000), "q")
+
+    async def main() -> None:
+        calls = [job(1), large, job(2), job(3)]
+        await asyncio.gather(*(broker.apublish([one]) for one in calls), return_exceptions=True)
+        assert await broker.depth("q") == 3
+
+    try:
+        asyncio.run(main())
+    finally:
+        broker.disconnect()
+
+
 @pytest.mark.parametrize("count", [1, 300])
 def test_what_is_sent_together_stays_in_order(rabbit_url: str, count: int) -> None:
     broker = make_broker(rabbit_url)

@@ -11,11 +11,16 @@ import weakref
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
+from celeriac.exceptions import OperationalError
+
 if TYPE_CHECKING:
     from celeriac.storage.rabbitmq.links import Parcel
 
 #: Calls whose messages share a trip.
 _MOST_CALLS: Final = 256
+#: Bytes of a message that shares none: it would gain little, and the server may find it too large. Then it closes the
+#: channel, and of what was sent before nobody knows what is stored.
+_LARGE: Final = 256 * 1024
 
 _Waiting = tuple[Sequence["Parcel"], "asyncio.Future[None]"]
 
@@ -43,7 +48,8 @@ class Outbox:
         """Publish; return when the server has confirmed. Cancelled, they may be sent all the same.
 
         Raises:
-            OperationalError, StoreRefused: what went wrong with the trip that they were on.
+            OperationalError: what went wrong with the trip that they were on.
+            StoreRefused: one of these is not taken, whatever becomes of others.
         """
         loop = asyncio.get_running_loop()
         turn = self._turns.setdefault(loop, _Turn())
@@ -56,7 +62,8 @@ class Outbox:
     async def _work(self, turn: _Turn) -> None:
         try:
             while turn.waiting:
-                calls, turn.waiting = turn.waiting[:_MOST_CALLS], turn.waiting[_MOST_CALLS:]
+                count = _sharing(turn.waiting)
+                calls, turn.waiting = turn.waiting[:count], turn.waiting[count:]
                 await self._make_trip(calls)
         finally:
             turn.task = None
@@ -67,6 +74,10 @@ class Outbox:
         try:
             await asyncio.to_thread(self._send, [parcel for parcels, _ in calls for parcel in parcels])
         except Exception as error:  # noqa: BLE001 - it belongs to the callers, whatever it is
+            if len(calls) > 1 and not isinstance(error, OperationalError):
+                for call in calls:  # it is one's own: the others are to be sent, rather twice than not at all
+                    await self._make_trip([call])
+                return
             for _, done in calls:
                 if not done.done():
                     done.set_exception(error)
@@ -74,3 +85,11 @@ class Outbox:
         for _, done in calls:
             if not done.done():
                 done.set_result(None)
+
+
+def _sharing(calls: Sequence[_Waiting]) -> int:
+    """How many calls, from the first on, go in one trip."""
+    for count, (parcels, _) in enumerate(calls[:_MOST_CALLS]):
+        if any(len(parcel.content.body) > _LARGE for parcel in parcels):
+            return max(count, 1)
+    return min(len(calls), _MOST_CALLS)
