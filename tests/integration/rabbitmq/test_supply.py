@@ -13,7 +13,8 @@ import pytest
 
 from celeriac.brokers.rabbitmq import RabbitBroker
 from celeriac.config import Settings
-from celeriac.entities import Queue
+from celeriac.entities import Broadcast, Queue
+from celeriac.exceptions import ImproperlyConfigured
 from celeriac.message import Delivery, Message, Publication
 from celeriac.outcome import Acknowledge, Settlement
 from celeriac.storage.rabbitmq.reading import read_location
@@ -55,6 +56,48 @@ def test_what_is_held_of_a_deleted_queue_does_not_raise_the_prefetch(
             assert len(await asked) == 1
             await broker.settle([Settlement(running[0], Acknowledge())])
             await _never(lambda: place.queues()["tasks"].unacknowledged > 1, "it has more than it asked for")
+
+    _run(scenario())
+
+
+def test_a_full_worker_keeps_the_last_consumer_of_a_queue_that_goes_with_it(place: Place) -> None:
+    broadcast = Broadcast("reload", queue="reload.w")
+    queues = ["tasks", broadcast.name]
+
+    async def scenario() -> None:
+        async with _worker(place, queues=[broadcast]) as broker:
+            broker.publish(_tasks(8))
+            running = await _take(broker, 8, queues)
+            await _until(lambda: _consumers(place, "tasks") == 0, "the worker has noticed that it is full")
+            await _never(lambda: _consumers(place, broadcast.name) == 0, "nobody consumes")
+            await asyncio.to_thread(_channel_do, place, _broadcast)
+            await broker.settle([Settlement(running[0], Acknowledge())])
+            assert [one.head.id for one in await _take(broker, 1, queues)] == ["news"]
+
+    _run(scenario())
+
+
+def test_a_queue_with_a_single_active_consumer_gets_one(place: Place) -> None:
+    single = Queue("tasks", queue_arguments={"x-queue-type": "quorum", "x-single-active-consumer": True})
+
+    async def scenario() -> None:
+        async with _worker(place, queues=[single]) as broker:
+            broker.publish(_tasks(6))
+            first = await _take(broker, 2)
+            assert await broker.reserve(["tasks"], 2, 0.0) == []
+            assert _consumers(place, "tasks") == 1
+            await broker.settle([Settlement(one, Acknowledge()) for one in first])
+            assert [one.head.id for one in await _take(broker, 2)] == ["2", "3"]
+            assert await broker.renew(), "no connection was lost"
+
+    _run(scenario())
+
+
+def test_an_exclusive_queue_is_refused_with_the_cure(place: Place) -> None:
+    async def scenario() -> None:
+        async with _worker(place, queues=[Queue("tasks", exclusive=True)]) as broker:
+            with pytest.raises(ImproperlyConfigured, match="auto_delete=True"):
+                await broker.reserve(["tasks"], 1, 0.0)
 
     _run(scenario())
 
@@ -124,3 +167,10 @@ def _channel_do(place: Place, action: Callable[[amqp.Channel], object]) -> None:
 
 def _delete(place: Place, queue: str) -> None:
     _channel_do(place, lambda channel: channel.queue_delete(queue))
+
+
+def _broadcast(channel: amqp.Channel) -> None:
+    """As another program does."""
+    channel.basic_publish(
+        amqp.Message(b"[]", correlation_id="news", application_headers={"id": "news", "task": "t"}), "reload", ""
+    )

@@ -155,8 +155,11 @@ def test_a_channel_error(frail: Place, bench_at: StartBench) -> None:
     names = [str(number) for number in range(50)]
     for name in names:
         bench.tasks.noted.delay(name)
-    wait_until(lambda: "ok" in frail.server.eval(_CHANNEL_ERROR % frail.vhost), "a channel consumes")
-    wait_until(lambda: "unknown delivery tag" in worker.log, "the worker has heard of it")
+    # Again until it is heard: a consumer that is being replaced just now takes it with it.
+    wait_until(
+        lambda: frail.server.eval(_CHANNEL_ERROR % frail.vhost) and "unknown delivery tag" in worker.log,
+        "the worker has heard of it",
+    )
     works_again(bench, "a channel error")
     bench.open("during")
     assert result.get(timeout=DEADLINE) == "during"
