@@ -107,3 +107,9 @@ def test_marks() -> None:
     parcel = mark_parcel("q", "name")
     assert mark_of(parcel.content) == "name"
     assert mark_of(Content(b"{}", correlation_id="1")) is None
+
+
+@pytest.mark.parametrize("queue", [None, "x" * 256, "\ud800"])
+def test_nothing_is_sent_to_what_can_be_no_queue(queue: str | None) -> None:
+    """A task says where its result goes, and any program may have written that."""
+    assert ReplyForm("json", persistent=False).parcel(ResultRecord("1", "SUCCESS", b"{}", None, queue)) is None

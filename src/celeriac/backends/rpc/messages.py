@@ -47,13 +47,21 @@ class ReplyForm:
     def parcel(self, record: ResultRecord) -> Parcel | None:
         """What is published for `record`; None if nobody named a queue for it, or none that can exist."""
         queue = record.reply_to
-        if queue is None or len(queue.encode()) > _LONGEST_NAME:
+        if queue is None or not _is_name(queue):
             return None
         mime, body = split_compressed(record.meta)
         headers = {"compression": mime} if mime is not None else {}
         content = Content(body, application_headers=headers, correlation_id=record.task_id, **self._properties)
         # Mandatory, so that one hears of queues that are gone.
         return Parcel("", queue, content, mandatory=True)
+
+
+def _is_name(queue: str) -> bool:
+    """Whether AMQP can carry it. It came with a task, from whatever program."""
+    try:
+        return len(queue.encode()) <= _LONGEST_NAME
+    except UnicodeEncodeError:
+        return False
 
 
 def mark_parcel(queue: str, name: str) -> Parcel:
