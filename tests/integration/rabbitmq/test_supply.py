@@ -62,13 +62,13 @@ def test_what_is_held_of_a_deleted_queue_does_not_raise_the_prefetch(
 
 def test_a_full_worker_keeps_the_last_consumer_of_a_queue_that_goes_with_it(place: Place) -> None:
     broadcast = Broadcast("reload", queue="reload.w")
-    queues = ["tasks", broadcast.name]
+    queues = ["tasks", "empty", broadcast.name]
 
     async def scenario() -> None:
         async with _worker(place, queues=[broadcast]) as broker:
             broker.publish(_tasks(8))
             running = await _take(broker, 8, queues)
-            await _until(lambda: _consumers(place, "tasks") == 0, "the worker has noticed that it is full")
+            await _until(lambda: _consumers(place, "empty") == 0, "the worker has noticed that it is full")
             await _never(lambda: _consumers(place, broadcast.name) == 0, "nobody consumes")
             await asyncio.to_thread(_channel_do, place, _broadcast)
             await broker.settle([Settlement(running[0], Acknowledge())])

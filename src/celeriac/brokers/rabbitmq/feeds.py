@@ -112,6 +112,9 @@ class Feed:
     Args:
         name: of the queue that is consumed.
         queue: the queue of the tasks; another one for suspects and for what is held long.
+        stays: it always has a consumer, once it has had one: the queue goes with its last one.
+        single: it has one consumer, and never another.
+        alone: nobody else would get what it brings.
 
     Attributes:
         buffer: what has come and was not given out.
@@ -122,11 +125,17 @@ class Feed:
         tuning: a change of consumers is under way.
         heard_at: when something came last, by the event loop's clock.
         cancelled: the server has ended the consumer: the queue may be gone.
+        ended: tags of consumers that the server has ended, perhaps before it was known that they had begun.
     """
 
-    def __init__(self, name: str, queue: str) -> None:
+    def __init__(
+        self, name: str, queue: str, *, stays: bool = False, single: bool = False, alone: bool = False
+    ) -> None:
         self.name = name
         self.queue = queue
+        self.stays = stays
+        self.single = single
+        self.alone = alone
         self.buffer: deque[Delivered] = deque()
         self.in_hand = 0
         self.acks = Acks(name)
@@ -135,6 +144,7 @@ class Feed:
         self.heard_at = 0.0
         self.tuning = False
         self.cancelled = False
+        self.ended: set[str] = set()
         self._too_high = 0
 
     @property
@@ -144,8 +154,8 @@ class Feed:
 
     def missing_prefetch(self, room: int) -> int:
         """By how much to raise the prefetch, if there is room for so many more than the consumers may bring."""
-        missing = min(self._wanted(room), _MOST_AHEAD) - self.prefetch
-        if self.tuning or missing <= 0:
+        missing = min(self.wanted(room), _MOST_AHEAD) - self.prefetch
+        if self.tuning or missing <= 0 or (self.single and self.tags):
             return 0
         if self.prefetch + missing <= _EXACT:
             return missing
@@ -153,8 +163,8 @@ class Feed:
 
     def is_too_high(self, room: int, now: float) -> bool:
         """The consumers may bring far too much, and have for some time. To be asked at intervals."""
-        surplus = self.prefetch - self._wanted(room)
-        if self.tuning or not self.tags or surplus <= 0 or surplus < _LOWER_AT * self.prefetch:
+        surplus = self.prefetch - self.wanted(room)
+        if self.tuning or self.single or not self.tags or surplus <= 0 or surplus < _LOWER_AT * self.prefetch:
             self._too_high = 0
             return False
         self._too_high += 1
@@ -164,5 +174,6 @@ class Feed:
         self._too_high = 0
         return True
 
-    def _wanted(self, room: int) -> int:
-        return max(self.in_hand - self.acks.old, 0) + room
+    def wanted(self, room: int) -> int:
+        """How large the prefetch is to be, with room for so many more."""
+        return max(self.in_hand - self.acks.old, 0) + max(room, 1 if self.stays else 0)

@@ -119,11 +119,11 @@ class Inflow:
         return [self._holdings.hold(feed, came, now, lost=True) for feed, came in chosen]
 
     def take_buffers(self, feeds: Sequence[Feed]) -> list[Delivery]:
-        """Give out all that waits in these, to be given back."""
+        """Give out all that waits in these, to be given back. Not where it would come back here at once."""
         now = self._loop.time()
         taken: list[Delivery] = []
         for feed in feeds:
-            while feed.buffer:
+            while feed.buffer and not (feed.alone and feed.tags):
                 taken.append(self._holdings.hold(feed, feed.buffer.popleft(), now))
         return taken
 

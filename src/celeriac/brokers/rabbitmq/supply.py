@@ -16,7 +16,8 @@ from celeriac.brokers.rabbitmq.declaring import QUEUE_END_SECONDS
 from celeriac.brokers.rabbitmq.feeds import Feed
 from celeriac.brokers.rabbitmq.line import Ack, Delivered, Line
 from celeriac.brokers.rabbitmq.naming import presence_of
-from celeriac.exceptions import CeleriacError, OperationalError
+from celeriac.entities import Broadcast
+from celeriac.exceptions import CeleriacError, ImproperlyConfigured, OperationalError
 
 if TYPE_CHECKING:
     from celeriac.brokers.rabbitmq.declaring import Declarer
@@ -116,12 +117,21 @@ class Supply:
             )
 
     async def ready(self, queues: Sequence[str]) -> None:
-        """Have a feed for each queue."""
+        """Have a feed for each queue.
+
+        Raises:
+            ImproperlyConfigured: one is to be exclusive.
+        """
         await self.connected()
         self._queues.update(dict.fromkeys(queues))
         for queue in queues:
             feed = self._inflow.feeds.get(queue)
             if feed is None or feed.cancelled:
+                if self._declarer.queue(queue).exclusive:
+                    raise ImproperlyConfigured(
+                        f"queue {queue!r} is exclusive: only the connection that declares it could use it, and "
+                        "a worker has several; use auto_delete=True instead, so that it goes with its worker"
+                    )
                 if feed is not None:
                     await asyncio.sleep(QUEUE_END_SECONDS)
                 await asyncio.to_thread(self._declarer.ensure_consumed, queue)
@@ -134,11 +144,18 @@ class Supply:
         await line.submit(lambda: line.open_feed(name))
         if epoch != self.epoch:
             raise OperationalError("the connection was lost meanwhile")
-        return self._inflow.feeds.setdefault(name, Feed(name, queue))
+        return self._inflow.feeds.setdefault(name, self._new_feed(name) if name == queue else Feed(name, queue))
+
+    def _new_feed(self, name: str) -> Feed:
+        queue = self._declarer.queue(name)
+        single = bool(queue.declare_arguments().get("x-single-active-consumer"))
+        goes = queue.auto_delete or queue.expires is not None
+        return Feed(name, name, stays=goes, single=single, alone=single or isinstance(queue, Broadcast))
 
     async def stop_consuming(self) -> None:
         """Have nothing more sent; what has come stays."""
         line = self._opened()
+        await line.submit(lambda: None)  # consumers that begin now have begun, and have told their tags
         for feed in list(self._inflow.feeds.values()):
             tags, feed.tags = feed.tags, []
             await line.submit(partial(line.cancel, feed.name, tags))
@@ -152,11 +169,14 @@ class Supply:
     def fetch(self, feed: Feed, most: int) -> asyncio.Future[int]:
         """Have up to `most` messages fetched, now. Returns how many came, which are told of before that."""
         line = self._opened()
+        if feed.single:  # whose queue the server lets nobody fetch from
+            self.raise_prefetch([feed.name], most)
+            return line.submit(lambda: 0)
         return line.submit(lambda: line.get(feed.name, most))
 
     def raise_prefetch(self, queues: Sequence[str], room: int) -> None:
         """Have more sent, if there is room for so many more than the consumers may bring."""
-        for queue in queues:
+        for queue in queues if self.is_open else ():
             feed = self._inflow.feeds.get(queue)
             missing = feed.missing_prefetch(room) if feed is not None else 0
             if feed is not None and missing:
@@ -166,7 +186,10 @@ class Supply:
         """Have less sent, where more is sent than there is room for. To be called at intervals."""
         for feed in self._inflow.feeds.values():
             if feed.is_too_high(room, self._loop.time()):
-                self._end_consumers(feed)
+                if feed.stays:
+                    self._replace_consumers(feed, feed.wanted(room))
+                else:
+                    self._end_consumers(feed)
 
     async def take_up_again(self) -> None:
         """After a lost connection: be there when what runs here comes back, also if there is no room for more."""
@@ -219,11 +242,17 @@ class Supply:
 
     def on_cancelled(self, line: Line, feed: str, tag: str) -> None:
         """See `LineEvents`."""
-        if line is not self._line or tag not in self._inflow.feeds[feed].tags:
+        if line is not self._line:
             return
-        logger.warning("The queue %r was deleted or has moved: it is declared again if it is gone", feed)
-        self._declarer.forget(feed)
-        gone = self._inflow.feeds[feed]
+        of = self._inflow.feeds[feed]
+        if tag in of.tags:
+            self._has_gone(of)
+        elif of.tuning:
+            of.ended.add(tag)  # perhaps of the one that has just begun
+
+    def _has_gone(self, gone: Feed) -> None:
+        logger.warning("The queue %r was deleted or has moved: it is declared again if it is gone", gone.name)
+        self._declarer.forget(gone.name)
         gone.tags, gone.prefetch, gone.cancelled = [], 0, True  # the others are told the same
         gone.acks.cut()
         self._inflow.arrived.set()
@@ -257,10 +286,38 @@ class Supply:
         def consuming(job: asyncio.Future[str]) -> None:
             feed.tuning = False
             if not job.cancelled() and job.exception() is None:
-                feed.tags.append(job.result())
-                feed.prefetch += prefetch
+                self._have_begun(feed, job.result(), prefetch)
 
         job.add_done_callback(consuming)
+
+    def _have_begun(self, feed: Feed, tag: str, prefetch: int) -> None:
+        if tag in feed.ended:
+            self._has_gone(feed)
+        else:
+            feed.tags.append(tag)
+            feed.prefetch += prefetch
+        feed.ended.clear()
+
+    def _replace_consumers(self, feed: Feed, prefetch: int) -> None:
+        """Have one consumer in place of all: it begins first, so that there is no moment without."""
+        line, ending = self._opened(), list(feed.tags)
+        arguments = self._declarer.consumer_arguments(feed.queue)
+
+        def replace() -> str:
+            tag = line.consume(feed.name, prefetch, arguments)
+            line.cancel(feed.name, ending)
+            return tag
+
+        def replaced(job: asyncio.Future[str]) -> None:
+            feed.tuning = False
+            if not job.cancelled() and job.exception() is None:
+                feed.tags, feed.prefetch = [], 0
+                feed.acks.cut(kept=job.result())
+                self._have_begun(feed, job.result(), prefetch)
+                self._inflow.arrived.set()  # whoever waits has room
+
+        feed.tuning = True
+        line.submit(replace).add_done_callback(replaced)
 
     def _end_consumers(self, feed: Feed) -> None:
         """The next one begins when there is room."""
