@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
+from celeriac.exceptions import OperationalError
 from celeriac.outcome import Bury, Requeue, Settlement
 
 #: What is written by settlements that share a transaction; a single one may be larger.
@@ -36,6 +37,25 @@ def _weigh(settlement: Settlement) -> int:
     return size
 
 
+#: Settlements that were written and that are remembered; their trips may never be made again.
+_MOST_KEPT: Final = 65_536
+
+
+class PartlySettled(OperationalError):
+    """Some settlements of a trip can not be written for now, for reasons of their own; all others were.
+
+    Args:
+        text: the reason.
+        left: those that were not written.
+        refused: those whose lease was lost, as `Broker.settle` returns them.
+    """
+
+    def __init__(self, text: str, left: Sequence[Settlement], refused: Sequence[Settlement] = ()) -> None:
+        super().__init__(text)
+        self.left = tuple(left)
+        self.refused = tuple(refused)
+
+
 class WrittenParts:
     """Remembers what was written of a trip whose later part failed, until the trip is made again.
 
@@ -43,11 +63,14 @@ class WrittenParts:
     """
 
     def __init__(self) -> None:
-        self._keys: set[tuple[object, ...]] = set()
+        #: In the order in which they were written.
+        self._keys: dict[tuple[object, ...], None] = {}
 
     def keep(self, settlements: Iterable[Settlement]) -> None:
         """These were written, and the caller will not know."""
-        self._keys.update(map(_key, settlements))
+        self._keys.update(dict.fromkeys(map(_key, settlements)))
+        while len(self._keys) > _MOST_KEPT:
+            del self._keys[next(iter(self._keys))]
 
     def without_written(self, settlements: Sequence[Settlement]) -> Sequence[Settlement]:
         """Those that are still to be written. Each one is known once."""
@@ -57,7 +80,7 @@ class WrittenParts:
         for settlement in settlements:
             key = _key(settlement)
             if key in self._keys:
-                self._keys.discard(key)
+                del self._keys[key]
             else:
                 left.append(settlement)
         return left

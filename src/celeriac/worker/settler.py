@@ -15,6 +15,7 @@ import msgspec
 
 from celeriac.backends.base import Backend
 from celeriac.brokers.base import Broker
+from celeriac.brokers.batches import PartlySettled
 from celeriac.exceptions import OperationalError
 from celeriac.message import Delivery
 from celeriac.outcome import Bury, Keep, Requeue, Settlement
@@ -32,6 +33,8 @@ _MAX_BATCH: Final = 512
 #: A last batch of at least so many means load: the next may wait a moment to grow.
 _BUSY_BATCH: Final = 8
 _LINGER_SECONDS: Final = 0.002
+#: Settlements that may wait beside the others because the queue that they send to is full.
+_MOST_ASIDE: Final = 1000
 
 
 class Settler:
@@ -57,9 +60,12 @@ class Settler:
         self._idle = asyncio.Event()
         self._idle.set()
         self._release_wanted = asyncio.Event()
+        self._aside: list[Settlement] = []
+        self._aside_wanted = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._backoff = Backoff()
         self._release_backoff = Backoff()
+        self._aside_backoff = Backoff()
 
     @property
     def idle(self) -> bool:
@@ -69,7 +75,8 @@ class Settler:
     def start(self) -> None:
         loop = asyncio.get_running_loop()
         # Giving back is publishing on some brokers. One that takes nothing new for now still takes what is settled.
-        self._tasks = [loop.create_task(self._run()), loop.create_task(self._run_releases())]
+        runs = (self._run(), self._run_releases(), self._run_aside())
+        self._tasks = [loop.create_task(run) for run in runs]
 
     def put(self, settlement: Settlement) -> None:
         """Write this soon."""
@@ -132,7 +139,7 @@ class Settler:
             busy = len(batch) >= _BUSY_BATCH
             batch = _without_superseded(batch)
             if batch:
-                for lost in await self._write(batch):
+                for lost in await self._write(batch, may_wait=True):
                     _log_lost(lost.delivery)
             self._writing = False
             if self._pending:
@@ -149,26 +156,74 @@ class Settler:
             self._releasing = False
             self._note_idle()
 
+    async def _run_aside(self) -> None:
+        """Try again what has to wait for reasons of its own."""
+        while True:
+            await self._aside_wanted.wait()
+            await asyncio.sleep(self._aside_backoff.next())
+            tried = list(self._aside)
+            left: list[Settlement] = []
+            for n in range(0, len(tried), _MAX_BATCH):
+                left += await self._try_again(tried[n : n + _MAX_BATCH])
+            if len(left) < len(tried):
+                self._aside_backoff.reset()
+            self._aside[: len(tried)] = left  # more may have come meanwhile
+            if not self._aside:
+                self._aside_wanted.clear()
+                self._trouble.ends("settling some")
+            self._note_idle()
+
+    async def _try_again(self, batch: list[Settlement]) -> list[Settlement]:
+        """Returns those that have to wait on."""
+        left: Sequence[Settlement] = ()
+        try:
+            lost = await self._write_once(batch)
+        except PartlySettled as error:
+            left, lost = error.left, list(error.refused)
+        except OperationalError:  # others have told of it
+            return batch
+        except Exception:  # noqa: BLE001 - of one of them, whichever it is
+            self.put_all(batch)  # what was written counts as written
+            return []
+        for one in lost:
+            _log_lost(one.delivery)
+        _log_buried(_without(batch, left))
+        return list(left)
+
+    def _set_aside(self, error: PartlySettled) -> None:
+        self._trouble.begins("settling some", error)
+        self._aside += error.left
+        self._aside_wanted.set()
+
     def _note_idle(self) -> None:
-        if not (self._pending or self._released or self._writing or self._releasing):
+        if not (self._pending or self._released or self._aside or self._writing or self._releasing):
             self._idle.set()
 
-    async def _write(self, batch: Sequence[Settlement]) -> list[Settlement]:
-        """Write the batch, again and again while the broker is away."""
+    async def _write(self, batch: Sequence[Settlement], *, may_wait: bool = False) -> list[Settlement]:
+        """Write the batch, again and again while the broker is away.
+
+        Args:
+            batch: what to write.
+            may_wait: what the broker can not take for reasons of its own is written later.
+        """
         while True:
             try:
                 lost = await self._write_once(batch)
+            except PartlySettled as error:
+                if not may_wait or len(self._aside) + len(error.left) > _MOST_ASIDE:
+                    await self._wait_for_broker(error)
+                    continue
+                self._set_aside(error)
+                lost, batch = list(error.refused), _without(batch, error.left)
             except OperationalError as error:
                 await self._wait_for_broker(error)
                 continue
             except Exception as error:  # noqa: BLE001 - one settlement that can not be written must not stop all others
                 if len(batch) == 1:
                     return await self._bury_unwritable(batch[0], error)
-                lost = [one for settlement in batch for one in await self._write([settlement])]
+                lost = [one for settlement in batch for one in await self._write([settlement], may_wait=may_wait)]
             self._note_success()
-            for settlement in batch:
-                if isinstance(settlement.action, Bury):
-                    _log_buried(settlement.delivery, settlement.action.reason)
+            _log_buried(batch)
             return lost
 
     async def _bury_unwritable(self, settlement: Settlement, error: Exception) -> list[Settlement]:
@@ -190,12 +245,30 @@ class Settler:
             return await self._broker.settle(batch)
         # The last results go first, so that none is lost; states on the way only once the lease is known to hold.
         await self._store([one for one in batch if not _is_passing(one)])
-        lost = await self._broker.settle([msgspec.structs.replace(one, result=None) for one in batch])
+        try:
+            lost = await self._broker.settle([msgspec.structs.replace(one, result=None) for one in batch])
+        except PartlySettled as error:
+            raise await self._with_states(batch, error) from error
         refused = {(one.delivery.tag, one.delivery.token) for one in lost}
         await self._store(
             [one for one in batch if _is_passing(one) and (one.delivery.tag, one.delivery.token) not in refused]
         )
         return lost
+
+    async def _with_states(self, batch: Sequence[Settlement], error: PartlySettled) -> PartlySettled:
+        """Store the states that belong to what was written. Returns the error with those of the others."""
+        left = {_place(one) for one in error.left}
+        kept_out = left.union(map(_place, error.refused))
+        await self._store([one for one in batch if _is_passing(one) and _place(one) not in kept_out])
+        return PartlySettled(
+            str(error),
+            [
+                one if _is_passing(one) else msgspec.structs.replace(one, result=None)
+                for one in batch
+                if _place(one) in left
+            ],
+            error.refused,
+        )
 
     async def _store(self, settlements: Sequence[Settlement]) -> None:
         records = [settlement.result for settlement in settlements if settlement.result is not None]
@@ -233,6 +306,15 @@ def _is_passing(settlement: Settlement) -> bool:
     return isinstance(settlement.action, Keep | Requeue) and settlement.fenced
 
 
+def _place(one: Settlement) -> tuple[object, ...]:
+    return one.delivery.tag, one.delivery.token, type(one.action)
+
+
+def _without(batch: Sequence[Settlement], others: Sequence[Settlement]) -> list[Settlement]:
+    places = set(map(_place, others))
+    return [one for one in batch if _place(one) not in places]
+
+
 def _without_superseded(batch: list[Settlement]) -> list[Settlement]:
     """Leave out STARTED of tasks that have ended by now: acknowledged first, they would look taken over."""
     if not any(type(one.action) is Keep for one in batch):
@@ -249,5 +331,7 @@ def _log_lost(delivery: Delivery) -> None:
     )
 
 
-def _log_buried(delivery: Delivery, reason: str) -> None:
-    logger.error("Task %s is now a dead letter: %s", delivery.label, reason)
+def _log_buried(written: Sequence[Settlement]) -> None:
+    for one in written:
+        if isinstance(one.action, Bury):
+            logger.error("Task %s is now a dead letter: %s", one.delivery.label, one.action.reason)

@@ -13,6 +13,7 @@ import msgspec
 import pytest
 
 from celeriac import Celeriac
+from celeriac.brokers.batches import PartlySettled
 from celeriac.brokers.memory import MemoryBroker
 from celeriac.exceptions import OperationalError, StoreRefused
 from celeriac.message import Delivery, Loss, Message, Publication
@@ -73,8 +74,7 @@ def app() -> Iterator[Celeriac]:
 
 
 @asynccontextmanager
-async def _bench(app: Celeriac) -> AsyncIterator[Bench]:
-    broker = Faulty()
+async def _bench(app: Celeriac, broker: Faulty) -> AsyncIterator[Bench]:
     broker.publish([Publication(Message({"task": "t", "id": name}, {}, b"[[],{},{}]"), "q") for name in "ab"])
     await broker.open("w", lease_seconds=60.0)
     settler = Settler(app, broker, app.backend, Trouble())
@@ -87,9 +87,9 @@ async def _bench(app: Celeriac) -> AsyncIterator[Bench]:
         broker.disconnect()
 
 
-def on_bench(app: Celeriac, body: Callable[[Bench], Coroutine[Any, Any, None]]) -> None:
+def on_bench(app: Celeriac, body: Callable[[Bench], Coroutine[Any, Any, None]], broker: Faulty | None = None) -> None:
     async def run() -> None:
-        async with asyncio.timeout(DEADLINE), _bench(app) as bench:
+        async with asyncio.timeout(DEADLINE), _bench(app, broker or Faulty()) as bench:
             await body(bench)
 
     asyncio.run(run())
@@ -136,6 +136,43 @@ def test_the_next_outage_begins_with_short_pauses(
         assert time.monotonic() - began < 5.0  # 0.75 s and what the machine needs; doubled on and on they take 7.6 s
 
     on_bench(app, body)
+
+
+class Full(Faulty):
+    """Takes nothing that is sent on by what is `full`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.full: set[int | str] = set()
+        self.tries = 0
+
+    async def settle(self, settlements: Sequence[Settlement]) -> list[Settlement]:
+        self.tries += 1
+        left = [one for one in settlements if one.delivery.tag in self.full]
+        refused = await super().settle([one for one in settlements if one not in left])
+        if left:
+            raise PartlySettled("full", left, refused)
+        return refused
+
+
+def test_what_can_not_be_written_for_now_holds_up_nothing_else(app: Celeriac) -> None:
+    async def body(bench: Bench) -> None:
+        broker = bench.broker
+        assert isinstance(broker, Full)
+        first, second = bench.deliveries
+        broker.full = {first.tag}
+        bench.settler.put_all([Settlement(first, Acknowledge()), Settlement(second, Acknowledge())])
+        while broker.tries < 3:  # the first is tried again
+            await asyncio.sleep(0)
+        assert not bench.settler.idle
+        broker.publish([Publication(Message({"task": "t", "id": "c"}, {}, b"[[],{},{}]"), "q")])
+        [third] = await broker.reserve(["q"], 1, DEADLINE)
+        assert await bench.settler.settle_now([Settlement(third, Acknowledge())]) == []
+        broker.full.clear()
+        assert await bench.settler.drain(DEADLINE)
+        assert await broker.settle([Settlement(one, Acknowledge()) for one in bench.deliveries]) != []  # they were
+
+    on_bench(app, body, Full())
 
 
 class Unready(Settler):

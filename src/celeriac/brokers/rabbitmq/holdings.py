@@ -20,7 +20,9 @@ from celeriac.message import Delivery
 if TYPE_CHECKING:
     from celeriac.brokers.rabbitmq.feeds import Feed
     from celeriac.brokers.rabbitmq.line import Delivered
-    from celeriac.outcome import Settlement
+    from celeriac.message import Publication
+    from celeriac.outcome import Action, Settlement
+    from celeriac.storage.rabbitmq.links import Parcel
 
 #: Seconds for which the outcome of an orphan is kept.
 _ORPHAN_SECONDS: Final = 600.0
@@ -43,6 +45,7 @@ class Held(msgspec.Struct, eq=False):
         orphaned: when its connection ended; None while it has its place.
         settlement: its outcome, where it came while it was an orphan.
         writing: its outcome is on its way; another one is refused.
+        unsent: what an outcome has still to send: its action and follow-ups, and the parcels.
     """
 
     delivery: Delivery
@@ -52,6 +55,7 @@ class Held(msgspec.Struct, eq=False):
     orphaned: float | None = None
     settlement: Settlement | None = None
     writing: bool = False
+    unsent: tuple[Action, tuple[Publication, ...], list[Parcel]] | None = None
 
 
 class Holdings:

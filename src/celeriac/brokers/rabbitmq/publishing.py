@@ -13,7 +13,7 @@ from celeriac.brokers.rabbitmq.naming import DEAD, DUE_HEADER
 from celeriac.brokers.rabbitmq.wire import content_of
 from celeriac.exceptions import NotSupported, OperationalError, StoreRefused
 from celeriac.message import Loss, Message
-from celeriac.storage.rabbitmq.links import AllRefused, Parcel
+from celeriac.storage.rabbitmq.links import AllRefused, Parcel, SomeRefused
 
 if TYPE_CHECKING:
     from celeriac.brokers.rabbitmq.declaring import Declarer
@@ -126,7 +126,7 @@ class Publisher:
         lost = self._publish(returned)
         if lost:
             names = ", ".join(sorted({repr(_queue_of(parcel)) for parcel in lost}))
-            raise OperationalError(f"the server took no message for the queues {names}: are they being deleted?")
+            raise SomeRefused(f"the server took no message for the queues {names}: are they being deleted?", lost)
 
     def _prepare(self, parcel: Parcel) -> None:
         if not parcel.exchange:

@@ -11,11 +11,13 @@ import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
-from celeriac.brokers.rabbitmq.holdings import Held, Holdings
+from celeriac.brokers.batches import PartlySettled
+from celeriac.brokers.rabbitmq.holdings import Holdings
 from celeriac.brokers.rabbitmq.inflow import Inflow
 from celeriac.brokers.rabbitmq.longhold import LongHold
 from celeriac.brokers.rabbitmq.naming import suspects_of
 from celeriac.brokers.rabbitmq.supply import Supply
+from celeriac.brokers.rabbitmq.trips import Chosen, Trips
 from celeriac.exceptions import CeleriacError, OperationalError
 from celeriac.outcome import Acknowledge, Keep, Requeue, Settlement
 
@@ -26,7 +28,6 @@ if TYPE_CHECKING:
     from celeriac.brokers.rabbitmq.settling import SettlementWriter
     from celeriac.clock import Clock
     from celeriac.message import Delivery
-    from celeriac.storage.rabbitmq.links import Parcel
     from celeriac.storage.rabbitmq.location import RabbitLocation
 
 logger = logging.getLogger("celeriac.broker")
@@ -69,8 +70,7 @@ class Session:
     ) -> None:
         self.owner = owner
         self.is_open = True
-        self._publisher = publisher
-        self._writer = writer
+        self._trips = Trips(publisher, writer, self._note_written)
         self._loop = asyncio.get_running_loop()
         self._holdings = Holdings()
         long_hold = LongHold(owner, location.consumer_timeout, declarer, publisher, self._holdings)
@@ -141,8 +141,9 @@ class Session:
         """Publish what settlements say, then acknowledge; returns those that were refused."""
         await self._supply.connected()
         refused: list[Settlement] = []
-        chosen: list[tuple[Settlement, Held | None]] = []
-        for one in settlements:
+        chosen: list[Chosen] = []
+        wanted = self._trips.written.without_written(settlements)
+        for one in wanted:
             held = self._holdings.find(one.delivery) if one.fenced else None
             if one.fenced and (held is None or held.writing):
                 refused.append(one)
@@ -153,7 +154,15 @@ class Session:
                 if held is not None and not isinstance(one.action, Keep):
                     held.writing = True
                 chosen.append((one, held))
-        await self._write(chosen)
+        try:
+            await self._trips.make(chosen)
+        except BaseException as error:
+            if len(wanted) < len(settlements):  # it may all be given once more
+                unwritten = set(map(id, wanted))
+                self._trips.written.keep([one for one in settlements if id(one) not in unwritten])
+            if isinstance(error, PartlySettled):
+                raise PartlySettled(str(error), error.left, refused) from error
+            raise
         return refused
 
     async def mark_started(self, deliveries: Sequence[Delivery]) -> list[Delivery]:
@@ -162,7 +171,7 @@ class Session:
 
     async def release(self, deliveries: Sequence[Delivery]) -> None:
         """Publish copies and acknowledge: given back otherwise, they would look like those of a worker that died."""
-        given_back: list[tuple[Settlement, Held | None]] = []
+        given_back: list[Chosen] = []
         for one in deliveries:
             held = self._holdings.find(one)
             if held is None or held.writing:
@@ -172,7 +181,7 @@ class Session:
                 given_back.append((Settlement(one, Requeue()), held))
             else:
                 self._holdings.drop(held)
-        await self._write(given_back)
+        await self._trips.make(given_back)
 
     async def renew(self) -> bool:
         """See `Broker.renew`: False when the connection was lost since the last call."""
@@ -255,26 +264,15 @@ class Session:
 
     # -- settling -------------------------------------------------------------------------------------------------
 
-    async def _write(self, chosen: Sequence[tuple[Settlement, Held | None]]) -> None:
-        """Publish first, then acknowledge: what is lost in between comes twice, and never not at all.
+    def _note_written(self, chosen: Sequence[Chosen]) -> None:
+        """What these send is stored: acknowledge. What is lost in between comes twice, and never not at all.
 
         The connection may be lost meanwhile, and a message be back, in another place, before all is written.
         """
-        parcels: list[Parcel] = []
-        try:
-            for one, held in chosen:
-                parcels += self._writer.parcels(one, one.delivery.queue if held is None else held.feed.name)
-            if parcels:
-                await asyncio.to_thread(self._publisher.send, parcels)
-        except BaseException:
-            for _, held in chosen:
-                if held is not None:
-                    held.writing = False
-            raise
         for one, held in chosen:
             if held is None or isinstance(one.action, Keep):
                 continue
-            held.writing = False
+            held.writing, held.unsent = False, None
             if held.orphaned is None:
                 held.feed.acks.done(held.number)
                 self._holdings.drop(held)

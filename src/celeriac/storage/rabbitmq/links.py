@@ -19,14 +19,14 @@ from celeriac.storage.rabbitmq.alarms import Alarm
 from celeriac.storage.rabbitmq.errors import closes_channel, translate_error
 from celeriac.storage.rabbitmq.link import Link
 from celeriac.storage.rabbitmq.parcels import Parcel
-from celeriac.storage.rabbitmq.publishing import AllRefused
+from celeriac.storage.rabbitmq.publishing import AllRefused, SomeRefused
 
 if TYPE_CHECKING:
     import amqp
 
     from celeriac.storage.rabbitmq.location import RabbitLocation
 
-__all__ = ["AllRefused", "Links", "Parcel"]
+__all__ = ["AllRefused", "Links", "Parcel", "SomeRefused"]
 
 T = TypeVar("T")
 
@@ -72,7 +72,7 @@ class Links:
         Raises:
             OperationalError: the server is away, takes no messages for lack of memory or disk space, has refused some,
                 knows no such exchange, or has not answered for `location.answer_timeout` seconds. The text says so if
-                some may be stored all the same; `AllRefused` if it has refused every one.
+                some may be stored all the same; `SomeRefused` if it has answered for all.
             StoreRefused: it will never take one of these.
         """
         if not parcels:
@@ -132,6 +132,8 @@ class Links:
             returned = None if self._alarm.is_on else link.publisher.publish(parcels)
         except BaseException as error:
             self._after(link, error, parcels)
+            if isinstance(error, SomeRefused):
+                raise
             if isinstance(error, AMQPError | OSError | OperationalError):
                 raise _of_publishing(link, error, len(parcels)) from error
             raise

@@ -144,11 +144,13 @@ class Confirms:
     Attributes:
         sent: the number of the last one that was written.
         refused: how many it has refused.
+        refused_numbers: which ones.
     """
 
     def __init__(self, last: int) -> None:
         self.sent = last
         self.refused = 0
+        self.refused_numbers: list[int] = []
         self._all_to = last
         self._beyond: set[int] = set()
 
@@ -160,6 +162,9 @@ class Confirms:
     def note(self, number: int, *, multiple: bool, refused: bool) -> None:
         """The server has answered for `number`, with `multiple` for all before it, too."""
         missing = self.missing
+        if refused:
+            start = self._all_to + 1 if multiple else max(number, self._all_to + 1)
+            self.refused_numbers += [one for one in range(start, number + 1) if one not in self._beyond]
         if multiple:
             self._all_to = max(self._all_to, number)
             self._beyond = {one for one in self._beyond if one > self._all_to} if self._beyond else self._beyond

@@ -27,7 +27,19 @@ _ANSWER: Final = Struct(">HHQB")
 _Returned = tuple[str, str, "amqp.Message"]
 
 
-class AllRefused(OperationalError):
+class SomeRefused(OperationalError):
+    """The server has answered for all messages, and has not taken some.
+
+    Attributes:
+        parcels: those that it has not; all others are stored.
+    """
+
+    def __init__(self, text: str, parcels: Sequence[Parcel] = ()) -> None:
+        super().__init__(text)
+        self.parcels = tuple(parcels)
+
+
+class AllRefused(SomeRefused):
     """The server has taken none of the messages, so they can be sent again."""
 
 
@@ -138,7 +150,7 @@ class Publisher:
             OperationalError: the server has refused some.
         """
         if self._confirms.refused:
-            raise self._refusal(len(parcels))
+            raise self._refusal(parcels)
         return _sent_back(parcels, self._returned) if self._returned else []
 
     def _send(self, parcels: Sequence[Parcel]) -> None:
@@ -215,13 +227,17 @@ class Publisher:
             what = f"{address} does not answer"
         return OperationalError(f"{what}; {waited(self._patience)}")
 
-    def _refusal(self, count: int) -> OperationalError:
-        refused = self._confirms.refused
+    def _refusal(self, parcels: Sequence[Parcel]) -> SomeRefused:
+        refused, count = self._confirms.refused, len(parcels)
         text = (
             f"{self._connection.server.address} has refused {refused} of {count} message(s): a queue is full "
             "(x-max-length with x-overflow=reject-publish), has no leader yet, or could not write them"
         )
-        return AllRefused(text) if refused == count else OperationalError(f"{text}; others are stored")
+        if refused == count:
+            return AllRefused(text, parcels)
+        first = self._confirms.sent - count + 1
+        not_taken = [parcels[number - first] for number in self._confirms.refused_numbers]
+        return SomeRefused(f"{text}; others are stored", not_taken + _sent_back(parcels, self._returned))
 
 
 def no_messages(address: str, reason: str) -> str:
