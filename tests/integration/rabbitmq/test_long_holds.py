@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+import threading
+from collections.abc import AsyncIterator, Callable, Sequence
 
 import amqp
+import pytest
 
 from celeriac.brokers.rabbitmq import RabbitBroker
 from celeriac.config import Settings
+from celeriac.exceptions import OperationalError
 from celeriac.message import Delivery, Message, Publication
+from celeriac.outcome import Acknowledge, Settlement
+from celeriac.storage.rabbitmq.links import Links, Parcel
 from celeriac.storage.rabbitmq.reading import read_location
 from celeriac.topology import Topology
 
@@ -34,8 +39,8 @@ async def _opened(place: Place) -> AsyncIterator[RabbitBroker]:
         broker.disconnect()
 
 
-async def _take_one(broker: RabbitBroker) -> Delivery:
-    broker.publish([Publication(Message({"id": "long", "task": "t"}, {}, b"[[], {}, {}]"), "tasks")])
+async def _take_one(broker: RabbitBroker, **properties: str) -> Delivery:
+    broker.publish([Publication(Message({"id": "long", "task": "t"}, properties, b"[[], {}, {}]"), "tasks")])
     (delivery,) = await broker.reserve(["tasks"], 1, _DEADLINE)
     return delivery
 
@@ -50,6 +55,15 @@ async def _holding_queue(place: Place) -> str:
 
 async def _names(place: Place) -> list[str]:
     return list(await asyncio.to_thread(place.queues))
+
+
+async def _until(place: Place, is_so: Callable[[int, int], bool]) -> None:
+    """Wait for what `is_so` says of how many messages there are, and of how many somebody holds."""
+    while True:
+        states = (await asyncio.to_thread(place.queues)).values()
+        held = sum(state.unacknowledged for state in states)
+        if is_so(sum(state.ready for state in states) + held, held):
+            return
 
 
 def _delete(place: Place, queue: str) -> None:
@@ -79,4 +93,43 @@ def test_a_queue_for_holds_that_was_gone_is_made_as_the_first_time(place: Place)
             assert await _holding_queue(place) == name
             assert await asyncio.to_thread(_arguments, place) == as_first
 
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("properties", [{}, {"expiration": "600000"}], ids=["plain", "expires"])
+def test_a_connection_lost_behind_a_copy_leaves_one_message(
+    place: Place, monkeypatch: pytest.MonkeyPatch, properties: dict[str, str]
+) -> None:
+    """The copy and what it was made of both come back: they are one task, which runs here."""
+
+    async def main() -> None:
+        async with asyncio.timeout(_DEADLINE), _opened(place) as broker:
+            delivery = await _take_one(broker, **properties)
+            lost = asyncio.create_task(_recovered(broker))
+            await asyncio.to_thread(cut.wait)
+            await _until(place, lambda total, _: total == 2)
+            await _until(place, lambda total, _: total == 1)
+            assert await broker.settle([Settlement(delivery, Acknowledge())]) == []
+            await _until(place, lambda total, _: total == 0)
+            lost.cancel()
+            assert recovered == []
+
+    async def _recovered(broker: RabbitBroker) -> None:
+        while True:
+            with contextlib.suppress(OperationalError):  # the connection is lost
+                recovered.extend(await broker.recover(10))
+            await asyncio.sleep(0.05)
+
+    recovered: list[Delivery] = []
+    cut = threading.Event()
+    publish = Links.publish
+
+    def publish_and_cut(links: Links, parcels: Sequence[Parcel]) -> list[Parcel]:
+        returned = publish(links, parcels)
+        if parcels[0].routing_key.startswith("celeriac.held.") and not cut.is_set():
+            place.server.close_all_connections()
+            cut.set()
+        return returned
+
+    monkeypatch.setattr(Links, "publish", publish_and_cut)
     asyncio.run(main())

@@ -14,7 +14,10 @@ import logging
 import re
 import uuid
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import TYPE_CHECKING, Final
+
+import msgspec
 
 from celeriac.brokers.rabbitmq.naming import HOLD_HEADER, holding_of
 
@@ -29,6 +32,8 @@ logger = logging.getLogger("celeriac.broker")
 
 #: A hold is renewed when this part of the timeout has passed.
 _RENEW_AT: Final = 0.5
+#: Copies that are remembered although nobody knows what became of them.
+_MOST_DOUBTFUL: Final = 4096
 #: How RabbitMQ says what its timeout is, when it closes a channel for it.
 _TIMED_OUT: Final = re.compile(r"acknowledgement on channel \d+ timed out\. Timeout value used: (\d+) ms")
 
@@ -52,12 +57,19 @@ class LongHold:
         self._declarer = declarer
         self._publisher = publisher
         self._holdings = holdings
-        #: Copies that are on their way, by their marks.
+        #: By their marks, copies of what is held, those that are on their way, and those of which nobody knows whether
+        #: they are: a connection ended, or sending one failed. Then there are two messages of one task.
         self._copies: dict[str, Held] = {}
+        self._coming: set[str] = set()
+        self._doubtful: dict[str, None] = {}
+        #: Queues of tasks of which such copies may be here yet.
+        self._unfetched: set[str] = set()
 
     def learn(self, error: Exception) -> None:
         """A connection has ended. If it was for this timeout, the server has said what it is."""
-        self._copies.clear()
+        for mark in self._coming:
+            self._doubt(mark)
+        self._coming.clear()
         found = _TIMED_OUT.search(str(error))
         if found is None:
             return
@@ -79,33 +91,72 @@ class LongHold:
             OperationalError: the server is away; to be tried again.
         """
         old = [held for held in self._holdings.placed() if now - held.since >= _RENEW_AT * self._timeout]
-        for queue in dict.fromkeys(held.feed.queue for held in old):
+        self._forget_old()
+        coming = {id(self._copies[mark]) for mark in self._coming}
+        for queue in {*self._unfetched, *(held.feed.queue for held in old)}:
             name = holding_of(self._owner, queue)
             await asyncio.to_thread(self._declarer.ensure_holding, name, queue, self._timeout)
             await open_feed(name, queue)
             for held in old:
-                if held.feed.queue != queue:
-                    continue
-                if held not in self._copies.values():
+                if held.feed.queue == queue and id(held) not in coming:
                     await self._send_copy(held, name)
-                await self._fetch(line, name)
+            await line.submit(partial(line.get, name, len(self._coming) + len(self._doubtful)))
+            for mark in [mark for mark in self._coming if self._copies[mark].feed.queue == queue]:
+                self._coming.discard(mark)
+                self._doubt(mark)  # it did not come
+            self._unfetched.discard(queue)
 
     def claim(self, feed: Feed, came: Delivered, now: float) -> Held | None:
-        """What came is a copy: the delivery whose place it takes, or None if it is somebody else's."""
-        held = self._copies.pop(came.arrival.hold or "", None)
+        """What came is a copy, or what a copy was made of.
+
+        Returns:
+            The delivery that it belongs to, which has one place now; None if it is somebody else's.
+        """
+        mark = came.arrival.hold or ""
+        held = self._copies.get(mark)
         if held is None:
-            return None
-        if self._holdings.find(held.delivery) is not held:  # it was settled meanwhile
-            feed.acks.done(came.number)
+            held = self._copied(came)
+            if held is not None:
+                feed.acks.done(came.number)
             return held
-        held.feed.acks.done(held.number)
-        held.feed.in_hand -= 1
-        self._holdings.move(held, feed, came, now)
-        logger.debug("Task %s is held on", held.delivery.label)
+        self._coming.discard(mark)
+        if self._holdings.find(held.delivery) is not held:  # it was settled meanwhile
+            self._doubtful.pop(mark, None)
+            feed.acks.done(came.number)
+        elif held.orphaned is not None:  # if there is doubt, what it was made of is still to come
+            as_held = msgspec.structs.replace(came.arrival, packed=held.delivery.packed)
+            self._holdings.adopt(feed, came._replace(arrival=as_held), now)
+        else:
+            self._doubtful.pop(mark, None)
+            held.feed.acks.done(held.number)
+            held.feed.in_hand -= 1
+            self._holdings.move(held, feed, came, now)
+            logger.debug("Task %s is held on", held.delivery.label)
         return held
 
-    def _fetch(self, line: Line, name: str) -> asyncio.Future[int]:
-        return line.submit(lambda: line.get(name, len(self._copies)))
+    def _copied(self, came: Delivered) -> Held | None:
+        """This came back after a copy of it had taken its place."""
+        packed = came.arrival.packed
+        for mark in self._doubtful:
+            held = self._copies[mark]
+            known = held.delivery.packed
+            if held.orphaned is None and (known.head, known.body) == (packed.head, packed.body):
+                del self._doubtful[mark]
+                return held
+        return None
+
+    def _doubt(self, mark: str) -> None:
+        self._doubtful[mark] = None
+        self._unfetched.add(self._copies[mark].feed.queue)
+        if len(self._doubtful) > _MOST_DOUBTFUL:
+            del self._doubtful[next(iter(self._doubtful))]
+
+    def _forget_old(self) -> None:
+        """Copies of what is held no more, unless they may come yet."""
+        for mark, held in list(self._copies.items()):
+            is_known = mark in self._coming or mark in self._doubtful
+            if not is_known and self._holdings.find(held.delivery) is not held:
+                del self._copies[mark]
 
     async def _send_copy(self, held: Held, name: str) -> None:
         delivery, mark = held.delivery, str(uuid.uuid4())
@@ -115,9 +166,10 @@ class LongHold:
             message, name, delivery.priority, history=delivery.history, extra={HOLD_HEADER: mark}
         )
         self._copies[mark] = held
+        self._coming.add(mark)
         try:
             await asyncio.to_thread(self._publisher.send, [parcel])
         except BaseException:
-            # It may have been stored: it leaves that queue by itself then, and counts as lost once.
-            self._copies.pop(mark, None)
+            self._coming.discard(mark)
+            self._doubt(mark)  # it may have been stored
             raise
