@@ -82,7 +82,8 @@ class Declarer:
     def ensure_consumed(self, name: str) -> None:
         """Have the queue there for a worker, and one for its suspects; what Celery's producers delay reaches it too."""
         self.ensure_queue(name)
-        self.ensure_queue(suspects_of(name))
+        if self.has_suspects(name):
+            self.ensure_queue(suspects_of(name))
         queue = self._topology.queue(name)
         self._once("consumed", name, lambda channel: self._bind_exits(channel, queue))
 
@@ -102,6 +103,15 @@ class Declarer:
         """Have the ladder there, and its end lead to the queue."""
         self.ensure_queue(name)
         self._once("delay", name, lambda channel: self._bind_exit(channel, name))
+
+    def has_suspects(self, name: str) -> bool:
+        """Whether the queue has another one for its suspects.
+
+        Not if it is deleted with its last consumer: the other one would be left behind, by each start of a worker that
+        has a queue of its own. What is lost goes back to the queue itself then.
+        """
+        queue = self._topology.queue(name)
+        return not (queue.auto_delete or queue.exclusive)
 
     def queue(self, name: str) -> Queue:
         """What the topology says of a queue of tasks."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from celeriac.brokers.rabbitmq import delays
 from celeriac.brokers.rabbitmq.declaring import QUEUE_END_SECONDS
-from celeriac.brokers.rabbitmq.naming import DEAD, DUE_HEADER
+from celeriac.brokers.rabbitmq.naming import DEAD, DUE_HEADER, task_queue_of
 from celeriac.brokers.rabbitmq.wire import content_of
 from celeriac.exceptions import NotSupported, OperationalError, StoreRefused
 from celeriac.message import Loss, Message
@@ -74,6 +74,9 @@ class Publisher:
         extra: Mapping[str, Any] | None = None,
     ) -> Parcel:
         """What is sent for one message to a queue, at once or to be delayed."""
+        task_queue = task_queue_of(queue)
+        if task_queue is not None and not self._declarer.has_suspects(task_queue):
+            queue = task_queue
         seconds = 0.0 if not_before is None else self._delay(not_before)
         if seconds <= 0:
             return Parcel("", _checked(queue), content_of(message, priority, history, extra), True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
@@ -78,6 +79,7 @@ class Session:
         self._supply = Supply(
             location, heartbeat, owner, declarer, self._holdings, self._inflow, long_hold, self._settle_soon
         )
+        self._declarer = declarer
         self._suspects_at: dict[str, float] = {}
         #: Calls of `reserve` that wait, when the last one ended, and for how much it had room.
         self._asking = 0
@@ -147,9 +149,14 @@ class Session:
             held = self._holdings.find(one.delivery) if one.fenced else None
             if one.fenced and (held is None or held.writing):
                 refused.append(one)
+            elif held is not None and held.orphaned is not None and one.before_run:
+                self._holdings.disown(held)
+                refused.append(one)
             elif held is not None and held.orphaned is not None:
                 if not isinstance(one.action, Keep):
                     held.settlement = one  # written when its message comes back; if another worker has it, never
+            elif one.before_run:
+                self._note_written([(one, held)])  # at once, before the connection can be lost
             else:
                 if held is not None and not isinstance(one.action, Keep):
                     held.writing = True
@@ -167,7 +174,15 @@ class Session:
 
     async def mark_started(self, deliveries: Sequence[Delivery]) -> list[Delivery]:
         """Only what came back to a queue of its own is counted, so there is nothing to mark."""
-        return [one for one in deliveries if (held := self._holdings.find(one)) is None or held.orphaned is not None]
+        lost: list[Delivery] = []
+        for one in deliveries:
+            held = self._holdings.find(one)
+            if held is not None and held.orphaned is not None:
+                self._holdings.disown(held)  # it is not run, so nobody would settle it when it comes back
+                held = None
+            if held is None:
+                lost.append(one)
+        return lost
 
     async def release(self, deliveries: Sequence[Delivery]) -> None:
         """Publish copies and acknowledge: given back otherwise, they would look like those of a worker that died."""
@@ -180,7 +195,7 @@ class Session:
                 held.writing = True
                 given_back.append((Settlement(one, Requeue()), held))
             else:
-                self._holdings.drop(held)
+                self._holdings.disown(held)
         await self._trips.make(given_back)
 
     async def renew(self) -> bool:
@@ -228,6 +243,9 @@ class Session:
         now = self._loop.time()
         for queue in queues:
             if now < self._suspects_at.get(queue, 0.0):
+                continue
+            if not self._declarer.has_suspects(queue):
+                self._suspects_at[queue] = math.inf
                 continue
             name = suspects_of(queue)
             feed = self._inflow.feeds.get(name) or await self._supply.open_feed(name, queue)
