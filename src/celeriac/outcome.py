@@ -182,6 +182,8 @@ class Settlement(msgspec.Struct, frozen=True):
         fenced: False for a delivery that was acknowledged before its run (`acks_late=False`): there is no lease
             left to check, so result and follow-ups are written as they are, and `Bury` writes `delivery.message`
             to the dead letters. Only `Keep` and `Bury` are ever unfenced.
+        before_run: it acknowledges what is still to run, and if it is refused nothing runs. So it must never be
+            written later, as an outcome may be.
     """
 
     delivery: Delivery
@@ -189,6 +191,7 @@ class Settlement(msgspec.Struct, frozen=True):
     result: ResultRecord | None = None
     follow_ups: tuple[Publication, ...] = ()
     fenced: bool = True
+    before_run: bool = False
 
 
 class AckPolicy(msgspec.Struct, frozen=True):

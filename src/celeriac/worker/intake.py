@@ -72,7 +72,8 @@ class Intake:
         early = [assignment for assignment in assignments if not assignment.policy.acks_late]
         if not early:
             return assignments
-        lost = await self._settler.settle_now([Settlement(one.delivery, Acknowledge()) for one in early])
+        acknowledgements = [Settlement(one.delivery, Acknowledge(), before_run=True) for one in early]
+        lost = await self._settler.settle_now(acknowledgements)
         return _without(assignments, [settlement.delivery for settlement in lost])
 
     async def _mark_suspects(self, assignments: list[Assignment]) -> list[Assignment]:

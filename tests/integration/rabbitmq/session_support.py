@@ -87,7 +87,9 @@ async def cut(broker: RabbitBroker) -> None:
     assert line is not None
     assert line._connection is not None
     epoch = supply.epoch
-    line._connection.wire.sock.shutdown(socket.SHUT_RDWR)
+    wire = line._connection.wire.sock
+    assert wire is not None
+    wire.shutdown(socket.SHUT_RDWR)
     async with asyncio.timeout(DEADLINE):
         while supply.epoch == epoch:
             await asyncio.sleep(0)

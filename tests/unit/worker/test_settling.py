@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Sequence
@@ -28,6 +29,7 @@ from celeriac.worker.settler import Settler
 
 #: Seconds after which a test that waits has failed.
 DEADLINE: Final = 10.0
+_NAMES = itertools.count()
 HELD_UP, GOES_ON = "Work is held up", "Work goes on"
 
 
@@ -35,7 +37,7 @@ class Faulty(MemoryBroker):
     """Fails as often as it is told to, with the error that it is told."""
 
     def __init__(self) -> None:
-        super().__init__("settling")
+        super().__init__(f"settling-{next(_NAMES)}")
         self.failures: list[Exception] = []
         self.refused: set[str] = set()
 

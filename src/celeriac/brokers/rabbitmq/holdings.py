@@ -122,6 +122,11 @@ class Holdings:
         else:
             self._forget_orphan(held)
 
+    def disown(self, held: Held) -> None:
+        """Of an orphan that was not begun here: should it come back, it is as good as new."""
+        self.drop(held)
+        self._untouched[hash(_identity(held.delivery))] += 1
+
     def note_settled(self, held: Held) -> None:
         """Its acknowledgement was written. Nobody says whether the server has read it."""
         self._settled.append(hash(_identity(held.delivery)))
