@@ -19,6 +19,7 @@ from celeriac.message import Delivery, Message, Publication
 from celeriac.outcome import Acknowledge, Settlement
 from celeriac.storage.rabbitmq.reading import read_location
 from celeriac.topology import Topology
+from conformance.cutting import Scissors
 from servers.waiting import wait_until
 
 from .conftest import Place
@@ -102,6 +103,76 @@ def test_an_exclusive_queue_is_refused_with_the_cure(place: Place) -> None:
     _run(scenario())
 
 
+def test_nothing_looks_lost_after_a_close_while_a_consumer_began(place: Place) -> None:
+    async def scenario() -> None:
+        async with _worker(place) as broker:
+            broker.publish(_tasks(50))
+            first = await _take(broker, 5)
+            await broker.settle([Settlement(one, Acknowledge()) for one in first])
+            await _until(lambda: place.held() == 5, "more has come")
+            await broker.reserve(["tasks"], 30, _DEADLINE)  # it has less than that, and asks for more as it returns
+        async with _worker(place, "other") as other:
+            waiting = asyncio.create_task(_take(other, 45))
+            lost: list[Delivery] = []
+            while not waiting.done():
+                lost += await other.recover(50)
+                await asyncio.wait([waiting], timeout=0.1)
+                assert not lost
+            assert len(await waiting) == 45
+
+    _run(scenario())
+
+
+def test_a_queue_that_is_deleted_as_a_consumer_begins_is_consumed_again(place: Place) -> None:
+    async def scenario() -> None:
+        async with _worker(place) as broker:
+            assert await broker.reserve(["tasks"], 1, 0.0) == []
+            asked = asyncio.create_task(broker.reserve(["tasks"], 4, _DEADLINE))
+            while not _is_consumed_at_once(place, "tasks"):  # the event loop hears of nothing until the queue is gone
+                await asyncio.sleep(0)
+            _delete(place, "tasks")
+            await _until(lambda: _consumers(place, "tasks") == 1, "it is consumed again")
+            broker.publish(_tasks(1))
+            assert len(await asked) == 1
+
+    _run(scenario())
+
+
+def test_what_came_early_leaves_a_worker_that_became_full(place: Place) -> None:
+    async def scenario() -> None:
+        async with _worker(place) as broker, _worker(place, "other") as other:
+            asked = asyncio.create_task(broker.reserve(["tasks"], 1, _DEADLINE))
+            await _until(lambda: _consumers(place, "tasks") == 1, "it is consumed")
+            broker.publish([Publication(_message("early"), "tasks", not_before=time.time() + 0.9)])
+            await _until(lambda: place.queues()["tasks"].unacknowledged == 1, "it has come, early")
+            broker.publish([Publication(_message("long"), "tasks")])
+            assert [one.head.id for one in await asked] == ["long"]
+            assert [one.head.id for one in await _take(other, 1)] == ["early"]
+
+    _run(scenario())
+
+
+def test_what_waited_at_a_lost_worker_for_its_time_is_not_lost_and_waits_on(place: Place) -> None:
+    scissors = Scissors(place.server, place.vhost)
+
+    async def scenario() -> None:
+        async with _worker(place, url=scissors.new_url()) as broker, _worker(place, "other") as other:
+            asked = asyncio.create_task(broker.reserve(["tasks"], 1, _DEADLINE))
+            await _until(lambda: _consumers(place, "tasks") == 1, "it is consumed")
+            due = time.time() + 0.95
+            broker.publish([Publication(_message("early"), "tasks", not_before=due)])
+            await _until(lambda: place.held() == 1, "it has come, early")
+            taken = asyncio.create_task(_take(other, 1))
+            await asyncio.to_thread(scissors.cut, ("w",))
+            assert [one.lost_by for one in await taken] == [None]
+            assert time.time() >= due
+            asked.cancel()
+            await asyncio.gather(asked, return_exceptions=True)
+            scissors.let_back(("w",))
+
+    _run(scenario())
+
+
 # -- what they share ---------------------------------------------------------------------------------------------------
 
 
@@ -174,3 +245,8 @@ def _broadcast(channel: amqp.Channel) -> None:
     channel.basic_publish(
         amqp.Message(b"[]", correlation_id="news", application_headers={"id": "news", "task": "t"}), "reload", ""
     )
+
+
+def _is_consumed_at_once(place: Place, queue: str) -> bool:
+    """Without giving way to the event loop."""
+    return any(_consumers(place, queue) for _ in range(20))

@@ -71,7 +71,7 @@ class Inflow:
     def add(self, arrivals: Sequence[Delivered]) -> list[Settlement]:
         """Take in what has come. Returns what is to be settled now, without being given out."""
         now, wall = self._loop.time(), self._clock.time()
-        self._note_due(wall)  # before what comes now
+        self.note_due()  # before what comes now
         due_now: list[Settlement] = []
         for came in arrivals:
             feed, arrival = self.feeds[came.feed], came.arrival
@@ -79,7 +79,7 @@ class Inflow:
             feed.heard_at = now
             came_back = arrival.redelivered or arrival.hold is not None
             if came_back and not self._holdings.was_untouched(came, now):
-                due_now += self._came_back(feed, came, now)
+                due_now += self._came_back(feed, came, now, wall)
             elif feed.name != feed.queue and (known := self._came_round(feed, came, now)) is not None:
                 due_now += known
             elif arrival.due is not None and arrival.due > wall:
@@ -92,7 +92,7 @@ class Inflow:
     def take(self, queues: Sequence[str], limit: int) -> list[Delivery]:
         """Give out what is here: suspects first, which have waited before, then queues in turn."""
         now = self._loop.time()
-        self._note_due(self._clock.time())
+        self.note_due()
         taken: list[Delivery] = []
         for feed in self.in_turn(queues):
             while feed.buffer and len(taken) < limit:
@@ -127,6 +127,20 @@ class Inflow:
                 taken.append(self._holdings.hold(feed, feed.buffer.popleft(), now))
         return taken
 
+    def take_early(self, queue: str | None = None) -> list[tuple[Delivery, float]]:
+        """Give out what is not due yet, of one queue or of all, to be put off or given up; with its due time each."""
+        self.note_due()
+        now, early, self._early = self._loop.time(), self._early, []
+        taken: list[tuple[Delivery, float]] = []
+        for one in sorted(early):
+            due, _, feed, came = one
+            if queue is not None and feed.queue != queue:
+                heapq.heappush(self._early, one)
+                continue
+            feed.in_hand -= 1
+            taken.append((self._holdings.hold(feed, came, now), due))
+        return taken
+
     def in_turn(self, queues: Sequence[str]) -> list[Feed]:
         """The feeds of these queues in the order in which they are to be asked."""
         start = self._turn % max(len(queues), 1)
@@ -153,8 +167,9 @@ class Inflow:
         """Until something that is here is due."""
         return self._early[0][0] - self._clock.time() if self._early else None
 
-    def _note_due(self, wall: float) -> None:
-        """Put what is due by now behind what waits."""
+    def note_due(self) -> None:
+        """Put what is due by now behind what waits. To be called at intervals also while nobody takes anything."""
+        wall = self._clock.time()
         while self._early and self._early[0][0] <= wall:
             _, _, feed, came = heapq.heappop(self._early)
             feed.in_hand -= 1
@@ -174,11 +189,17 @@ class Inflow:
         feed.acks.done(came.number)
         return []
 
-    def _came_back(self, feed: Feed, came: Delivered, now: float) -> list[Settlement]:
-        """It was delivered before: perhaps to this worker, which knows what became of it."""
+    def _came_back(self, feed: Feed, came: Delivered, now: float, wall: float) -> list[Settlement]:
+        """It was delivered before: perhaps to this worker, which knows what became of it.
+
+        What is not due yet waited at the worker that was lost, as it does here: it was not running.
+        """
+        due = came.arrival.due
         held = self._holdings.adopt(feed, came, now) or self._long_hold.claim(feed, came, now)
         if held is None and self._holdings.was_settled(came, now):
             feed.acks.done(came.number)
+        elif held is None and due is not None and due > wall:
+            return self._put_aside(feed, came, due, wall)
         elif held is None:
             self._returned.append((feed, came))
             self._has_returned.set()

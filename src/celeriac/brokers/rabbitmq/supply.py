@@ -184,6 +184,7 @@ class Supply:
 
     def lower_prefetch(self, room: int) -> None:
         """Have less sent, where more is sent than there is room for. To be called at intervals."""
+        self._inflow.note_due()  # it waits for others then, if there is no room
         for feed in self._inflow.feeds.values():
             if feed.is_too_high(room, self._loop.time()):
                 if feed.stays:
