@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator, Iterator
 
+import amqp
 import pytest
 
 from celeriac.brokers.rabbitmq import RabbitBroker
@@ -71,6 +73,36 @@ def test_what_was_lost_from_a_queue_that_goes_with_its_worker_goes_back_to_it(pl
 
     asyncio.run(main())
     assert [name for name in place.queues() if "suspects" in name] == []
+
+
+@pytest.mark.parametrize("name", ["x" * 199, "x" * 255, "a." * 67, "~" * 100, "\u00fc" * 100])
+def test_nothing_is_sent_to_a_queue_that_no_worker_can_take_from(place: Place, name: str) -> None:
+    with _closing(place.url) as broker, pytest.raises(StoreRefused, match="198 bytes"):
+        broker.publish([_job(name)])
+    assert place.queues() == {}
+
+
+def test_who_may_not_declare_the_ladder_uses_the_one_that_is_there(place: Place) -> None:
+    with _closing(place.url) as broker:
+        broker.publish([_job("tasks", time.time() + 3600)])
+    user = f"sender-{place.vhost}"
+    place.server.add_user(user, "secret")
+    place.server.permit(user, place.vhost, configure="^$", write=".*", read=".*")
+    with _closing(place.server.url(place.vhost, user=user, password="secret")) as broker:
+        broker.publish([_job("tasks", time.time() + 3600)])
+    assert sum(state.ready for name, state in place.queues().items() if name.startswith("celery_delayed_")) == 2
+
+
+def test_a_ladder_that_lacks_a_rung_is_mended(place: Place) -> None:
+    with _closing(place.url) as broker:
+        broker.publish([_job("tasks", time.time() + 3600)])
+    connection = amqp.Connection(f"127.0.0.1:{place.server.port}", virtual_host=place.vhost)
+    connection.connect()
+    with contextlib.closing(connection):
+        connection.channel().queue_delete("celery_delayed_5")
+    with _closing(place.url) as broker:
+        broker.publish([_job("tasks", time.time() + 3600)])
+    assert "celery_delayed_5" in place.queues()
 
 
 class _Disconnected:

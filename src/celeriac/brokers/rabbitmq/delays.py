@@ -12,7 +12,10 @@ end alike: what is for a queue named `feed` must not get to all that listen to t
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
+
+from amqp.exceptions import NotFound
 
 from celeriac.exceptions import StoreRefused
 
@@ -84,10 +87,20 @@ def _key(bits: str, queue: str) -> str:
     whole = bits + _MARK + queue.replace(_MARK, _TILDE).replace(".", _DOT)
     if len(whole.encode()) > _LONGEST_KEY:
         raise StoreRefused(
-            f"{queue!r} is too long for delayed delivery: on RabbitMQ the name of a queue that gets future work has "
-            f"{LONGEST_NAME} bytes at most, where dots and tildes count twice"
+            f"{queue!r} is too long for a queue on RabbitMQ: to be reached by future work, a name has {LONGEST_NAME} "
+            "bytes at most, where dots and tildes count twice"
         )
     return whole
+
+
+@lru_cache(maxsize=1024)
+def check_name(queue: str) -> None:
+    """See to it that future work can be for `queue`, so that workers can take from it.
+
+    Raises:
+        StoreRefused: its name is too long.
+    """
+    exit_pattern(queue)
 
 
 def strip_bits(key: str) -> str:
@@ -129,3 +142,17 @@ def declare_ladder(channel: amqp.Channel, queue_type: str) -> None:
         channel.exchange_declare(lower, "topic", durable=True, auto_delete=False, nowait=True)
         channel.exchange_bind(lower, name, zeros, nowait=True)
     channel.queue_declare(level_name(0), passive=True)
+
+
+def is_ladder_there(channel: amqp.Channel) -> bool:
+    """Whether all levels are there. To ask needs no rights, and one trip."""
+    try:
+        channel.exchange_declare(DELIVERY_EXCHANGE, "topic", passive=True, nowait=True)
+        for level in range(_TOP, 0, -1):
+            channel.exchange_declare(level_name(level), "topic", passive=True, nowait=True)
+            channel.queue_declare(level_name(level), passive=True, nowait=True)
+        channel.exchange_declare(level_name(0), "topic", passive=True, nowait=True)
+        channel.queue_declare(level_name(0), passive=True)
+    except NotFound:  # py-amqp opens the closed channel again
+        return False
+    return True

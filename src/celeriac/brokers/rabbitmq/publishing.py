@@ -57,6 +57,7 @@ class Publisher:
         made: list[Parcel] = []
         for one in publications:
             if one.exchange is None:
+                delays.check_name(_checked(one.queue))  # else no worker could take from it
                 made.append(self.parcel(one.message, one.queue, one.priority, one.not_before))
             elif self._delay(one.not_before) > 0:
                 made += self._delayed_by_exchange(one)
