@@ -202,6 +202,9 @@ class Declarer:
     def _declare_ladder(self, channel: amqp.Channel) -> None:
         if ("ladder", "") in self._known:
             return
+        if delays.is_ladder_there(channel):  # who only sends may have no right to declare it
+            self._known.add(("ladder", ""))
+            return
         other = "classic" if self._delay_type == "quorum" else "quorum"
         try:
             delays.declare_ladder(channel, self._delay_type)
