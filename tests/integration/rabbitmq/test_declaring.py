@@ -10,10 +10,11 @@ from collections.abc import AsyncIterator, Iterator
 import amqp
 import pytest
 
+from celeriac.brokers import open_broker
 from celeriac.brokers.rabbitmq import RabbitBroker
 from celeriac.config import Settings
 from celeriac.entities import Broadcast, Queue
-from celeriac.exceptions import StoreRefused
+from celeriac.exceptions import ImproperlyConfigured, StoreRefused
 from celeriac.message import Loss, Message, Publication
 from celeriac.outcome import Acknowledge, Requeue, Settlement
 from celeriac.storage.rabbitmq.reading import read_location
@@ -103,6 +104,42 @@ def test_a_ladder_that_lacks_a_rung_is_mended(place: Place) -> None:
     with _closing(place.url) as broker:
         broker.publish([_job("tasks", time.time() + 3600)])
     assert "celery_delayed_5" in place.queues()
+
+
+def _apart(read_url: str, write_url: str) -> RabbitBroker:
+    settings = Settings(broker_read_url=read_url, broker_write_url=write_url)
+    broker = open_broker(read_url, settings=settings)
+    assert isinstance(broker, RabbitBroker)
+    return broker
+
+
+def test_a_worker_takes_by_one_way_and_sends_by_another_of_the_same_place(place: Place) -> None:
+    async def main() -> None:
+        broker = _apart(place.url, place.url.replace("127.0.0.1", "localhost"))
+        with contextlib.closing(_Disconnected(broker)):
+            await broker.open("w", lease_seconds=10.0)
+            broker.publish([_job("tasks")])
+            (taken,) = await broker.reserve(["tasks"], 1, _DEADLINE)
+            await broker.settle([Settlement(taken, Acknowledge())])
+            await broker.close()
+
+    asyncio.run(main())
+
+
+def test_a_worker_refuses_to_send_to_another_place_than_it_takes_from(place: Place) -> None:
+    other = place.server.add_vhost()
+
+    async def main() -> None:
+        broker = _apart(place.url, place.server.url(other))
+        with contextlib.closing(_Disconnected(broker)):
+            for _ in range(2):  # it has let go of its name
+                with pytest.raises(ImproperlyConfigured, match="broker_write_url"):
+                    await broker.open("w", lease_seconds=10.0)
+
+    try:
+        asyncio.run(main())
+    finally:
+        place.server.remove_vhost(other)
 
 
 class _Disconnected:

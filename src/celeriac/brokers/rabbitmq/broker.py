@@ -13,13 +13,13 @@ from celeriac.brokers.base import Capabilities
 from celeriac.brokers.rabbitmq import delays
 from celeriac.brokers.rabbitmq.dead_letters import DeadLetters
 from celeriac.brokers.rabbitmq.declaring import Declarer
-from celeriac.brokers.rabbitmq.naming import suspects_of
+from celeriac.brokers.rabbitmq.naming import presence_of, suspects_of
 from celeriac.brokers.rabbitmq.outbox import Outbox
 from celeriac.brokers.rabbitmq.publishing import Publisher
 from celeriac.brokers.rabbitmq.session import Session
 from celeriac.brokers.rabbitmq.settling import SettlementWriter
 from celeriac.clock import SYSTEM_CLOCK, Clock
-from celeriac.exceptions import OperationalError
+from celeriac.exceptions import ImproperlyConfigured, OperationalError
 from celeriac.storage.rabbitmq.links import Links
 
 if TYPE_CHECKING:
@@ -101,6 +101,11 @@ class RabbitBroker:
         heartbeat = self.location.heartbeat_within(lease_seconds)
         session = Session(self.location, self._declarer, self._publisher, self._writer, self._clock, owner, heartbeat)
         await session.open()
+        try:
+            await self._check_writer(owner)
+        except BaseException:
+            await session.close()
+            raise
         self._session = session
 
     async def reserve(self, queues: Sequence[str], limit: int, wait: float) -> list[Delivery]:
@@ -171,6 +176,16 @@ class RabbitBroker:
         self._declarer.forget()
         self._links.close()
         self._dead_links.close()
+
+    async def _check_writer(self, owner: str) -> None:
+        """What a worker sends to queues of its own must come out where it takes from."""
+        writer = self.location.writer
+        if writer is not None and not await asyncio.to_thread(self._declarer.sees, presence_of(owner)):
+            raise ImproperlyConfigured(
+                f"broker_read_url leads to {self.location.address} and broker_write_url to {writer.address}, which are "
+                "not the same virtual host of one cluster: retries and what was lost would not come back to the "
+                "workers. Set both to servers of one cluster, or give programs that only send another broker_url"
+            )
 
     def _opened(self) -> Session:
         if self._session is None:

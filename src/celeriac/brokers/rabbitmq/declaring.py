@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
-from amqp.exceptions import NotFound, PreconditionFailed
+from amqp.exceptions import NotFound, PreconditionFailed, ResourceLocked
 
 from celeriac.brokers.rabbitmq import delays
 from celeriac.brokers.rabbitmq.naming import DEAD, suspects_of, task_queue_of
@@ -147,6 +147,17 @@ class Declarer:
     def count(self, name: str) -> int:
         """How many messages wait in the queue; 0 if there is none."""
         return self._links.run(lambda channel: _count(channel, name)) or 0
+
+    def sees(self, name: str) -> bool:
+        """Whether there is such a queue, be it for another connection only."""
+
+        def look(channel: amqp.Channel) -> bool:
+            try:
+                return _count(channel, name) is not None
+            except ResourceLocked:
+                return True
+
+        return self._links.run(look)
 
     def purge(self, name: str) -> int:
         """Delete what waits in the queue. Returns how many; 0 if there is no such queue."""
