@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from typing import Any
 
 import amqp
@@ -14,9 +14,9 @@ import pytest
 from celeriac.brokers.rabbitmq import RabbitBroker
 from celeriac.config import Settings
 from celeriac.entities import Broadcast, Queue
-from celeriac.exceptions import ImproperlyConfigured
-from celeriac.message import Delivery, Message, Publication
-from celeriac.outcome import Acknowledge, Settlement
+from celeriac.exceptions import ImproperlyConfigured, OperationalError
+from celeriac.message import Delivery, Loss, Message, Publication
+from celeriac.outcome import Acknowledge, Requeue, Settlement
 from celeriac.storage.rabbitmq.reading import read_location
 from celeriac.topology import Topology
 from conformance.cutting import Scissors
@@ -173,6 +173,38 @@ def test_what_waited_at_a_lost_worker_for_its_time_is_not_lost_and_waits_on(plac
     _run(scenario())
 
 
+def test_a_suspect_comes_back_to_the_full_worker_that_runs_it(place: Place) -> None:
+    async def scenario() -> None:
+        async with _worker(place) as broker:
+            broker.publish(_tasks(1))
+            lost = await _take(broker, 1)
+            await broker.settle([Settlement(lost[0], Requeue(loss=Loss(0.0, "other", "gone")))])
+            suspects = await _take(broker, 1)
+            await asyncio.to_thread(place.server.close_all_connections)
+            await _until(lambda: place.queues()["celeriac.suspects.tasks"].ready == 1, "it lost its place")
+            await _until(lambda: place.queues()["celeriac.suspects.tasks"].unacknowledged == 1, "it is held again")
+            assert await broker.settle([Settlement(suspects[0], Acknowledge())]) == []
+            await _until(place.is_worked_off, "it is settled")
+
+    _run(scenario())
+
+
+def test_a_name_that_was_not_free_after_a_lost_connection_is_claimed_later(place: Place) -> None:
+    scissors = Scissors(place.server, place.vhost)
+    name = "celeriac.worker.w"
+
+    async def scenario() -> None:
+        async with _worker(place, url=scissors.new_url()) as broker:
+            await asyncio.to_thread(scissors.cut, ("w",))
+            with _holding_exclusively(place, name):
+                scissors.let_back(("w",))
+                while not await _is_connected(broker):
+                    await asyncio.sleep(0)
+            await _until(lambda: name in place.queues(), "it has claimed its name")
+
+    _run(scenario())
+
+
 # -- what they share ---------------------------------------------------------------------------------------------------
 
 
@@ -250,3 +282,22 @@ def _broadcast(channel: amqp.Channel) -> None:
 def _is_consumed_at_once(place: Place, queue: str) -> bool:
     """Without giving way to the event loop."""
     return any(_consumers(place, queue) for _ in range(20))
+
+
+@contextlib.contextmanager
+def _holding_exclusively(place: Place, queue: str) -> Iterator[None]:
+    connection = amqp.Connection(f"127.0.0.1:{place.server.port}", virtual_host=place.vhost)
+    connection.connect()
+    try:
+        connection.channel().queue_declare(queue, durable=False, exclusive=True, auto_delete=False)
+        yield
+    finally:
+        connection.close()
+
+
+async def _is_connected(broker: RabbitBroker) -> bool:
+    try:
+        await broker.renew()
+    except OperationalError:
+        return False
+    return True

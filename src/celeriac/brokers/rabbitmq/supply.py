@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 from celeriac.brokers.rabbitmq.declaring import QUEUE_END_SECONDS
 from celeriac.brokers.rabbitmq.feeds import Feed
 from celeriac.brokers.rabbitmq.line import Ack, Delivered, Line
-from celeriac.brokers.rabbitmq.naming import presence_of
+from celeriac.brokers.rabbitmq.naming import presence_of, suspects_of
 from celeriac.entities import Broadcast
 from celeriac.exceptions import CeleriacError, ImproperlyConfigured, OperationalError
 
@@ -31,6 +31,10 @@ logger = logging.getLogger("celeriac.broker")
 
 #: Seconds that an acknowledgement may wait for earlier ones.
 _STRAGGLE_SECONDS: Final = 0.01
+#: Seconds between attempts to claim the worker's name, which the server may have for alive with a lost connection.
+_CLAIM_SECONDS: Final = 5.0
+#: Seconds between looks for suspects that run here and lost their place.
+_SUSPECTS_SECONDS: Final = 2.0
 
 
 class Supply:
@@ -78,6 +82,10 @@ class Supply:
         self._line: Line | None = None
         self._connecting = asyncio.Lock()
         self._must_take_up = False
+        #: When to try again to claim the worker's name; None while it is claimed.
+        self._claim_at: float | None = None
+        #: Queues of which suspects in hand lost their place, and when to look for those next.
+        self._suspects_at: dict[str, float] = {}
         #: What was asked for so far, in order.
         self._queues: dict[str, None] = {}
         self._ack_timer: asyncio.TimerHandle | None = None
@@ -110,6 +118,7 @@ class Supply:
     async def _claim_name(self, line: Line) -> None:
         """One worker of a name at a time. After a lost connection the server may take that one for alive yet."""
         is_free = await line.submit(lambda: line.claim(presence_of(self._owner)))
+        self._claim_at = None if is_free else self._loop.time() + _CLAIM_SECONDS
         if not is_free and not self.epoch:
             raise OperationalError(
                 f"another worker named {self._owner!r} is connected; give this one another name, or wait until the "
@@ -194,8 +203,15 @@ class Supply:
 
     async def take_up_again(self) -> None:
         """After a lost connection: be there when what runs here comes back, also if there is no room for more."""
-        if not self._must_take_up:
-            return
+        if self._claim_at is not None and self._loop.time() >= self._claim_at:
+            await self._claim_name(await self.connected())
+        if self._must_take_up:
+            await self._consume_again()
+        for queue, at in list(self._suspects_at.items()):
+            if self._loop.time() >= at:
+                await self._fetch_suspects(queue)
+
+    async def _consume_again(self) -> None:
         queues = list(self._queues)
         await self.ready(queues)
         for feed in self._inflow.in_turn(queues):
@@ -203,6 +219,17 @@ class Supply:
             if orphans and feed.name == feed.queue and not feed.prefetch and not feed.tuning:
                 self._consume(feed, orphans)
         self._must_take_up = False
+
+    async def _fetch_suspects(self, queue: str) -> None:
+        """Nobody consumes those. The server may give them back long after the connection was lost."""
+        missing = self._holdings.orphans_of(queue)
+        if not missing:
+            del self._suspects_at[queue]
+            return
+        self._suspects_at[queue] = self._loop.time() + _SUSPECTS_SECONDS
+        feed = await self.open_feed(suspects_of(queue), queue)
+        if not feed.buffer:
+            await self.fetch(feed, missing)
 
     async def renew_long_holds(self) -> None:
         """Renew the hold on what has run for long."""
@@ -266,6 +293,9 @@ class Supply:
         self.epoch += 1
         self.lapsed = self._must_take_up = True
         self._long_hold.learn(error)
+        for feed in self._inflow.feeds.values():
+            if feed.brings_suspects and feed.in_hand:
+                self._suspects_at[feed.queue] = 0.0
         running = self._holdings.orphan_all(self._inflow.reset(), self._loop.time())
         self._declarer.forget()  # whatever it was, queues may be gone
         if self.is_open:
