@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from typing import Any
 
 import amqp
 import pytest
@@ -22,7 +23,7 @@ _DEADLINE = 30.0
 
 
 @contextlib.asynccontextmanager
-async def _opened(place: Place, **settings: object) -> AsyncIterator[RabbitBroker]:
+async def _opened(place: Place, **settings: Any) -> AsyncIterator[RabbitBroker]:
     location = read_location(place.url, {}, setting="broker_url", settings=Settings(**settings))
     broker = RabbitBroker(location, topology=Topology([]))
     try:
