@@ -12,6 +12,7 @@ import amqp
 import pytest
 
 from celeriac.brokers.rabbitmq import RabbitBroker
+from celeriac.brokers.rabbitmq.supply import Supply
 from celeriac.config import Settings
 from celeriac.entities import Broadcast, Queue
 from celeriac.exceptions import ImproperlyConfigured, OperationalError
@@ -109,16 +110,10 @@ def test_nothing_looks_lost_after_a_close_while_a_consumer_began(place: Place) -
             broker.publish(_tasks(50))
             first = await _take(broker, 5)
             await broker.settle([Settlement(one, Acknowledge()) for one in first])
-            await _until(lambda: place.held() == 5, "more has come")
-            await broker.reserve(["tasks"], 30, _DEADLINE)  # it has less than that, and asks for more as it returns
-        async with _worker(place, "other") as other:
-            waiting = asyncio.create_task(_take(other, 45))
-            lost: list[Delivery] = []
-            while not waiting.done():
-                lost += await other.recover(50)
-                await asyncio.wait([waiting], timeout=0.1)
-                assert not lost
-            assert len(await waiting) == 45
+            await _supply(broker).stop_consuming()
+            _supply(broker).raise_prefetch(["tasks"], 200)
+            await _supply(broker).stop_consuming()
+            await _never(lambda: _consumers(place, "tasks"), "what began last goes on")
 
     _run(scenario())
 
@@ -127,10 +122,11 @@ def test_a_queue_that_is_deleted_as_a_consumer_begins_is_consumed_again(place: P
     async def scenario() -> None:
         async with _worker(place) as broker:
             assert await broker.reserve(["tasks"], 1, 0.0) == []
-            asked = asyncio.create_task(broker.reserve(["tasks"], 4, _DEADLINE))
-            while not _is_consumed_at_once(place, "tasks"):  # the event loop hears of nothing until the queue is gone
-                await asyncio.sleep(0)
+            _supply(broker).raise_prefetch(["tasks"], 4)
+            wait_until(lambda: _consumers(place, "tasks") == 1, "it consumes, and the event loop has not heard of it")
             _delete(place, "tasks")
+            wait_until(lambda: not _known_consumers(broker, "tasks"), "its thread has heard of that")
+            asked = asyncio.create_task(broker.reserve(["tasks"], 4, _DEADLINE))
             await _until(lambda: _consumers(place, "tasks") == 1, "it is consumed again")
             broker.publish(_tasks(1))
             assert len(await asked) == 1
@@ -279,9 +275,16 @@ def _broadcast(channel: amqp.Channel) -> None:
     )
 
 
-def _is_consumed_at_once(place: Place, queue: str) -> bool:
-    """Without giving way to the event loop."""
-    return any(_consumers(place, queue) for _ in range(20))
+def _supply(broker: RabbitBroker) -> Supply:
+    assert broker._session is not None
+    return broker._session._supply
+
+
+def _known_consumers(broker: RabbitBroker, feed: str) -> object:
+    """Of those the client library would tell that they were ended."""
+    line = _supply(broker)._line
+    assert line is not None
+    return vars(line._channels[feed])["cancel_callbacks"]
 
 
 @contextlib.contextmanager
