@@ -62,12 +62,22 @@ def test_what_was_acknowledged_just_before_the_end_is_known_for_a_while() -> Non
     held = holdings.find(holdings.hold(feed, came("1"), 0.0))
     assert held is not None
     holdings.drop(held)
-    holdings.note_settled(held)
+    holdings.note_settled(held, 0.0)
     assert not holdings.was_settled(came("1"), 1.0)
     holdings.orphan_all((), 2.0)
     assert holdings.was_settled(came("1"), 3.0)
     assert not holdings.was_settled(came("2"), 3.0)
     assert not holdings.was_settled(came("1"), 100.0)
+
+
+def test_an_acknowledgement_is_not_under_way_for_ever() -> None:
+    holdings, feed = Holdings(), Feed("q", "q")
+    held = holdings.find(holdings.hold(feed, came("1"), 0.0))
+    assert held is not None
+    holdings.drop(held)
+    holdings.note_settled(held, 0.0)
+    holdings.orphan_all((), 40.0)
+    assert not holdings.was_settled(came("1"), 41.0)  # the same was sent again
 
 
 def test_what_came_back_is_counted_by_its_headers_alone() -> None:

@@ -148,10 +148,9 @@ class RabbitBroker:
 
     async def purge(self, queue: str) -> int:
         """See `Broker.purge`. Without future work."""
-        if self._session is not None:
-            await self._session.give_back_buffers(queue)
+        here = self._session.purge(queue) if self._session is not None else 0
         counts = await asyncio.to_thread(lambda: [self._declarer.purge(name) for name in (queue, suspects_of(queue))])
-        return sum(counts)
+        return here + sum(counts)
 
     async def dead_letters(self, queue: str | None = None, *, limit: int = 100, offset: int = 0) -> list[DeadLetter]:
         """See `Broker.dead_letters`. Of the oldest 10,000."""

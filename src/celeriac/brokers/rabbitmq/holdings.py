@@ -26,9 +26,10 @@ if TYPE_CHECKING:
 
 #: Seconds for which the outcome of an orphan is kept.
 _ORPHAN_SECONDS: Final = 600.0
-#: Acknowledgements that may be on their way to the server, and seconds for which those are remembered that may not have
-#: arrived there.
+#: Acknowledgements that may be on their way to the server, seconds for which one may be, and seconds for which those
+#: are remembered that may not have arrived there.
 _SETTLED_KEPT: Final = 4096
+_UNDER_WAY_SECONDS: Final = 30.0
 _DOUBTFUL_SECONDS: Final = 60.0
 #: Who held what came back, for all that RabbitMQ tells.
 UNKNOWN_WORKER: Final = "unknown"
@@ -71,7 +72,7 @@ class Holdings:
         self._held: dict[int | str, Held] = {}
         self._orphans: dict[tuple[bytes, bytes], list[Held]] = {}
         #: Hashes of what was acknowledged last, and of what was just before a connection ended.
-        self._settled: deque[int] = deque(maxlen=_SETTLED_KEPT)
+        self._settled: deque[tuple[int, float]] = deque(maxlen=_SETTLED_KEPT)
         self._doubtful: set[int] = set()
         #: Hashes of what had come before a connection ended, and was not given out.
         self._untouched: Counter[int] = Counter()
@@ -127,16 +128,16 @@ class Holdings:
         self.drop(held)
         self._untouched[hash(_identity(held.delivery))] += 1
 
-    def note_settled(self, held: Held) -> None:
+    def note_settled(self, held: Held, now: float) -> None:
         """Its acknowledgement was written. Nobody says whether the server has read it."""
-        self._settled.append(hash(_identity(held.delivery)))
+        self._settled.append((hash(_identity(held.delivery)), now))
 
     def was_settled(self, came: Delivered, now: float) -> bool:
         """This was acknowledged here just before the connection ended, and the server had not heard."""
         mark = _mark(came)
         if now >= self._doubtful_until or mark not in self._doubtful:
             return False
-        self._settled.append(mark)  # its acknowledgement is written again, with the same doubt
+        self._settled.append((mark, now))  # its acknowledgement is written again, with the same doubt
         return True
 
     def was_untouched(self, came: Delivered, now: float) -> bool:
@@ -164,7 +165,8 @@ class Holdings:
         if now >= self._doubtful_until:
             self._doubtful.clear()
             self._untouched.clear()
-        self._doubtful.update(self._settled)
+        oldest = now - _UNDER_WAY_SECONDS  # a message that was sent once more may look the same
+        self._doubtful.update(mark for mark, at in self._settled if at >= oldest)
         self._untouched.update(map(_mark, untouched))
         self._doubtful_until = now + _DOUBTFUL_SECONDS
         self._settled.clear()

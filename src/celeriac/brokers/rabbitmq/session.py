@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from celeriac.brokers.batches import PartlySettled
@@ -17,9 +17,10 @@ from celeriac.brokers.rabbitmq.holdings import Holdings
 from celeriac.brokers.rabbitmq.inflow import Inflow
 from celeriac.brokers.rabbitmq.longhold import LongHold
 from celeriac.brokers.rabbitmq.naming import suspects_of
+from celeriac.brokers.rabbitmq.outcomes import Outcomes, guarded
 from celeriac.brokers.rabbitmq.supply import Supply
 from celeriac.brokers.rabbitmq.trips import Chosen, Trips
-from celeriac.exceptions import CeleriacError, OperationalError
+from celeriac.exceptions import OperationalError
 from celeriac.outcome import Acknowledge, Keep, Requeue, Settlement
 
 if TYPE_CHECKING:
@@ -41,6 +42,8 @@ _STALE_SECONDS: Final = 1.0
 _SUSPECTS_SECONDS: Final = 5.0
 #: Suspects that one worker takes at a time: what waits beside one that kills its worker is counted with it.
 _SUSPECTS_AT_ONCE: Final = 4
+#: Seconds that `close` waits for what is being published, twice at most.
+_END_SECONDS: Final = 5.0
 
 
 class Session:
@@ -71,13 +74,15 @@ class Session:
     ) -> None:
         self.owner = owner
         self.is_open = True
+        self._clock = clock
         self._trips = Trips(publisher, writer, self._note_written)
         self._loop = asyncio.get_running_loop()
         self._holdings = Holdings()
+        self._outcomes = Outcomes(self._holdings, self.settle)
         long_hold = LongHold(owner, location.consumer_timeout, declarer, publisher, self._holdings)
         self._inflow = Inflow(self._holdings, long_hold, clock)
         self._supply = Supply(
-            location, heartbeat, owner, declarer, self._holdings, self._inflow, long_hold, self._settle_soon
+            location, heartbeat, owner, declarer, self._holdings, self._inflow, long_hold, self._outcomes.note
         )
         self._declarer = declarer
         self._suspects_at: dict[str, float] = {}
@@ -86,7 +91,9 @@ class Session:
         self._asked_at = self._loop.time()
         self._room = 0
         self._tender: asyncio.Task[None] | None = None
-        self._settling_orphans: set[asyncio.Task[None]] = set()
+        self._ending = asyncio.Event()
+        #: What nobody was given and could not be given back, with when it is due, by its tag.
+        self._unwanted: dict[int | str, tuple[Delivery, float | None]] = {}
 
     async def open(self) -> None:
         """Connect, and show that a worker of this name is there."""
@@ -97,18 +104,28 @@ class Session:
         """Give everything back and hang up."""
         self.is_open = self._supply.is_open = False
         self._inflow.arrived.set()
-        if self._tender is not None:
-            self._tender.cancel()
-            await asyncio.gather(self._tender, return_exceptions=True)
+        self._ending.set()
+        await self._end_tasks()
         if not self._supply.is_connected:
             return
         try:
             await self._supply.stop_consuming()
-            await self.release(self._inflow.take_buffers(list(self._inflow.feeds.values())))
+            early = self._inflow.take_early()  # first: what is due by now is in the buffers then
+            await self._give_back(list(self._inflow.feeds.values()), early)
             await self.release([held.delivery for held in self._holdings.placed()])
             self._supply.write_acks(force=True)
         finally:
             await self._supply.stop()
+
+    async def _end_tasks(self) -> None:
+        """What they have begun to publish they should hear of: given back as well, it would be there twice."""
+        tasks = {task for task in (self._tender, self._outcomes.task) if task is not None}
+        if tasks:
+            await asyncio.wait(tasks, timeout=_END_SECONDS)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        await self._trips.finished(_END_SECONDS)
 
     async def reserve(self, queues: Sequence[str], limit: int, wait: float) -> list[Delivery]:
         """Take messages; see `Broker.reserve`."""
@@ -122,7 +139,8 @@ class Session:
                 await self._supply.ready(queues)
                 self._room = limit
                 await self._pull_suspects(queues, limit)
-                taken = self._inflow.take(queues, limit)
+                taken = self._take_unwanted(queues, limit)
+                taken += self._inflow.take(queues, limit - len(taken))
                 remaining = deadline - self._loop.time()
                 if not taken and remaining <= 0:
                     await self._pull(queues, limit)
@@ -186,14 +204,18 @@ class Session:
 
     async def release(self, deliveries: Sequence[Delivery]) -> None:
         """Publish copies and acknowledge: given back otherwise, they would look like those of a worker that died."""
+        await self._release([(one, None) for one in deliveries])
+
+    async def _release(self, deliveries: Iterable[tuple[Delivery, float | None]]) -> None:
+        """With when they are due."""
         given_back: list[Chosen] = []
-        for one in deliveries:
+        for one, due in deliveries:
             held = self._holdings.find(one)
             if held is None or held.writing:
                 continue
             if held.orphaned is None:
                 held.writing = True
-                given_back.append((Settlement(one, Requeue()), held))
+                given_back.append((Settlement(one, Requeue(not_before=due)), held))
             else:
                 self._holdings.disown(held)
         await self._trips.make(given_back)
@@ -211,26 +233,46 @@ class Session:
 
     def waiting(self, queue: str) -> int:
         """Messages of the queue that have come and were not given out."""
-        return self._inflow.waiting(queue)
+        return self._inflow.waiting(queue) + sum(1 for one, _ in self._unwanted.values() if one.queue == queue)
 
-    async def give_back_buffers(self, queue: str) -> None:
-        """Publish anew what has come from the queue and was not given out."""
-        await self.release(self._inflow.take_buffers(self._inflow.of_queue(queue)))
+    def purge(self, queue: str) -> int:
+        """Be done with what has come from the queue and was not given out. Returns how many."""
+        early = [one for one, _ in self._inflow.take_early(queue)]  # first: what is due by now is in the buffers then
+        unwanted = [one for one, _ in self._unwanted.values() if one.queue == queue]
+        chosen: list[Chosen] = []
+        for one in (*early, *unwanted, *self._inflow.take_buffers(self._inflow.of_queue(queue))):
+            held = self._holdings.find(one)
+            if held is not None and held.orphaned is None and not held.writing:
+                chosen.append((Settlement(one, Acknowledge()), held))
+        self._note_written(chosen)
+        return len(chosen)
 
-    def _settle_soon(self, settlement: Settlement) -> None:
-        """The outcome was there before its message came back."""
+    async def _give_back(self, feeds: Sequence[Feed], others: Sequence[tuple[Delivery, float | None]] = ()) -> None:
+        """Publish anew what waits in these, and others that nobody was given.
 
-        async def settle() -> None:
-            try:
-                await self.settle([settlement])
-            except CeleriacError as error:  # it is held on, and comes back once more
-                logger.warning("Can not settle %s: %s", settlement.delivery.label, error)
-
-        task = self._loop.create_task(settle())
-        self._settling_orphans.add(task)
-        task.add_done_callback(self._settling_orphans.discard)
+        What can not be published now is kept, to be given out after all or to be given back the next time.
+        """
+        buffered = [(one, None) for one in self._inflow.take_buffers(feeds)]
+        self._unwanted.update((one[0].tag, one) for one in (*buffered, *others))
+        try:
+            await self._release(self._unwanted.values())
+        finally:
+            kept = self._unwanted.items()
+            self._unwanted = {tag: one for tag, one in kept if self._holdings.find(one[0]) is not None}
 
     # -- taking ---------------------------------------------------------------------------------------------------
+
+    def _take_unwanted(self, queues: Sequence[str], limit: int) -> list[Delivery]:
+        """Give out what could not be given back."""
+        taken: list[Delivery] = []
+        for tag, (one, due) in list(self._unwanted.items()):
+            held = self._holdings.find(one)
+            if held is None or held.writing or held.orphaned is not None or one.queue not in queues:
+                continue
+            if len(taken) < limit and (due is None or due <= self._clock.time()):
+                del self._unwanted[tag]
+                taken.append(one)
+        return taken
 
     async def _pull(self, queues: Sequence[str], limit: int) -> None:
         """Fetch what there is, without waiting for more."""
@@ -295,7 +337,7 @@ class Session:
                 held.feed.acks.done(held.number)
                 self._holdings.drop(held)
                 if not isinstance(one.action, Requeue):
-                    self._holdings.note_settled(held)
+                    self._holdings.note_settled(held, self._loop.time())
             else:
                 held.settlement = Settlement(one.delivery, Acknowledge())  # all else was written
             if isinstance(one.action, Requeue) and one.action.loss is not None:
@@ -312,14 +354,13 @@ class Session:
     # -- looking after --------------------------------------------------------------------------------------------
 
     async def _tend(self) -> None:
-        while True:
-            await asyncio.sleep(_TEND_SECONDS)
+        while not self._ending.is_set():
             try:
-                await self._tend_once()
-            except OperationalError as error:
-                logger.debug("Looking after queues has to wait: %s", error)
-            except Exception:  # it must go on whatever happens
-                logger.exception("Looking after queues failed, trying on")
+                async with asyncio.timeout(_TEND_SECONDS):
+                    await self._ending.wait()
+            except TimeoutError:
+                for step in (self._tend_once, self._outcomes.write, self._give_back_unasked):
+                    await guarded(step)
 
     async def _tend_once(self) -> None:
         now = self._loop.time()
@@ -329,8 +370,15 @@ class Session:
                 held.delivery.label,
             )
         await self._supply.take_up_again()
-        unasked = not self._asking and now - self._asked_at > _STALE_SECONDS
-        self._supply.lower_prefetch(0 if unasked else self._room)
-        if unasked:
-            await self.release(self._inflow.take_buffers(list(self._inflow.feeds.values())))
+        self._supply.lower_prefetch(0 if self._is_unasked() else self._room)
         await self._supply.renew_long_holds()
+
+    async def _give_back_unasked(self) -> None:
+        feeds: list[Feed] = []
+        if self._is_unasked():
+            self._inflow.note_due()  # nobody else looks
+            feeds = list(self._inflow.feeds.values())
+        await self._give_back(feeds)
+
+    def _is_unasked(self) -> bool:
+        return not self._asking and self._loop.time() - self._asked_at > _STALE_SECONDS
