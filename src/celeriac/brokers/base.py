@@ -93,7 +93,8 @@ class Broker(Protocol):
         """Write each settlement whole or not at all, all in one trip where the store can.
 
         A trip that carries very much is written in several steps. Should a later one fail, the call fails; given again,
-        the settlements that were written count as written.
+        the settlements that were written count as written. `batches.PartlySettled` says which were not, if the store is
+        there and has no room for these alone.
 
         Results are written where `stores_results_of` the backend in use is true.
 
