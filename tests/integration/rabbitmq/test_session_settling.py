@@ -56,10 +56,11 @@ def test_a_full_queue_fails_only_what_is_sent_to_it(place: Place) -> None:
                 _settled(first, publication("a", "next")),
                 _settled(second, publication("b", "next"), publication("c", "full")),
             ]
-            for _ in range(2):
-                with pytest.raises(PartlySettled, match="a queue is full") as caught:
-                    await broker.settle(batch)
-                assert [one.delivery for one in caught.value.left] == [second]
+            with pytest.raises(PartlySettled, match="a queue is full"):
+                await broker.settle(batch)
+            with pytest.raises(PartlySettled, match="a queue is full") as caught:
+                await broker.settle(batch)
+            assert [one.delivery for one in caught.value.left] == [second]
             assert place.queues()["next"].ready == 2
             [held] = await take(broker, 1, ["full"])
             await broker.settle([_settled(held)])
