@@ -2,7 +2,7 @@
 # Name another interpreter with `make test PYTHON=python3.12`; pass options on with `make test ARGS="-k retry"`.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench chaos docs test-pythons clean format lint mypy pyright layers
+.PHONY: help demo test test-long check bench chaos docs test-pythons clean format lint mypy pyright layers
 
 BIN := .venv/bin
 ARGS ?=
@@ -33,7 +33,11 @@ demo: $(RUNTIME) ## count the words of this repository with a real worker (anoth
 
 test: $(DEV) ## run the tests
 	@scripts/install-servers
-	$(BIN)/python -m pytest -m "not chaos" -n $(JOBS) $(ARGS)
+	$(BIN)/python -m pytest -m "not chaos and not long" -n $(JOBS) $(ARGS)
+
+test-long: $(DEV) ## run the tests that say the same for one more kind of queue on RabbitMQ
+	@scripts/install-servers
+	$(BIN)/python -m pytest -m long -n $(JOBS) $(ARGS)
 
 check: $(DEV) ## check format, lint, types and layers
 	@$(MAKE) --no-print-directory --keep-going --jobs=2 --output-sync=target format lint mypy pyright layers

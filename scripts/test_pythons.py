@@ -108,7 +108,8 @@ def run_tests(python: Python, arguments: list[str]) -> str:
         interpreter = install(python)
     except (OSError, subprocess.CalledProcessError) as error:
         return f"INSTALL FAILED: {error}"
-    command = [str(interpreter), "-m", "pytest", "-q", "-m", "not chaos", "-n", "2", "-p", "no:cacheprovider"]
+    chosen = ["-m", "not chaos and not long", "-n", "2", "-p", "no:cacheprovider"]
+    command = [str(interpreter), "-m", "pytest", "-q", *chosen]
     code = subprocess.run([*command, *arguments], cwd=ROOT, check=False).returncode
     seconds = round(time.monotonic() - start)
     return f"passed in {seconds} s" if code == 0 else f"FAILED with exit code {code} after {seconds} s"

@@ -14,7 +14,7 @@ from scripts.servers import RABBITMQ, REDIS
 
 from servers.programs import need_program
 
-on_each_type = pytest.mark.parametrize("queue_type", ["quorum", "classic"])
+on_each_type = pytest.mark.parametrize("queue_type", ["quorum", pytest.param("classic", marks=pytest.mark.long)])
 
 
 def _run_on_redis(folder: Path, plan: outages.Plan) -> Verdict:

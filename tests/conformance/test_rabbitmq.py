@@ -57,5 +57,6 @@ class TestRabbitBroker(BrokerConformance):
         await asyncio.to_thread(self._scissors.let_back, owners)
 
 
+@pytest.mark.long
 class TestRabbitBrokerOnClassicQueues(TestRabbitBroker):
     queue_type = "classic"

@@ -55,7 +55,7 @@ def interop_server() -> Iterator[RedisServer]:
         yield server
 
 
-@pytest.fixture(scope="session", params=TRANSPORTS)
+@pytest.fixture(scope="session", params=["redis", "classic", pytest.param("quorum", marks=pytest.mark.long)])
 def pair(
     request: pytest.FixtureRequest,
     interop_server: RedisServer,

@@ -22,7 +22,7 @@ _MANY = 200
 _DEADLINE = 30.0
 
 
-@pytest.mark.parametrize("kind", ["quorum", "classic"])
+@pytest.mark.parametrize("kind", ["quorum", pytest.param("classic", marks=pytest.mark.long)])
 def test_one_look_takes_over_all_of_it(place: Place, kind: str) -> None:
     location = read_location(place.url, {}, setting="broker_url", settings=Settings())
     broker = RabbitBroker(location, topology=Topology([], missing_type=kind))

@@ -47,7 +47,7 @@ def delete_queues(place: Place) -> None:
 
 
 @pytest.mark.parametrize("backend", ["sqlite", "redis", "rpc"])
-@pytest.mark.parametrize("kind", ["quorum", "classic"])
+@pytest.mark.parametrize("kind", ["quorum", pytest.param("classic", marks=pytest.mark.long)])
 def test_what_runs_while_the_connection_is_lost_runs_once(
     place: Place, proxy: AmqpProxy, bench_at: StartBench, redis_server: RedisServer, kind: str, backend: str
 ) -> None:
@@ -75,7 +75,7 @@ def test_what_runs_while_the_connection_is_lost_runs_once(
     quiet(worker)
 
 
-@pytest.mark.parametrize("kind", ["quorum", "classic"])
+@pytest.mark.parametrize("kind", ["quorum", pytest.param("classic", marks=pytest.mark.long)])
 def test_connections_that_the_server_closes_under_load(place: Place, bench_at: StartBench, kind: str) -> None:
     bench = bench_at(place.url, task_default_queue_type=kind, task_create_missing_queue_type=kind)
     worker = bench.start("-c", "2")
@@ -169,7 +169,7 @@ def test_a_channel_error(frail: Place, bench_at: StartBench) -> None:
     quiet(worker)
 
 
-@pytest.mark.parametrize("kind", ["quorum", "classic"])
+@pytest.mark.parametrize("kind", ["quorum", pytest.param("classic", marks=pytest.mark.long)])
 def test_deleted_queues_are_there_again(place: Place, bench_at: StartBench, kind: str) -> None:
     bench = bench_at(place.url, task_default_queue_type=kind, task_create_missing_queue_type=kind)
     worker = bench.start("-c", "2")

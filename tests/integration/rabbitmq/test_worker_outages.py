@@ -25,7 +25,7 @@ OUTAGES: dict[str, tuple[Callable[[Place], object], Callable[[Place], object]]] 
 }
 
 
-@pytest.mark.parametrize("kind", ["quorum", "classic"])
+@pytest.mark.parametrize("kind", ["quorum", pytest.param("classic", marks=pytest.mark.long)])
 @pytest.mark.parametrize("outage", OUTAGES)
 def test_an_outage_under_load_loses_nothing(frail: Place, bench_at: StartBench, outage: str, kind: str) -> None:
     begin, end = OUTAGES[outage]
