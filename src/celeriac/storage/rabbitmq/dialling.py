@@ -41,6 +41,16 @@ class Channel(amqp.Channel):
     ) -> None:
         super().__init__(connection, channel_id, auto_decode, on_open)
 
+    def _do_revive(self) -> None:
+        """Open it anew, after the server has closed it, and before its error is raised.
+
+        The word that it is closed may be read where nothing is waited for. The answer to this is waited for all the
+        same: else there would be a TimeoutError, as if nothing had come, and nobody would hear of the error.
+        """
+        assert isinstance(self.connection, Connection)
+        with self.connection.wire.awaiting_answers():
+            super()._do_revive()
+
 
 class Connection(amqp.Connection):
     """A connection of py-amqp's over a `Transport`.

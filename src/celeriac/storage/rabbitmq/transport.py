@@ -10,7 +10,7 @@ import socket
 import ssl
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from struct import Struct
 from typing import Final
 
@@ -57,6 +57,7 @@ class Transport:
         self.sock: socket.socket | None = None
         self._tls, self._server_hostname = tls, server_hostname
         self._read_seconds, self._write_seconds = read_seconds, write_seconds
+        self._answer_seconds = read_seconds
         self._options = options
         self._data, self._at = b"", 0
         self._gathered: bytearray | None = None
@@ -159,6 +160,10 @@ class Transport:
             yield
         finally:
             self._read_seconds = before
+
+    def awaiting_answers(self) -> AbstractContextManager[None]:
+        """Inside the block a read waits as long as it does where `having_timeout` says nothing."""
+        return self.having_timeout(self._answer_seconds)
 
     def close(self) -> None:
         """End the connection. What was written still reaches the server."""
