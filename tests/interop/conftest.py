@@ -55,7 +55,11 @@ def interop_server() -> Iterator[RedisServer]:
         yield server
 
 
-@pytest.fixture(scope="session", params=["redis", "classic", pytest.param("quorum", marks=pytest.mark.long)])
+#: What is about messages is the same on both brokers; plain calls and what is about RabbitMQ run there always.
+_ALSO_ON_RABBITMQ = [pytest.param(name, marks=pytest.mark.long) for name in ("classic", "quorum")]
+
+
+@pytest.fixture(scope="session", params=["redis", *_ALSO_ON_RABBITMQ])
 def pair(
     request: pytest.FixtureRequest,
     interop_server: RedisServer,

@@ -15,6 +15,7 @@ from interop.sides import CeleriacClient, CeleryClient, Client, Place, SideName,
 
 #: For tests that are about what only one of the brokers has.
 ON_REDIS: Final = pytest.mark.parametrize("pair", ["redis"], indirect=True)
+EVERYWHERE: Final = pytest.mark.parametrize("pair", ["redis", "classic", "quorum"], indirect=True)
 ON_RABBITMQ: Final = pytest.mark.parametrize("pair", ["classic", "quorum"], indirect=True)
 
 

@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 
-from interop.pairs import ON_REDIS, Direction, Pair
+from interop.pairs import EVERYWHERE, ON_REDIS, Direction, Pair
 
 TEXT = "h\u00e9llo \u2603 \U0001f600 \u65e5\u672c"
 MOMENT = datetime(2030, 1, 2, 3, 4, 5, 6, tzinfo=UTC)
 
 
+@EVERYWHERE
 def test_a_call_runs_on_the_other_side_and_both_read_its_result(direction: Direction) -> None:
     seen = direction.run("add", 2, 3)
     assert (seen.state, seen.value, seen.error, seen.traceback) == ("SUCCESS", 5, None, None)
@@ -22,6 +23,7 @@ def test_a_call_runs_on_the_other_side_and_both_read_its_result(direction: Direc
     assert direction.succeed("where") == direction.worker
 
 
+@EVERYWHERE
 def test_keyword_arguments_and_text_of_all_kinds(direction: Direction) -> None:
     kwargs = {"x": TEXT, "y": [1, {"a": None}], TEXT: 1.5}
     assert direction.succeed("arguments", 1, TEXT, kwargs=kwargs) == repr(((1, TEXT), sorted(kwargs.items())))

@@ -6,7 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from celeriac.brokers.rabbitmq.feeds import Acks, Feed
-from celeriac.brokers.rabbitmq.line import Ack
+from celeriac.brokers.rabbitmq.line import Ack, Delivered
+from celeriac.brokers.rabbitmq.wire import Arrival
+from celeriac.message import PackedMessage
 
 
 class Server:
@@ -128,6 +130,18 @@ def test_consumers_are_ended_when_they_may_bring_far_too_much_and_nothing_comes(
     feed.heard_at = 11.4
     assert not feed.is_too_high(0, now=11.5)
     assert feed.is_too_high(0, now=12.0)
+
+
+def test_consumers_hold_up_what_waits_for_nobody_and_would_come_back_to_them() -> None:
+    feed = Feed("q", "q")
+    feed.prefetch, feed.tags = 100, ["consumer"]
+    waiting = Arrival(PackedMessage(b"", b"", "", ""), None, 0, (), None, None, redelivered=False)
+    seen = [feed.holds_up]
+    feed.buffer.append(Delivered("q", 1, waiting, "c"))
+    seen.append(feed.holds_up)
+    feed.tuning = True
+    seen.append(feed.holds_up)
+    assert seen == [False, True, False]
 
 
 def test_consumers_are_ended_when_they_have_brought_all_they_may() -> None:

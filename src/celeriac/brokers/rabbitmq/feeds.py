@@ -152,6 +152,11 @@ class Feed:
         """What it brings was lost with its worker before."""
         return self.name == suspects_of(self.queue)
 
+    @property
+    def holds_up(self) -> bool:
+        """Something waits here, and its consumers may bring as much again."""
+        return bool(self.buffer and self.tags) and not (self.tuning or self.single or self.stays)
+
     def missing_prefetch(self, room: int) -> int:
         """By how much to raise the prefetch, if there is room for so many more than the consumers may bring."""
         missing = min(self.wanted(room), _MOST_AHEAD) - self.prefetch

@@ -370,7 +370,8 @@ class Session:
                 held.delivery.label,
             )
         await self._supply.take_up_again()
-        self._supply.lower_prefetch(0 if self._is_unasked() else self._room)
+        unasked = self._is_unasked()
+        self._supply.lower_prefetch(0 if unasked else self._room, unasked=unasked)
         await self._supply.renew_long_holds()
 
     async def _give_back_unasked(self) -> None:
