@@ -222,7 +222,7 @@ class Delivery(msgspec.Struct):
         history: losses so far, oldest first; its length is what `task_max_deliveries` bounds.
         started: the message had been marked as started by the worker that lost it (see `Broker.mark_started`).
         lost_by: set by `Broker.recover` to the owner it was taken over from; None on an ordinary delivery.
-        doubtful: set by `Broker.recover` where nothing shows that a worker ever had it: it does not count then.
+        doubtful: set by `Broker.recover` where nothing shows that a worker ever had it: it runs again in any case.
     """
 
     tag: int | str

@@ -22,7 +22,7 @@ rabbit_json:encode(maps:from_list([{Name, User} ||
 _CUT: Final = """
 rabbit_auth_backend_internal:clear_permissions(USER, VHOST, <<"tests">>),
 [rabbit_networking:close_connection(C, "cut by a test") ||
-  C <- rabbit_networking:connections(), [{user, USER}] <- [rabbit_networking:connection_info(C, [user])]]
+  C <- rabbit_networking:connections(), [{user, USER}] <- [catch rabbit_networking:connection_info(C, [user])]]
 """
 _HELD: Final = """
 lists:sum([N || [{messages_unacknowledged, N}, {vhost, VHOST}] <-

@@ -24,7 +24,7 @@ QUEUES = ("celery", "celeriac.suspects.celery")
 #: For the consuming channels of one virtual host; those of other tests may be ending.
 _CHANNEL_ERROR = """
 [gen_server2:cast(C, {method, {'basic.ack', 4711, false}, none, noflow}) || C <- rabbit_channel:list(),
-  [{consumer_count, N}, {vhost, V}] <- [rabbit_channel:info(C, [consumer_count, vhost])], N > 0, V =:= <<"%s">>]
+  [{consumer_count, N}, {vhost, V}] <- [catch rabbit_channel:info(C, [consumer_count, vhost])], N > 0, V =:= <<"%s">>]
 """
 
 

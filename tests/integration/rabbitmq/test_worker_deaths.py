@@ -86,8 +86,7 @@ def test_a_task_that_kills_its_workers_becomes_a_dead_letter_alone(
     wait_until(lambda: all(bench.count(f"ran-{name}") for name in names), "the others have run")
     wait_until(place.is_worked_off, "all is settled")
     assert buried(bench) == {poison.id: 3}
-    # After its first run a classic queue can not tell it from what no worker ever had: that run is not counted.
-    assert bench.count("begin-poison") == (3 if kind == "quorum" else 4)
+    assert bench.count("begin-poison") == 3
     assert len(workers) == 1 + bench.count("begin-poison")
 
 

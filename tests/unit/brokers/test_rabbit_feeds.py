@@ -132,16 +132,17 @@ def test_consumers_are_ended_when_they_may_bring_far_too_much_and_nothing_comes(
     assert feed.is_too_high(0, now=12.0)
 
 
-def test_consumers_hold_up_what_waits_for_nobody_and_would_come_back_to_them() -> None:
+def test_consumers_are_ended_when_nobody_asks_for_what_they_brought() -> None:
     feed = Feed("q", "q")
     feed.prefetch, feed.tags = 100, ["consumer"]
-    waiting = Arrival(PackedMessage(b"", b"", "", ""), None, 0, (), None, None, redelivered=False)
-    seen = [feed.holds_up]
-    feed.buffer.append(Delivered("q", 1, waiting, "c"))
-    seen.append(feed.holds_up)
-    feed.tuning = True
-    seen.append(feed.holds_up)
-    assert seen == [False, True, False]
+    assert not feed.is_to_end(now=10.0)
+    feed.buffer.append(Delivered("q", 1, Arrival(PackedMessage(b"", b"", "", ""), None, 0, (), None, None, False), "c"))
+    assert feed.would_come_back
+    assert feed.is_to_end(now=10.0)
+    feed.heard_at = 10.0
+    assert [feed.is_to_end(now=10.1) for _ in range(4)] == [False, False, False, True]
+    feed.tags = []
+    assert not feed.would_come_back
 
 
 def test_consumers_are_ended_when_they_have_brought_all_they_may() -> None:

@@ -27,6 +27,8 @@ _LOWER_AT: Final = 0.4
 _QUIET_SECONDS: Final = 0.5
 #: Looks in a row that must find it too high.
 _LOWER_AFTER: Final = 2
+#: Looks in a row after which they are ended whatever is on its way, while something waits here that nobody asks for.
+_MOST_UNASKED: Final = 5
 #: Numbers that are kept although they are of no use any more.
 _SLACK: Final = 1024
 
@@ -146,6 +148,7 @@ class Feed:
         self.cancelled = False
         self.ended: set[str] = set()
         self._too_high = 0
+        self._unasked = 0
 
     @property
     def brings_suspects(self) -> bool:
@@ -153,9 +156,17 @@ class Feed:
         return self.name == suspects_of(self.queue)
 
     @property
-    def holds_up(self) -> bool:
-        """Something waits here, and its consumers may bring as much again."""
-        return bool(self.buffer and self.tags) and not (self.tuning or self.single or self.stays)
+    def would_come_back(self) -> bool:
+        """What is given back to the queue now may be sent here again: its consumers are to be ended first."""
+        return bool(self.tags or self.tuning) and not (self.single or self.stays)
+
+    def is_to_end(self, now: float) -> bool:
+        """Nobody asks for what waits here, and others are to have it. To be asked at intervals."""
+        if not self.buffer or not self.would_come_back or self.tuning:
+            self._unasked = 0
+            return False
+        self._unasked += 1
+        return self._is_settled(now) or self._unasked >= _MOST_UNASKED
 
     def missing_prefetch(self, room: int) -> int:
         """By how much to raise the prefetch, if there is room for so many more than the consumers may bring."""
@@ -173,11 +184,15 @@ class Feed:
             self._too_high = 0
             return False
         self._too_high += 1
-        is_full = self.acks.outstanding - self.acks.old >= self.prefetch
-        if self._too_high < _LOWER_AFTER or not (is_full or now - self.heard_at >= _QUIET_SECONDS):
+        if self._too_high < _LOWER_AFTER or not self._is_settled(now):
             return False
         self._too_high = 0
         return True
+
+    def _is_settled(self, now: float) -> bool:
+        """Nothing is on its way, for all that can be known."""
+        is_full = self.acks.outstanding - self.acks.old >= self.prefetch
+        return is_full or now - self.heard_at >= _QUIET_SECONDS
 
     def wanted(self, room: int) -> int:
         """How large the prefetch is to be, with room for so many more."""

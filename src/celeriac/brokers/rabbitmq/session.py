@@ -378,7 +378,7 @@ class Session:
         feeds: list[Feed] = []
         if self._is_unasked():
             self._inflow.note_due()  # nobody else looks
-            feeds = list(self._inflow.feeds.values())
+            feeds = [feed for feed in self._inflow.feeds.values() if not feed.would_come_back]
         await self._give_back(feeds)
 
     def _is_unasked(self) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from typing import TYPE_CHECKING
 
+from celeriac.brokers.rabbitmq.holdings import UNKNOWN_WORKER
 from celeriac.brokers.rabbitmq.naming import (
     DEAD,
     DEAD_TAG_HEADER,
@@ -58,12 +59,16 @@ class SettlementWriter:
 
     def _again(self, delivery: Delivery, action: Requeue, place: str) -> Parcel:
         message = _message(delivery) if action.message is None else action.message
-        history = _with(delivery, action.loss)
+        history = _with(delivery, self._doubt() if delivery.doubtful and action.loss is None else action.loss)
         if action.not_before is not None or action.message is not None:
             place = delivery.queue
         elif action.loss is not None or delivery.lost_by is not None:
             place = suspects_of(delivery.queue)
         return self._publisher.parcel(message, place, delivery.priority, action.not_before, history)
+
+    def _doubt(self) -> Loss:
+        """It may have run, and shows that to whoever runs it; it is not what makes it a dead letter."""
+        return Loss(self._clock.time(), UNKNOWN_WORKER, "its queue can not tell whether a worker had it")
 
     def _dead(self, delivery: Delivery, action: Bury) -> Parcel:
         extra = {

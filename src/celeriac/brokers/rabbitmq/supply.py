@@ -194,11 +194,12 @@ class Supply:
     def lower_prefetch(self, room: int, *, unasked: bool) -> None:
         """Have less sent, where more is sent than there is room for. To be called at intervals.
 
-        With `unasked`, what waits here is about to be given back: it must not be sent here again at once.
+        With `unasked`, what waits here is to be given back: it must not be sent here again at once.
         """
         self._inflow.note_due()  # it waits for others then, if there is no room
+        now = self._loop.time()
         for feed in self._inflow.feeds.values():
-            if feed.is_too_high(room, self._loop.time()) or (unasked and feed.holds_up):
+            if feed.is_too_high(room, now) or (unasked and feed.is_to_end(now)):
                 if feed.stays:
                     self._replace_consumers(feed, feed.wanted(room))
                 else:
