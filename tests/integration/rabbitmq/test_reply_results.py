@@ -171,6 +171,7 @@ class TestKeeping:
         with opened(rabbit_url, cache_limit=10) as client:
             kept = client.expect(["held"])
             worker.store([done("held", client)] + [done(f"t{n}", client) for n in range(20)])
+            wait_until(lambda: client.load("t19") is not None, "the last one has come")
             assert client.load("held") == received("held")
             assert [client.load(f"t{n}") is None for n in range(20)] == [True] * 10 + [False] * 10
             del kept

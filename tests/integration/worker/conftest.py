@@ -105,9 +105,10 @@ class Bench:
     def events(self) -> list[tuple[str, int]]:
         """What tasks have noted: event and process."""
         try:
-            lines = (self.folder / "journal").read_text().splitlines()
+            text = (self.folder / "journal").read_text()
         except FileNotFoundError:
             return []
+        lines = text[: text.rfind("\n") + 1].splitlines()  # the last one may be half written
         return [(name, int(pid)) for name, pid in (line.split() for line in lines)]
 
     def count(self, event: str) -> int:
