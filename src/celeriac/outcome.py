@@ -10,6 +10,7 @@ from typing import Final
 
 import msgspec
 
+from celeriac.chords import ChordEnd, ChordShare, ChordStart
 from celeriac.message import Delivery, Loss, Message, Publication
 
 
@@ -31,12 +32,38 @@ class ResultRecord(msgspec.Struct, frozen=True, omit_defaults=True):
     reply_to: str | None = None
 
 
+class Flow(msgspec.Struct, frozen=True):
+    """What an outcome means for the workflow that its task is part of, beside messages to publish.
+
+    Attributes:
+        results: of other tasks: those that will never run because this one failed.
+        starts: chords whose headers are among the follow-ups.
+        grown: ids of chords that have one member more, which is among the follow-ups.
+        shares: what members of chords have come to.
+        ends: chords that are done with.
+    """
+
+    results: tuple[ResultRecord, ...] = ()
+    starts: tuple[ChordStart, ...] = ()
+    grown: tuple[str, ...] = ()
+    shares: tuple[ChordShare, ...] = ()
+    ends: tuple[ChordEnd, ...] = ()
+
+
 class Succeeded(msgspec.Struct, frozen=True, tag="succeeded"):
-    """The task returned. `follow_ups` are the messages its success causes (links)."""
+    """The task returned. `follow_ups` are the messages its success causes: links, and what is next in its chain."""
 
     result: ResultRecord | None = None
     follow_ups: tuple[Publication, ...] = ()
     runtime: float = 0.0
+    flow: Flow | None = None
+
+
+class Replaced(msgspec.Struct, frozen=True, tag="replaced"):
+    """The task has put others in its place (`Task.replace`): acknowledge, and send them under its id."""
+
+    follow_ups: tuple[Publication, ...]
+    flow: Flow | None = None
 
 
 class Failed(msgspec.Struct, frozen=True, tag="failed"):
@@ -46,6 +73,7 @@ class Failed(msgspec.Struct, frozen=True, tag="failed"):
     result: ResultRecord | None = None
     follow_ups: tuple[Publication, ...] = ()
     runtime: float = 0.0
+    flow: Flow | None = None
 
 
 class TimedOut(msgspec.Struct, frozen=True, tag="timed_out"):
@@ -54,6 +82,7 @@ class TimedOut(msgspec.Struct, frozen=True, tag="timed_out"):
     error: str
     result: ResultRecord | None = None
     follow_ups: tuple[Publication, ...] = ()
+    flow: Flow | None = None
 
 
 class Retried(msgspec.Struct, frozen=True, tag="retried"):
@@ -79,7 +108,10 @@ class Retried(msgspec.Struct, frozen=True, tag="retried"):
 
 
 class Ignored(msgspec.Struct, frozen=True, tag="ignored"):
-    """The task raised `Ignore`: acknowledge, write nothing."""
+    """The task raised `Ignore`: acknowledge, write no result. A workflow that waits for it learns that it has ended."""
+
+    follow_ups: tuple[Publication, ...] = ()
+    flow: Flow | None = None
 
 
 class Rejected(msgspec.Struct, frozen=True, tag="rejected"):
@@ -88,6 +120,8 @@ class Rejected(msgspec.Struct, frozen=True, tag="rejected"):
     reason: str
     requeue: bool
     result: ResultRecord | None = None
+    follow_ups: tuple[Publication, ...] = ()
+    flow: Flow | None = None
 
 
 class Discarded(msgspec.Struct, frozen=True, tag="discarded"):
@@ -95,6 +129,8 @@ class Discarded(msgspec.Struct, frozen=True, tag="discarded"):
 
     reason: str
     result: ResultRecord | None = None
+    follow_ups: tuple[Publication, ...] = ()
+    flow: Flow | None = None
 
 
 class Early(msgspec.Struct, frozen=True, tag="early"):
@@ -114,6 +150,8 @@ class Unrunnable(msgspec.Struct, frozen=True, tag="unrunnable"):
 
     reason: str
     result: ResultRecord | None = None
+    follow_ups: tuple[Publication, ...] = ()
+    flow: Flow | None = None
 
 
 class Lost(msgspec.Struct, frozen=True, tag="lost"):
@@ -125,6 +163,7 @@ class Lost(msgspec.Struct, frozen=True, tag="lost"):
         started: the attempt had begun, or may have; only then is it counted.
         failure: the FAILURE to store should this loss be the last one that is allowed.
         follow_ups: the errbacks of that failure.
+        flow: what that failure means for its workflow.
     """
 
     reason: str
@@ -132,10 +171,13 @@ class Lost(msgspec.Struct, frozen=True, tag="lost"):
     started: bool = True
     failure: ResultRecord | None = None
     follow_ups: tuple[Publication, ...] = ()
+    flow: Flow | None = None
 
 
 #: What an executor can report of an attempt.
-Outcome = Succeeded | Failed | TimedOut | Retried | Ignored | Rejected | Discarded | Early | Unrunnable | Lost
+Outcome = (
+    Succeeded | Replaced | Failed | TimedOut | Retried | Ignored | Rejected | Discarded | Early | Unrunnable | Lost
+)
 
 
 class Acknowledge(msgspec.Struct, frozen=True, tag="acknowledge"):
@@ -182,6 +224,8 @@ class Settlement(msgspec.Struct, frozen=True):
         fenced: False for a delivery that was acknowledged before its run (`acks_late=False`): there is no lease
             left to check, so result and follow-ups are written as they are, and `Bury` writes `delivery.message`
             to the dead letters. Only `Keep` and `Bury` are ever unfenced.
+        flow: what it means for a workflow, written in the same step. A settlement that ends a chord under a claim
+            that is not the present one writes nothing.
         before_run: it acknowledges what is still to run, and if it is refused nothing runs. So it must never be
             written later, as an outcome may be.
     """
@@ -192,6 +236,7 @@ class Settlement(msgspec.Struct, frozen=True):
     follow_ups: tuple[Publication, ...] = ()
     fenced: bool = True
     before_run: bool = False
+    flow: Flow | None = None
 
 
 class AckPolicy(msgspec.Struct, frozen=True):
@@ -235,26 +280,24 @@ def decide(delivery: Delivery, outcome: Outcome, now: float, policy: AckPolicy =
     if not policy.acks_late:
         return _decide_acknowledged(delivery, outcome)
     match outcome:
-        case Succeeded():
-            return Settlement(delivery, _ACKNOWLEDGE, outcome.result, outcome.follow_ups)
+        case Succeeded() | Discarded():
+            return Settlement(delivery, _ACKNOWLEDGE, outcome.result, outcome.follow_ups, flow=outcome.flow)
         case Failed():
             action = _ACKNOWLEDGE if policy.acks_on_failure else Bury(outcome.error)
-            return Settlement(delivery, action, outcome.result, outcome.follow_ups)
+            return Settlement(delivery, action, outcome.result, outcome.follow_ups, flow=outcome.flow)
         case TimedOut():
             action = _ACKNOWLEDGE if policy.acks_on_timeout else Bury(outcome.error)
-            return Settlement(delivery, action, outcome.result, outcome.follow_ups)
+            return Settlement(delivery, action, outcome.result, outcome.follow_ups, flow=outcome.flow)
         case Retried():
             return _decide_retried(delivery, outcome)
-        case Ignored():
-            return Settlement(delivery, _ACKNOWLEDGE)
-        case Discarded():
-            return Settlement(delivery, _ACKNOWLEDGE, outcome.result)
+        case Ignored() | Replaced():
+            return Settlement(delivery, _ACKNOWLEDGE, None, outcome.follow_ups, flow=outcome.flow)
         case Early():
             return Settlement(delivery, Requeue(outcome.message, outcome.not_before))
         case Rejected(requeue=True):
             return Settlement(delivery, Requeue())
         case Rejected() | Unrunnable():
-            return Settlement(delivery, Bury(outcome.reason), outcome.result)
+            return Settlement(delivery, Bury(outcome.reason), outcome.result, outcome.follow_ups, flow=outcome.flow)
         case Lost():
             return _decide_lost(delivery, outcome, now, policy)
 
@@ -279,10 +322,10 @@ def _decide_lost(delivery: Delivery, outcome: Lost, now: float, policy: AckPolic
         return Settlement(delivery, Requeue())
     loss = Loss(at=now, worker=outcome.worker, reason=outcome.reason)
     if not policy.reject_on_worker_lost:
-        return Settlement(delivery, _ACKNOWLEDGE, outcome.failure, outcome.follow_ups)
+        return Settlement(delivery, _ACKNOWLEDGE, outcome.failure, outcome.follow_ups, flow=outcome.flow)
     if len(delivery.history) + 1 >= policy.max_deliveries:
         reason = f"lost {len(delivery.history) + 1} times, the last time: {outcome.reason}"
-        return Settlement(delivery, Bury(reason, loss), outcome.failure, outcome.follow_ups)
+        return Settlement(delivery, Bury(reason, loss), outcome.failure, outcome.follow_ups, flow=outcome.flow)
     return Settlement(delivery, Requeue(loss=loss))
 
 
@@ -297,13 +340,12 @@ def _decide_acknowledged(delivery: Delivery, outcome: Outcome) -> Settlement:
         case Early():
             later = Publication(outcome.message, delivery.queue, delivery.priority, outcome.not_before)
             return Settlement(delivery, _KEEP, None, (later,), fenced=False)
-        case Succeeded() | Failed() | TimedOut():
-            return Settlement(delivery, _KEEP, outcome.result, outcome.follow_ups, fenced=False)
+        case Succeeded() | Failed() | TimedOut() | Discarded():
+            return Settlement(delivery, _KEEP, outcome.result, outcome.follow_ups, fenced=False, flow=outcome.flow)
         case Lost():
-            return Settlement(delivery, _KEEP, outcome.failure, outcome.follow_ups, fenced=False)
-        case Ignored():
-            return Settlement(delivery, _KEEP, fenced=False)
-        case Discarded():
-            return Settlement(delivery, _KEEP, outcome.result, fenced=False)
+            return Settlement(delivery, _KEEP, outcome.failure, outcome.follow_ups, fenced=False, flow=outcome.flow)
+        case Ignored() | Replaced():
+            return Settlement(delivery, _KEEP, None, outcome.follow_ups, fenced=False, flow=outcome.flow)
         case Rejected() | Unrunnable():
-            return Settlement(delivery, Bury(outcome.reason), outcome.result, fenced=False)
+            action = Bury(outcome.reason)
+            return Settlement(delivery, action, outcome.result, outcome.follow_ups, fenced=False, flow=outcome.flow)

@@ -145,8 +145,10 @@ class _AmqpConnection(Connection):
                 return
             await self.pass_on(raw, way)
             if rule.point is AmqpPoint.CUT_AFTER:
-                await self.cut_behind(way)
-                rule.trap.spring()
+                try:
+                    await self.cut_behind(way)
+                finally:  # cancelled when the other way ends
+                    rule.trap.spring()
                 return
 
     async def _read_method(self, way: Way) -> tuple[bytes, Method]:

@@ -285,22 +285,39 @@ class Connection:
     async def pass_on(self, raw: bytes, way: Way) -> None:
         """Send it when it may flow; the connection may be cut within it."""
         await self._flow.wait_to_flow(way)
+        if self._is_cut:
+            return
         writer = self._writers[way]
         passed, trap = self._flow.spend(len(raw), way)
         writer.write(raw[:passed])
         await writer.drain()
         if trap is not None:
-            await self.cut_behind(way)
-            trap.spring()
+            try:
+                await self.cut_behind(way)
+            finally:  # cancelled when the other way ends
+                trap.spring()
             raise ConnectionAbortedError
 
     async def cut_behind(self, way: Way) -> None:
-        """Cut when all that was sent that way is delivered."""
-        writer = self._writers[way]
-        writer.close()
-        with contextlib.suppress(OSError):
-            await writer.wait_closed()
-        self.cut()
+        """Cut when all that was sent that way is read; nothing comes back any more.
+
+        Half-closed first: a socket closed with bytes of the other way unread resets the connection, and whoever is
+        reset may lose what it has not read yet.
+        """
+        self._is_cut = True
+        reader, writer = self._readers["replies" if way == "requests" else "requests"], self._writers[way]
+        try:
+            with contextlib.suppress(OSError, asyncio.TimeoutError):
+                writer.write_eof()
+                await asyncio.wait_for(self._at_end(reader), _LAST_BYTES)
+        finally:
+            self.cut()
+
+    @staticmethod
+    async def _at_end(reader: asyncio.StreamReader) -> None:
+        """Return when its sender has hung up; somebody else reads."""
+        while not reader.at_eof():
+            await asyncio.sleep(0.001)
 
     async def _hang_up(self) -> None:
         """One side has hung up: what was on its way to the other gets there."""

@@ -9,7 +9,48 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+from celeriac.chords import ChordEnd, ChordShare, ChordStart, ChordState, ClaimedChord
 from celeriac.outcome import ResultRecord
+
+
+class ChordStore(Protocol):
+    """Where chords are joined: a part of a backend, or of a broker's store for backends that can not.
+
+    The sync methods may be called from any thread, the async ones from any event loop. Every method raises
+    `celeriac.exceptions.OperationalError` when the store can not be reached, after a bounded time.
+    """
+
+    def start_chords(self, starts: Sequence[ChordStart]) -> None:
+        """Note that these begin. One that is known keeps the shares it has."""
+        ...
+
+    async def astart_chords(self, starts: Sequence[ChordStart]) -> None:
+        """`start_chords` for asyncio."""
+        ...
+
+    async def add_shares(self, shares: Sequence[ChordShare], grown: Sequence[str] = ()) -> None:
+        """Add one member to each chord of `grown`, then note what members have come to, all in one step.
+
+        A share that is known changes nothing, nor does one of a chord that has ended. A share of a chord that has not
+        begun is kept: whoever begins it may be late.
+        """
+        ...
+
+    async def claim_chords(self, queues: Sequence[str], limit: int, seconds: float) -> list[ClaimedChord]:
+        """Claim up to `limit` complete chords for `seconds`, of those whose last member came from one of `queues`."""
+        ...
+
+    async def end_chords(self, ends: Sequence[ChordEnd]) -> list[ChordEnd]:
+        """Forget chords that are done with. Returns those whose claim is not the present one; they stay."""
+        ...
+
+    def chord_state(self, group_id: str) -> ChordState:
+        """What is known of a chord, with all parts."""
+        ...
+
+    async def achord_state(self, group_id: str) -> ChordState:
+        """`chord_state` for asyncio."""
+        ...
 
 
 class Backend(Protocol):
@@ -21,6 +62,8 @@ class Backend(Protocol):
 
     #: The backend's address without passwords, for banners and errors (the full path for files).
     address: str
+    #: Where chords are joined, or None if this backend can not.
+    chords: ChordStore | None
 
     def store(self, records: Sequence[ResultRecord]) -> None:
         """Write results in one trip and wake those who wait for them."""
@@ -57,8 +100,36 @@ class Backend(Protocol):
         """`forget` for asyncio."""
         ...
 
+    def save_group(self, group_id: str, meta: bytes, ttl: float | None) -> None:
+        """Keep the list of a group's members for `ttl` seconds, or for good.
+
+        Raises:
+            NotSupported: this backend stores nothing.
+        """
+        ...
+
+    async def asave_group(self, group_id: str, meta: bytes, ttl: float | None) -> None:
+        """`save_group` for asyncio."""
+        ...
+
+    def load_group(self, group_id: str) -> bytes | None:
+        """What `save_group` was given, or None if there is nothing or it has expired."""
+        ...
+
+    async def aload_group(self, group_id: str) -> bytes | None:
+        """`load_group` for asyncio."""
+        ...
+
+    def forget_group(self, group_id: str) -> None:
+        """Delete it. Deleting what is not there is not an error."""
+        ...
+
+    async def aforget_group(self, group_id: str) -> None:
+        """`forget_group` for asyncio."""
+        ...
+
     async def sweep(self) -> int:
-        """Delete results past their time. Returns how many; does a bounded amount of work for each call."""
+        """Delete results, groups and chords past their time. Returns how many; a bounded amount of work for each call."""
         ...
 
     def disconnect(self) -> None:

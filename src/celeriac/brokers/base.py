@@ -14,7 +14,8 @@ from typing import Protocol
 
 import msgspec
 
-from celeriac.backends.base import Backend
+from celeriac.backends.base import Backend, ChordStore
+from celeriac.chords import ChordStart
 from celeriac.message import DeadLetter, Delivery, Publication
 from celeriac.outcome import Settlement
 
@@ -58,14 +59,22 @@ class Broker(Protocol):
     capabilities: Capabilities
     #: The broker's address without passwords, for banners and errors (the full path for files).
     address: str
+    #: The store's own place to join chords, which `publish` and `settle` write in the same step as messages; None if
+    #: the store has none.
+    chords: ChordStore | None
 
     # -- producing ---------------------------------------------------------------------------------
 
-    def publish(self, publications: Sequence[Publication]) -> None:
-        """Store all of `publications`, or none. Thread-safe, usable without `open`, fit to be called after a fork."""
+    def publish(self, publications: Sequence[Publication], starts: Sequence[ChordStart] = ()) -> None:
+        """Store all of `publications`, or none. Thread-safe, usable without `open`, fit to be called after a fork.
+
+        Args:
+            publications: what to store.
+            starts: chords to begin in the same step, for brokers that have `chords`.
+        """
         ...
 
-    async def apublish(self, publications: Sequence[Publication]) -> None:
+    async def apublish(self, publications: Sequence[Publication], starts: Sequence[ChordStart] = ()) -> None:
         """`publish` for asyncio: the loop is not blocked."""
         ...
 
@@ -96,7 +105,8 @@ class Broker(Protocol):
         the settlements that were written count as written. `batches.PartlySettled` says which were not, if the store is
         there and has no room for these alone.
 
-        Results are written where `stores_results_of` the backend in use is true.
+        Results are written where `stores_results_of` the backend in use is true; what belongs to chords is written
+        if the broker has `chords`. Else the caller writes both, and leaves them out here.
 
         Returns:
             Those that were refused because owner or token no longer match. Nothing of them was written.

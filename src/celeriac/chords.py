@@ -1,0 +1,104 @@
+"""Chords as stores keep them: how one begins, what its members come to, who sends its body.
+
+A chord is complete when as many members have given their share as its header has. Members are counted by name, so a
+member that runs twice counts once. A complete chord is *claimed* by a worker, which makes the body of the shares and
+ends the chord in the step that sends the body. A claim runs out, so that the body is made again if that worker died;
+and whoever ends a chord under an old claim writes nothing. Knows nothing of signatures: bodies are bytes.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class ChordStart(msgspec.Struct, frozen=True):
+    """A chord begins: written before the messages of its header are stored, or with them.
+
+    Attributes:
+        group_id: the chord's id, which is that of its header's group.
+        size: how many members the header has.
+        ttl: seconds after which what is kept of the chord may be swept if nothing happens to it, or None to keep it.
+    """
+
+    group_id: str
+    size: int
+    ttl: float | None = None
+
+
+class ChordShare(msgspec.Struct, frozen=True):
+    """What one member of a chord's header has come to. Given twice, it counts once.
+
+    Attributes:
+        group_id: the chord.
+        task_id: the member.
+        index: its place in the header, or None for one that was added later, which comes last.
+        part: `[1, task id, state, result]`, encoded by `result_serializer`: Celery's form.
+        body: the body's signature as JSON, for whoever completes the chord.
+        root_id: the root of the tree that the member belongs to.
+        queue: where the member was taken from: workers of this queue send the body.
+        ttl: as in `ChordStart`; each share begins it anew.
+    """
+
+    group_id: str
+    task_id: str
+    index: int | None
+    part: bytes
+    body: bytes
+    root_id: str | None
+    queue: str
+    ttl: float | None = None
+
+    @property
+    def member(self) -> str:
+        """The name under which it counts, by Celery's rule: one task can be in a header twice."""
+        return f"{self.task_id}:{'+inf' if self.index is None else self.index}"
+
+
+class ChordEnd(msgspec.Struct, frozen=True):
+    """The body was sent, or failed: forget the chord, and what comes of it late.
+
+    Attributes:
+        group_id: the chord.
+        claim: the claim under which the body was made; with another one by now the settlement is refused.
+    """
+
+    group_id: str
+    claim: str
+
+
+class ClaimedChord(msgspec.Struct, frozen=True):
+    """A complete chord whose body is this worker's to make, until the claim runs out.
+
+    Attributes:
+        group_id: the chord.
+        claim: to be named when it is ended.
+        claims: how often it was claimed, this time included; more than a few mean that making the body kills workers.
+        body: the body's signature as JSON.
+        task_id: the member that completed it: the parent of the body.
+        root_id: the root of that member's tree.
+        queue: where that member was taken from.
+    """
+
+    group_id: str
+    claim: str
+    claims: int
+    body: bytes
+    task_id: str
+    root_id: str | None
+    queue: str
+
+
+class ChordState(msgspec.Struct, frozen=True):
+    """How far a chord is.
+
+    Attributes:
+        group_id: the chord.
+        size: how many members it has; None if it is not known (the chord is over, or has never begun).
+        parts: what members have come to so far, in the order of their places; `[1, task id, state, result]` each.
+        is_claimed: a worker is making the body.
+    """
+
+    group_id: str
+    size: int | None
+    parts: tuple[bytes, ...] = ()
+    is_claimed: bool = False
