@@ -32,8 +32,6 @@ CALL_OPTION_NAMES: Final = frozenset(CallOptions.__annotations__)
 
 #: Options of Celery's that need what this version does not have, with what to do instead.
 _NOT_YET: Final = {
-    "chord": "chords come with a later version",
-    "chain": "chains come with a later version; use link=",
     "stamped_headers": "stamps come with a later version; use headers=",
     "producer": "messages go through the app's own connection",
     "connection": "messages go through the app's own connection",
@@ -242,6 +240,9 @@ _DETAILS: Final[Mapping[str, Rule]] = {
     "eta": Rule(expects="a datetime; seconds are given with countdown="),
     "link": _LINKS,
     "link_error": _LINKS,
+    "chain": _LINKS,
+    "chord": _LINKS,
+    "replaced_task_nesting": COUNT,
     "headers": MAPPING,
     "properties": MAPPING,
     "retry_policy": MAPPING._replace(check=_checked_policy),

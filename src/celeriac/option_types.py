@@ -63,6 +63,9 @@ class CallOptions(TypedDict, total=False):
         parent_id: the task that sends it; the running one by default.
         group_id: id of its group.
         group_index: its place in the group.
+        chain: signatures of what comes after it, the last one first.
+        chord: signature of the body of the chord that it is a member of.
+        replaced_task_nesting: how often tasks were replaced to come to this one.
         retries: how often it was retried.
         add_to_parent: note the result among the running task's children.
         delivery_mode: 2 to survive a restart of the broker, 1 not to.
@@ -103,6 +106,9 @@ class CallOptions(TypedDict, total=False):
     parent_id: str | None
     group_id: str | None
     group_index: int | None
+    chain: Sequence[SignatureLike] | None
+    chord: SignatureLike | None
+    replaced_task_nesting: int
     retries: int
     add_to_parent: bool
     delivery_mode: int | None

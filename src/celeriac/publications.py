@@ -39,6 +39,8 @@ class Call(NamedTuple):
         options: as `CallOptions`.
         task: the task, if this process knows it: its attributes are the defaults then.
         checked: arguments and options were looked at before, or shall not be.
+        task_id: its id, instead of that in the options: neighbours that differ in nothing else share the rest.
+        group_index: its place in its group; likewise.
     """
 
     name: str
@@ -47,6 +49,8 @@ class Call(NamedTuple):
     options: Mapping[str, Any] = NO_OPTIONS
     task: Task[Any, Any] | None = None
     checked: bool = False
+    task_id: str | None = None
+    group_index: int | None = None
 
 
 def task_call(task: Task[Any, Any], args: Any, kwargs: Any, options: CallOptions) -> Call:
@@ -157,21 +161,21 @@ def _without_reserved_headers(options: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _fill(plan: _Plan, call: Call) -> Publication:
-    _, args, kwargs, _, task, checked = call
+    _, args, kwargs, _, task, checked, task_id, group_index = call
     options = plan.options
     if task is not None and not checked:
         args, kwargs = task.prepare_arguments(args, kwargs)
     if options:
         message = plan.template.message(
-            options.get("task_id") or new_task_id(),
+            task_id or options.get("task_id") or new_task_id(),
             args,
             kwargs,
-            group_index=options.get("group_index"),
+            group_index=options.get("group_index") if group_index is None else group_index,
             argsrepr=options.get("argsrepr"),
             kwargsrepr=options.get("kwargsrepr"),
         )
     else:
-        message = plan.template.message(new_task_id(), args, kwargs)
+        message = plan.template.message(task_id or new_task_id(), args, kwargs, group_index=group_index)
     return plan.route.publication(message, plan.priority, plan.not_before)
 
 
@@ -212,6 +216,7 @@ _PASSED_ON: Final = frozenset(
         "headers",
         "ignore_result",
         "parent_id",
+        "replaced_task_nesting",
         "reply_to",
         "retries",
         "root_id",
@@ -231,6 +236,10 @@ def _override(app: Celeriac, chosen: dict[str, Any], options: Mapping[str, Any])
     chosen["group"] = options.get("group_id")
     chosen["callbacks"] = _links(app, options.get("link"))
     chosen["errbacks"] = _links(app, options.get("link_error"))
+    if options.get("chain") is not None:
+        chosen["chain"] = [_sendable(app, signature) for signature in options["chain"]]
+    if options.get("chord") is not None:
+        chosen["chord"] = _sendable(app, options["chord"])
     properties = dict(options.get("properties") or {})
     properties |= {name: options[name] for name in PROPERTY_NAMES if options.get(name) is not None}
     if properties:
