@@ -81,6 +81,17 @@ class Backend(Protocol):
         """`load` for asyncio."""
         ...
 
+    def load_many(self, task_ids: Sequence[str]) -> list[ResultRecord]:
+        """What is stored of these, in any order; those with nothing are missing. Their `ttl` may be left out.
+
+        In few trips, however many there are. What can not be read raises `BackendError` as in `load`.
+        """
+        ...
+
+    async def aload_many(self, task_ids: Sequence[str]) -> list[ResultRecord]:
+        """`load_many` for asyncio."""
+        ...
+
     def wait_ready(self, task_id: str, timeout: float) -> ResultRecord | None:
         """Wait until the result is in one of `states.READY_STATES`; None after `timeout` seconds.
 
@@ -129,7 +140,7 @@ class Backend(Protocol):
         ...
 
     async def sweep(self) -> int:
-        """Delete results, groups and chords past their time. Returns how many; a bounded amount of work for each call."""
+        """Delete results, groups and chords past their time, some at each call. Returns how many."""
         ...
 
     def disconnect(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NoReturn
 
+from celeriac.backends.base import ChordStore
 from celeriac.exceptions import NotSupported
 from celeriac.outcome import ResultRecord
 
@@ -13,6 +14,7 @@ class DisabledBackend:
     """The backend of `result_backend = "disabled://"`."""
 
     address = "disabled://"
+    chords: ChordStore | None = None
 
     def store(self, records: Sequence[ResultRecord]) -> None:
         """Drop them."""
@@ -28,6 +30,16 @@ class DisabledBackend:
         """Always raises NotSupported."""
         _refuse(task_id)
 
+    def load_many(self, task_ids: Sequence[str]) -> list[ResultRecord]:
+        """Always raises NotSupported, if anything is asked for."""
+        for task_id in task_ids:
+            _refuse(task_id)
+        return []
+
+    async def aload_many(self, task_ids: Sequence[str]) -> list[ResultRecord]:
+        """Always raises NotSupported, if anything is asked for."""
+        return self.load_many(task_ids)
+
     def wait_ready(self, task_id: str, timeout: float) -> ResultRecord | None:  # noqa: ARG002 - the contract's
         """Always raises NotSupported, at once."""
         _refuse(task_id)
@@ -42,6 +54,28 @@ class DisabledBackend:
     async def aforget(self, task_id: str) -> None:
         """Nothing is kept."""
 
+    def save_group(self, group_id: str, meta: bytes, ttl: float | None) -> None:  # noqa: ARG002 - the contract's
+        """Always raises NotSupported."""
+        _refuse_group(group_id)
+
+    async def asave_group(self, group_id: str, meta: bytes, ttl: float | None) -> None:  # noqa: ARG002
+        """Always raises NotSupported."""
+        _refuse_group(group_id)
+
+    def load_group(self, group_id: str) -> bytes | None:
+        """Always raises NotSupported."""
+        _refuse_group(group_id)
+
+    async def aload_group(self, group_id: str) -> bytes | None:
+        """Always raises NotSupported."""
+        _refuse_group(group_id)
+
+    def forget_group(self, group_id: str) -> None:
+        """Nothing is kept."""
+
+    async def aforget_group(self, group_id: str) -> None:
+        """Nothing is kept."""
+
     async def sweep(self) -> int:
         """Nothing is kept."""
         return 0
@@ -53,5 +87,12 @@ class DisabledBackend:
 def _refuse(task_id: str) -> NoReturn:
     raise NotSupported(
         f"the result of task {task_id} is not available: results are turned off here; "
+        "set result_backend, for example to 'sqlite:///results.sqlite3'"
+    )
+
+
+def _refuse_group(group_id: str) -> NoReturn:
+    raise NotSupported(
+        f"the members of group {group_id} can not be saved or restored: results are turned off here; "
         "set result_backend, for example to 'sqlite:///results.sqlite3'"
     )

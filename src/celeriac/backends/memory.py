@@ -53,6 +53,18 @@ class MemoryBackend:
         """See `Backend.aload`."""
         return self.load(task_id)
 
+    def load_many(self, task_ids: Sequence[str]) -> list[ResultRecord]:
+        """See `Backend.load_many`."""
+        memory, now = self.memory, self._clock.time()
+        memory.check_process()
+        with memory.lock:
+            found = [memory.get_result(task_id, now) for task_id in dict.fromkeys(task_ids)]
+        return [record for record in found if record is not None]
+
+    async def aload_many(self, task_ids: Sequence[str]) -> list[ResultRecord]:
+        """See `Backend.aload_many`."""
+        return self.load_many(task_ids)
+
     def wait_ready(self, task_id: str, timeout: float) -> ResultRecord | None:
         """See `Backend.wait_ready`."""
         memory, woken = self.memory, threading.Event()

@@ -13,7 +13,7 @@ from contextlib import suppress
 from typing import Final, NamedTuple
 
 from celeriac.backends.metas import read_status, script_mark
-from celeriac.backends.redis.hub import ResultHub
+from celeriac.backends.redis.hub import ResultHub, batches
 from celeriac.backends.redis.storing import StoringRules, acarry_out, carry_out, plan_storing
 from celeriac.backends.redis.waiting import Wanted, wait_ready
 from celeriac.clock import SYSTEM_CLOCK, Clock
@@ -112,6 +112,20 @@ class RedisBackend:
         key = self.key(task_id)
         return self._loaded(key, await self._side().link.call_all([("GET", key), ("PTTL", key)]))
 
+    def load_many(self, task_ids: Sequence[str]) -> list[ResultRecord]:
+        """See `Backend.load_many`. Raises `BackendError` for what is no result of the serialiser."""
+        found: list[ResultRecord] = []
+        for keys in batches(map(self.key, dict.fromkeys(task_ids))):
+            found += self._records(keys, self._links.call("MGET", *keys))
+        return found
+
+    async def aload_many(self, task_ids: Sequence[str]) -> list[ResultRecord]:
+        """See `Backend.aload_many`. Raises `BackendError` for what is no result of the serialiser."""
+        found: list[ResultRecord] = []
+        for keys in batches(map(self.key, dict.fromkeys(task_ids))):
+            found += self._records(keys, await self._side().link.call("MGET", *keys))
+        return found
+
     def wait_ready(self, task_id: str, timeout: float) -> ResultRecord | None:
         """See `Backend.wait_ready`.
 
@@ -188,6 +202,10 @@ class RedisBackend:
             return None
         ttl = left_ms / 1000 if left_ms >= 0 else None
         return ResultRecord(self._task_id(key), self._status(meta), meta, ttl)
+
+    def _records(self, keys: Sequence[bytes], metas: Sequence[bytes | None]) -> list[ResultRecord]:
+        found = [(key, meta) for key, meta in zip(keys, metas, strict=True) if meta is not None]
+        return [ResultRecord(self._task_id(key), self._status(meta), meta) for key, meta in found]
 
     def _ready(self, key: bytes, meta: bytes) -> ResultRecord | None:
         status = self._status(meta)

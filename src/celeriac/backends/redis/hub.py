@@ -209,7 +209,7 @@ class ResultHub:
         while self._unlooked:
             unlooked, self._unlooked = self._unlooked, set()
             try:
-                for keys in _batches(key for key in unlooked if key in self._waiters):
+                for keys in batches(key for key in unlooked if key in self._waiters):
                     for key, meta in zip(keys, await self._mget(keys), strict=True):
                         self._on_meta(key, meta)
             except OperationalError as error:  # the next tick looks again
@@ -258,7 +258,8 @@ class ResultHub:
                     waiter.set_exception(error)
 
 
-def _batches(keys: Iterable[bytes]) -> Iterator[tuple[bytes, ...]]:
+def batches(keys: Iterable[bytes]) -> Iterator[tuple[bytes, ...]]:
+    """As many as one command may name."""
     remaining = iter(keys)
     while some := tuple(islice(remaining, _KEYS_AT_ONCE)):
         yield some

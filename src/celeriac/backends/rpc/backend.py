@@ -13,14 +13,15 @@ import time
 import uuid
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
-from typing import Final
+from typing import Final, NoReturn
 
+from celeriac.backends.base import ChordStore
 from celeriac.backends.metas import read_status
 from celeriac.backends.rpc.listener import Listener
 from celeriac.backends.rpc.messages import ReplyForm, mark_parcel, read_reply
 from celeriac.backends.rpc.places import DEFAULT_LIMIT, Place, Places
 from celeriac.backends.rpc.second_chances import SecondChances, drop
-from celeriac.exceptions import OperationalError
+from celeriac.exceptions import NotSupported, OperationalError
 from celeriac.outcome import ResultRecord
 from celeriac.states import READY_STATES
 from celeriac.storage.forks import renew_in_children
@@ -59,12 +60,15 @@ class RpcBackend:
 
     Attributes:
         location: where.
+        chords: None: nobody counts what members come to where nothing is stored.
 
     Example:
         >>> from celeriac.backends import open_backend
         >>> open_backend("rpc://me:secret@localhost//").address
         'rpc://me@localhost:5672//'
     """
+
+    chords: ChordStore | None = None
 
     def __init__(
         self,
@@ -135,6 +139,18 @@ class RpcBackend:
         place = self._places.find(task_id)
         return None if place is None else place.read()
 
+    def load_many(self, task_ids: Sequence[str]) -> list[ResultRecord]:
+        """See `Backend.load_many`. The rest as `load`."""
+        if not all(map(self._has_all_of, task_ids)):
+            self._catch_up()
+        return self._places.read_many(task_ids)
+
+    async def aload_many(self, task_ids: Sequence[str]) -> list[ResultRecord]:
+        """See `Backend.aload_many`. The rest as `load`."""
+        if not all(map(self._has_all_of, task_ids)):
+            await self._asking.run(self._catch_up)
+        return self._places.read_many(task_ids)
+
     def wait_ready(self, task_id: str, timeout: float) -> ResultRecord | None:
         """See `Backend.wait_ready`.
 
@@ -187,6 +203,28 @@ class RpcBackend:
         if not self._has_all_of(task_id):
             await self._asking.run(self._catch_up)
         self._places.forget(task_id)
+
+    def save_group(self, group_id: str, meta: bytes, ttl: float | None) -> None:  # noqa: ARG002 - the contract's
+        """Always raises NotSupported."""
+        _refuse_group(group_id)
+
+    async def asave_group(self, group_id: str, meta: bytes, ttl: float | None) -> None:  # noqa: ARG002
+        """Always raises NotSupported."""
+        _refuse_group(group_id)
+
+    def load_group(self, group_id: str) -> bytes | None:
+        """Always raises NotSupported."""
+        _refuse_group(group_id)
+
+    async def aload_group(self, group_id: str) -> bytes | None:
+        """Always raises NotSupported."""
+        _refuse_group(group_id)
+
+    def forget_group(self, group_id: str) -> None:
+        """Nothing is kept."""
+
+    async def aforget_group(self, group_id: str) -> None:
+        """Nothing is kept."""
 
     async def sweep(self) -> int:
         """See `Backend.sweep`. Nothing is stored."""
@@ -292,6 +330,13 @@ class RpcBackend:
             self.location.address,
             self._places.count_waiting(),
         )
+
+
+def _refuse_group(group_id: str) -> NoReturn:
+    raise NotSupported(
+        f"the members of group {group_id} can not be saved or restored with rpc://, which stores nothing: set "
+        "result_backend to a store, for example redis:// or sqlite:///, or keep group.as_tuple() yourself"
+    )
 
 
 def _new_name() -> str:

@@ -64,6 +64,15 @@ class SQLiteBackend:
         """See `Backend.aload`."""
         return await self._runner.run(lambda: self.load(task_id))
 
+    def load_many(self, task_ids: Sequence[str]) -> list[ResultRecord]:
+        """See `Backend.load_many`."""
+        wanted = list(dict.fromkeys(task_ids))
+        return self.database.read(lambda c: results.load_results(c, wanted, self._clock.time()))
+
+    async def aload_many(self, task_ids: Sequence[str]) -> list[ResultRecord]:
+        """See `Backend.aload_many`."""
+        return await self._runner.run(lambda: self.load_many(task_ids))
+
     def wait_ready(self, task_id: str, timeout: float) -> ResultRecord | None:
         """See `Backend.wait_ready`."""
         deadline = time.monotonic() + timeout

@@ -81,6 +81,25 @@ class StoringCases(Harness):
         backend.store([failure("a")])
         assert backend.load("a") == failure("a")
 
+    def test_many_are_loaded_together(self, make_backend: MakeBackend) -> None:
+        backend = make_backend()
+        backend.store([success(f"t{n}", str(n)) for n in range(1200)] + [failure("f"), state("s", "STARTED")])
+        wanted = [f"t{n}" for n in range(1200)]
+        found = {record.task_id: record for record in backend.load_many([*wanted, "unknown", "f", "s", "t0"])}
+        assert len(found) == 1202
+        assert [found[f"t{n}"].meta for n in range(1200)] == [success(f"t{n}", str(n)).meta for n in range(1200)]
+        assert (found["f"].status, found["s"].status) == ("FAILURE", "STARTED")
+        assert len(backend.load_many(["t1", "t1"])) == 1
+        assert backend.load_many([]) == []
+
+    @in_loop
+    async def test_many_are_loaded_together_for_asyncio(self, make_backend: MakeBackend) -> None:
+        backend = make_backend()
+        await backend.astore([success("a"), failure("b")])
+        found = sorted(await backend.aload_many(["b", "unknown", "a"]), key=lambda record: record.task_id)
+        assert [(record.task_id, record.status) for record in found] == [("a", "SUCCESS"), ("b", "FAILURE")]
+        assert await backend.aload_many([]) == []
+
     def test_nothing_to_store(self, make_backend: MakeBackend) -> None:
         make_backend().store([])
 
