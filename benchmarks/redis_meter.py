@@ -1,4 +1,4 @@
-"""What a Redis server tells of itself: processor time, memory, and the commands that clients send it.
+"""What a Redis server tells of itself: processor time, memory, traffic, and the commands that clients send it.
 
 Knows no task queue. Commands are counted with MONITOR, which alone tells those that clients send from those that
 scripts run inside; the server's own statistics add them up.
@@ -22,21 +22,31 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _MARK: Final = b"celeriac-bench-mark"
+_BETWEEN: Final = b'" "'  # two arguments; quotes within one have a backslash before them
 _PATIENCE: Final = 30.0  # seconds that MONITOR may lag behind
 
 
 @dataclass
 class Commands:
-    """Commands by name: those that clients sent, and those that scripts ran inside."""
+    """Commands by name: those that clients sent, and those that scripts ran inside.
+
+    Attributes:
+        sent: by clients.
+        inner: inside scripts.
+        queued: messages that came to the end of a queue: values of LPUSH, whoever ran it.
+    """
 
     sent: Counter[str] = field(default_factory=Counter)
     inner: Counter[str] = field(default_factory=Counter)
+    queued: int = 0
 
     def note(self, line: bytes) -> None:
         """One line of MONITOR: `+1700000000.1 [0 127.0.0.1:1] "GET" "key"`; inside scripts the address is `lua`."""
         head, _, rest = line.partition(b'"')
         name = rest.partition(b'"')[0].decode(errors="replace").upper()
         (self.inner if b" lua]" in head else self.sent)[name] += 1
+        if name == "LPUSH":
+            self.queued += rest.count(_BETWEEN) - 1  # the first argument is the key
 
 
 class Meter:
@@ -69,6 +79,11 @@ class Meter:
     def clients(self) -> int:
         """Open connections."""
         return int(self._info("clients")["connected_clients"])
+
+    def traffic(self) -> int:
+        """Bytes that it has received and sent so far."""
+        stats = self._info("stats")
+        return int(stats["total_net_input_bytes"]) + int(stats["total_net_output_bytes"])
 
     def clear(self, queue_type: str | None = None) -> None:  # noqa: ARG002  it has but one kind of queue
         """Empty it: keys, scripts, functions, statistics."""

@@ -70,6 +70,17 @@ _REDIS: Final = (
     Target("enqueue to start, p99, ms", "latency", "p99", 5, strict=True),
     Target("due to start, p99, ms", "due", "p99", 50, strict=True),
     Target("delay().get(), p50, ms", "round-trip", "p50", 2.5, strict=True),
+    *(
+        Target(f"{text}, to its result, times Celery", name, "done", 10, _CELERY)
+        for name, text in (
+            ("chain", "chain of 100"),
+            ("group", "group of 1,000"),
+            ("chord", "chord of 1,000"),
+            ("nested-chord", "chord of 30 chords of 30"),
+        )
+    ),
+    Target("bytes of a chain of 200, Celery's by ours", "long-chain", "moved", 10, _CELERY),
+    Target("chord of 10,000, % of the rate of plain tasks", "large-chord", "kept", 80),
     Target("idle worker, % of a core", "at-rest", "cpu", 1, strict=True),
     Target("idle worker, Redis commands/s", "at-rest", "commands", 5, strict=True),
     Target("Redis commands per task under load", "commands", "sent", 0.1),

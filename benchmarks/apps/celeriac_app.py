@@ -24,6 +24,8 @@ if QUEUE_TYPE:
     app.conf.task_default_queue_type = QUEUE_TYPE
 
 value = app.task(work.value)
+step = app.task(work.step)
+total = app.task(work.total)
 _tasks: dict[str, Task[..., Any]] = {
     "value": value,
     **{function.__name__: app.task(function) for function in (work.noop, work.stamp)},

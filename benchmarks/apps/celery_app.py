@@ -48,7 +48,7 @@ if CONFIRM:
 
 _tasks = {
     function.__name__: app.task(name=f"bench.{function.__name__}")(function)
-    for function in (work.noop, work.value, work.stamp)
+    for function in (work.noop, work.value, work.stamp, work.step, work.total)
 }
 
 

@@ -26,6 +26,18 @@ def value(number: int) -> int:
     return number
 
 
+def step(number: int) -> int:
+    """One link of a chain: the number after `number`."""
+    noop()
+    return number + 1
+
+
+def total(numbers: list[int]) -> int:
+    """The body of a chord."""
+    noop()
+    return sum(numbers)
+
+
 def stamp(index: int, sent: int) -> None:
     """How long ago `sent` (ns, CLOCK_MONOTONIC) was, as sample `index`."""
     now = time.monotonic_ns()

@@ -10,7 +10,18 @@ if TYPE_CHECKING:
 
 #: Things not every peer has; scenarios name those they need.
 Feature = Literal[
-    "version", "results", "future", "coroutines", "million", "fleet", "server", "redis", "rabbitmq", "client"
+    "version",
+    "results",
+    "future",
+    "coroutines",
+    "workflows",
+    "large workflows",
+    "million",
+    "fleet",
+    "server",
+    "redis",
+    "rabbitmq",
+    "client",
 ]
 
 #: What Celeriac can do on any broker.
@@ -36,12 +47,13 @@ class Peer:
         app: the module of `benchmarks.apps` with its tasks and its port.
         worker: the command that starts a worker of two processes; the program comes from the environment.
         coroutine_worker: the command for a worker that runs 1,000 coroutines at a time, where there is one.
+        workflows: the module of `benchmarks.apps` with its words for workflows, where it has Celery's.
         fleet_worker: the command for one idle worker of many, or for `{count}` of them in one process.
         fleet_sizes: how many idle workers are tried.
         variables: environment variables of its own.
         speed: by how much counts are multiplied, so that a slow peer does not take all the time.
         features: what it can do. Some follow from other attributes, see `able`. `million`: send a million tasks,
-            future ones too, within minutes.
+            future ones too, within minutes. `large workflows`: those of tens of thousands of tasks, within a minute.
         server: what must run beside it.
         results_server: where its results are, when that is another server.
         queue_type: of its queues on RabbitMQ. Peers are compared with the first that has the same.
@@ -57,6 +69,7 @@ class Peer:
     app: str
     worker: tuple[str, ...]
     coroutine_worker: tuple[str, ...] = ()
+    workflows: str = ""
     fleet_worker: tuple[str, ...] = ()
     fleet_sizes: tuple[int, ...] = ()
     python: tuple[int, int] | None = None
@@ -84,4 +97,6 @@ class Peer:
             own.update(("server", self.server))
         if self.fleet_worker:
             own.add("fleet")
+        if self.workflows:
+            own.add("workflows")
         return needs <= own

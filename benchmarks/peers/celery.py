@@ -33,6 +33,7 @@ REDIS: Final = replace(
     SQLA,
     name="celery-redis",
     setup="Redis, 2 processes",
+    workflows="benchmarks.apps.celery_workflows",
     variables={"BENCH_CELERY": "redis"},
     speed=0.1,
     fleet_worker=("celery", "-A", _APP, "worker", "-P", "prefork", "-c", "1", "-l", "warning", "-n", "w{number}@%h"),

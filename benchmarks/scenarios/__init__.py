@@ -14,6 +14,15 @@ from benchmarks.scenarios.memory import FUTURE, MEMORY
 from benchmarks.scenarios.million import MILLION, MILLION_FUTURE
 from benchmarks.scenarios.server import AT_REST, COMMANDS, FLEET
 from benchmarks.scenarios.startup import STARTUP
+from benchmarks.scenarios.workflows import (
+    CHAIN,
+    CHORD,
+    GROUP,
+    GROUP_STREAM,
+    LARGE_CHORD,
+    LONG_CHAIN,
+    NESTED_CHORD,
+)
 
 SCENARIOS: Final[dict[str, Scenario]] = {
     scenario.name: scenario
@@ -33,6 +42,13 @@ SCENARIOS: Final[dict[str, Scenario]] = {
         AT_REST,
         COMMANDS,
         FLEET,
+        CHAIN,
+        LONG_CHAIN,
+        GROUP,
+        CHORD,
+        NESTED_CHORD,
+        LARGE_CHORD,
+        GROUP_STREAM,
         MILLION,
         MILLION_FUTURE,
         AMQP_CLIENT,
@@ -47,6 +63,7 @@ DEFAULT: Final[dict[str, tuple[str, ...]]] = {
     ),
     "redis": (
         *("drain", "drain-results", "enqueue", "latency", "due", "round-trip"),
+        *("chain", "long-chain", "group", "chord", "nested-chord", "large-chord", "group-stream"),
         *("at-rest", "commands", "fleet", "million", "million-future"),
     ),
     "rabbitmq": ("drain", "drain-results", "enqueue", "latency", "due-within", "round-trip", "at-rest"),

@@ -59,3 +59,14 @@ def test_commands_of_clients_and_of_scripts_are_told_apart() -> None:
     ):
         counted.note(line)
     assert (counted.sent, counted.inner) == (Counter(EVALSHA=1, GET=1), Counter(TIME=1))
+
+
+def test_messages_that_are_queued_are_counted_wherever_they_are_queued() -> None:
+    counted = Commands()
+    for line in (
+        b'+1795349437.866908 [0 127.0.0.1:44754] "LPUSH" "celery" "{\\"id\\": \\"1\\"}"\r\n',
+        b'+1795349437.866926 [0 lua] "LPUSH" "celery" "{\\"id\\": \\"2\\"}" "{\\"args\\": [\\"a\\", \\"b\\"]}"\r\n',
+        b'+1795349437.867315 [0 127.0.0.1:44754] "RPUSH" "celery" "given back"\r\n',
+    ):
+        counted.note(line)
+    assert counted.queued == 3
