@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
+from integration.workflows import flow_tasks
+from integration.workflows.trees import Words
 from interop.journal import Journal
 from interop.settings import told
 from interop.tasks import Side, declare, declare_captured
@@ -31,6 +33,8 @@ app = make_app()
 _journal = Journal(told().journal)
 declare(app, Side("celery", _journal, CeleryBoom, _exceptions.Reject, _exceptions.SoftTimeLimitExceeded))
 declare_captured(app)
+words = Words(app, _celery.chain, _celery.group, _celery.chord)
+flow_tasks.declare(app, _journal.note, words)
 
 
 def _on_ready(**_: Any) -> None:

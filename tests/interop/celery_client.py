@@ -9,14 +9,19 @@ import importlib
 import os
 import pickle
 import sys
+import time
 import traceback
 from typing import Any
 
+from integration.workflows.model import Ending
+from integration.workflows.sights import seen_of
+from integration.workflows.trees import Node, build
 from interop import celery_app
 from interop.seen import Seen, describe
 
 # Installed in that environment only, so it has no types here.
 _celery: Any = importlib.import_module("celery")
+_result: Any = importlib.import_module("celery.result")
 _apps: dict[str, Any] = {}
 
 
@@ -47,6 +52,16 @@ def send_group(name: str, calls: list[Any], options: dict[str, Any]) -> list[str
     task = celery_app.app.tasks[name]
     members = _celery.group(task.s(*args).set(**options) for args in calls)
     return [member.id for member in members.apply_async().results]
+
+
+def send_tree(tree: Node, run: str, args: Any, kwargs: Any) -> Any:
+    """Send a workflow; its result as a tuple."""
+    return build(tree, celery_app.words, run).apply_async(args, kwargs).as_tuple()
+
+
+def see(result: Any, timeout: float) -> Ending:
+    """What such a result comes to."""
+    return seen_of(_result.result_from_tuple(result, celery_app.app), time.monotonic() + timeout)
 
 
 def get(task_id: str, timeout: float, settings: dict[str, Any] | None = None) -> Seen:
@@ -80,7 +95,9 @@ def restore() -> None:
         connection.default_channel.qos.restore_visible(num=100)
 
 
-_METHODS = {function.__name__: function for function in (send, send_group, get, join, look, store, restore)}
+_METHODS = {
+    function.__name__: function for function in (send, send_group, send_tree, see, get, join, look, store, restore)
+}
 
 
 def main() -> None:

@@ -1,0 +1,244 @@
+"""What a workflow must come to, in plain Python: its value, what runs with which arguments, which errbacks are called.
+
+Says what Celery's documents and its worker say; where Celery's own versions differ from each other or leave a workflow
+hanging, what users expect: nothing hangs, and nobody is told twice. Runs nothing.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, TypeAlias
+
+from integration.workflows.flow_tasks import told
+from integration.workflows.trees import Chain, Chord, Errback, Group, Node, Task
+
+
+class Value(NamedTuple):
+    """It succeeds, with this value."""
+
+    value: Any
+
+
+class Failure(NamedTuple):
+    """It fails.
+
+    Attributes:
+        label: of the task whose failure it is.
+        depth: how many chords have passed it on, each as a `ChordError` about the one before.
+    """
+
+    label: str
+    depth: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.label}^{self.depth}" if self.depth else self.label
+
+
+class Many(NamedTuple):
+    """What the members of a group come to."""
+
+    endings: tuple[Ending, ...]
+
+
+Ending: TypeAlias = Value | Failure | Many
+
+
+class Expected(NamedTuple):
+    """All that can be said of a workflow before it runs.
+
+    Attributes:
+        ending: what it comes to.
+        notes: what its tasks and errbacks note, and how often.
+    """
+
+    ending: Ending
+    notes: Counter[str]
+
+
+def expect(tree: Node, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None) -> Expected:
+    """Say what `tree` must come to when it is sent with these arguments."""
+    run = _Run()
+    ending = run.node(resolve(tree), _Given(tuple(args), dict(kwargs or {})))
+    return Expected(ending, run.notes)
+
+
+def collapse(ending: Ending) -> Value | Failure:
+    """A member of a header that is a group itself gives one value: the list of its members', or the first failure."""
+    if not isinstance(ending, Many):
+        return ending
+    parts = [collapse(part) for part in ending.endings]
+    for part in parts:
+        if isinstance(part, Failure):
+            return Failure(part.label, part.depth + 1)
+    return Value([part.value for part in parts])
+
+
+# -- errbacks: from where they are set to the tasks that call them -----------------------------------------------------
+
+
+def resolve(node: Node) -> Node:
+    """The same tree with all links and errbacks on its tasks."""
+    if isinstance(node, Task):
+        return node
+    if isinstance(node, Chain):
+        made: Node = node._replace(steps=tuple(map(resolve, node.steps)), links=(), errbacks=())
+    elif isinstance(node, Group):
+        made = node._replace(members=tuple(map(resolve, node.members)), errbacks=())
+    else:
+        header = tuple(map(resolve, node.header))
+        made = node._replace(header=header, body=resolve(node.body), links=(), errbacks=())
+    if not isinstance(node, Group):
+        made = _with_links(made, node.links)
+    return _with_errbacks(made, node.errbacks)
+
+
+def _with_links(node: Node, links: tuple[Task, ...]) -> Node:
+    if not links:
+        return node
+    if isinstance(node, Task):
+        return node._replace(links=node.links + links)
+    if isinstance(node, Chain):
+        return node._replace(steps=(*node.steps[:-1], _with_links(node.steps[-1], links)))
+    assert isinstance(node, Chord), "a group takes no links"
+    return node._replace(body=_with_links(node.body, links))
+
+
+def _with_errbacks(node: Node, errbacks: tuple[Errback, ...]) -> Node:
+    """Celery's `link_error`: on each step of a chain and each member of a group; of a chord, on the body."""
+    if not errbacks:
+        return node
+    if isinstance(node, Task):
+        return node._replace(errbacks=node.errbacks + errbacks)
+    if isinstance(node, Group):
+        return node._replace(members=tuple(_with_errbacks(member, errbacks) for member in node.members))
+    if isinstance(node, Chain):
+        last = len(node.steps) - 1
+        steps = [
+            _with_errbacks_of_header(step, errbacks)
+            if isinstance(step, Group) and index != last
+            else _with_errbacks(step, errbacks)
+            for index, step in enumerate(node.steps)
+        ]
+        return node._replace(steps=tuple(steps))
+    header = _with_errbacks_of_header(Group(node.header), errbacks)
+    assert isinstance(header, Group)
+    return node._replace(header=header.members, body=_with_errbacks(node.body, errbacks))
+
+
+def _with_errbacks_of_header(group: Group, errbacks: tuple[Errback, ...]) -> Node:
+    """Those of a chord go to its header's members only where these are chords themselves."""
+    members = [_with_errbacks(one, errbacks) if isinstance(one, Chord) else one for one in group.members]
+    return group._replace(members=tuple(members))
+
+
+# -- the run -----------------------------------------------------------------------------------------------------------
+
+
+class _Given(NamedTuple):
+    """What comes in."""
+
+    args: tuple[Any, ...] = ()
+    kwargs: Mapping[str, Any] = {}
+
+
+class _Run:
+    """One run of a tree whose links and errbacks are on its tasks."""
+
+    def __init__(self) -> None:
+        self.notes: Counter[str] = Counter()
+
+    def node(self, node: Node, given: _Given) -> Ending:
+        """What this node comes to."""
+        line = line_of(node)
+        ending: Ending = Value(None)
+        for index, step in enumerate(line):
+            if index:
+                came = collapse(ending)
+                if isinstance(came, Failure):
+                    is_body = isinstance(ending, Many)
+                    return self._fail(line[index:], came) if is_body else _skipped(line[-1], came)
+                given = _Given((came.value,))
+            ending = self._task(step, given) if isinstance(step, Task) else self._group(step, given)
+        return ending
+
+    def _group(self, group: Group, given: _Given) -> Ending:
+        return Many(tuple(self.node(member, given) for member in flat(group)))
+
+    def _task(self, node: Task, given: _Given) -> Ending:
+        args, kwargs = node.args, dict(node.kwargs)
+        if not node.immutable:
+            args, kwargs = (*given.args, *args), {**kwargs, **given.kwargs}
+        text = told(node.label, args, kwargs)
+        self.notes[text] += 1
+        if node.fails:
+            return self._fail([node], Failure(node.label))
+        if node.replacement is not None:
+            made = _with_links(resolve(node.replacement), node.links)
+            return collapse(self.node(_with_errbacks(made, node.errbacks), _Given()))
+        for link in node.links:
+            self._task(link, _Given((text,)))
+        return Value(text)
+
+    def _fail(self, line: Sequence[Task | Group], failure: Failure) -> Ending:
+        """What would have begun here fails: errbacks are called for it, but not for what comes after it in a chain.
+
+        A chord that would have begun fails as its body.
+        """
+        first = next((index for index, step in enumerate(line) if isinstance(step, Task)), len(line) - 1)
+        step, last = line[first], line[-1]
+        if isinstance(step, Group):
+            return Many(tuple(self._fail(line_of(member), failure) for member in flat(step)))
+        for errback in dict.fromkeys(step.errbacks):
+            self.notes[f"{errback.label}!" if errback.style == "old" else f"{errback.label}! {failure}"] += 1
+        return _skipped(last, failure)
+
+
+def _skipped(step: Task | Group, failure: Failure) -> Ending:
+    """What is after a failure in a chain fails with it; its errbacks are not called."""
+    if isinstance(step, Task):
+        return failure
+    return Many(tuple(_skipped(line_of(member)[-1], failure) for member in flat(step)))
+
+
+# -- Celery's rules of upgrading ---------------------------------------------------------------------------------------
+
+
+def line_of(node: Node) -> list[Task | Group]:
+    """What comes after what: a group that is followed by anything is the header of a chord with that as its body."""
+    if isinstance(node, Task | Group):
+        return [node]
+    if isinstance(node, Chord):
+        return [Group(node.header), *line_of(node.body)]
+    return [part for step in steps_of(node) for part in line_of(step)]
+
+
+def flat(group: Group) -> Iterator[Node]:
+    """Groups in a group are one with it."""
+    for member in group.members:
+        if isinstance(member, Group):
+            yield from flat(member)
+        else:
+            yield member
+
+
+def steps_of(chain: Chain) -> Iterator[Node]:
+    """Chains in a chain are one with it; in it, empty groups count for nothing, and those of one member for that one.
+
+    Not so where `|` has made a chord of a group and what follows it.
+    """
+    as_written = 2 if chain.piped and isinstance(chain.steps[0], Group) else 0
+    for index, step in enumerate(chain.steps):
+        if isinstance(step, Group) and index < as_written and not (index and not step.members):
+            yield step
+        else:
+            yield from _unrolled(step)
+
+
+def _unrolled(step: Node) -> Iterator[Node]:
+    if isinstance(step, Chain):
+        yield from steps_of(step)
+    elif isinstance(step, Group) and len(step.members) == 1:
+        yield from _unrolled(step.members[0])
+    elif not isinstance(step, Group) or step.members:
+        yield step
