@@ -1,4 +1,4 @@
-"""The memory backend: results in a named store of this process."""
+"""The memory backend: results, groups and chords in a named store of this process."""
 
 from __future__ import annotations
 
@@ -6,14 +6,78 @@ import asyncio
 import threading
 from collections.abc import Sequence
 
+from celeriac.backends.base import ChordStore
+from celeriac.chords import ChordEnd, ChordShare, ChordStart, ChordState, ClaimedChord
 from celeriac.clock import SYSTEM_CLOCK, Clock
 from celeriac.outcome import ResultRecord
 from celeriac.states import READY_STATES
-from celeriac.storage.memory import MemoryStore, memory_store, wake_all
+from celeriac.storage.memory import MemoryStore, SavedGroup, memory_store, wake_all
+
+
+class MemoryChordStore:
+    """Chords in memory.
+
+    Args:
+        name: of the store; broker and backend of the same name share it.
+        clock: for expiry and claims.
+    """
+
+    def __init__(self, name: str = "", *, clock: Clock = SYSTEM_CLOCK) -> None:
+        self._name = name
+        self._clock = clock
+
+    def start_chords(self, starts: Sequence[ChordStart]) -> None:
+        """See `ChordStore.start_chords`."""
+        memory = self._memory()
+        with memory.lock:
+            memory.chords.change(self._clock.time(), starts)
+
+    async def astart_chords(self, starts: Sequence[ChordStart]) -> None:
+        """See `ChordStore.astart_chords`."""
+        self.start_chords(starts)
+
+    async def add_shares(self, shares: Sequence[ChordShare], grown: Sequence[str] = ()) -> None:
+        """See `ChordStore.add_shares`."""
+        memory = self._memory()
+        with memory.lock:
+            memory.chords.change(self._clock.time(), (), grown, shares)
+
+    async def claim_chords(self, queues: Sequence[str], limit: int, seconds: float) -> list[ClaimedChord]:
+        """See `ChordStore.claim_chords`."""
+        memory, clock = self._memory(), self._clock
+        with memory.lock:
+            return memory.chords.claim(queues, limit, seconds, clock.time(), clock.monotonic())
+
+    async def end_chords(self, ends: Sequence[ChordEnd]) -> list[ChordEnd]:
+        """See `ChordStore.end_chords`."""
+        memory, now = self._memory(), self._clock.time()
+        refused: list[ChordEnd] = []
+        with memory.lock:
+            for end in ends:
+                if memory.chords.is_current(end, now):
+                    memory.chords.end([end], now)
+                else:
+                    refused.append(end)
+        return refused
+
+    def chord_state(self, group_id: str) -> ChordState:
+        """See `ChordStore.chord_state`."""
+        memory, clock = self._memory(), self._clock
+        with memory.lock:
+            return memory.chords.state(group_id, clock.time(), clock.monotonic())
+
+    async def achord_state(self, group_id: str) -> ChordState:
+        """See `ChordStore.achord_state`."""
+        return self.chord_state(group_id)
+
+    def _memory(self) -> MemoryStore:
+        memory = memory_store(self._name)
+        memory.check_process()
+        return memory
 
 
 class MemoryBackend:
-    """Results in memory.
+    """Results, groups and chords in memory.
 
     Args:
         name: of the store; the broker of the same name shares it.
@@ -24,6 +88,7 @@ class MemoryBackend:
         self._name = name
         self._clock = clock
         self.address = f"memory://{name}"
+        self.chords: ChordStore | None = MemoryChordStore(name, clock=clock)
 
     @property
     def memory(self) -> MemoryStore:
@@ -109,11 +174,47 @@ class MemoryBackend:
         """See `Backend.aforget`."""
         self.forget(task_id)
 
+    def save_group(self, group_id: str, meta: bytes, ttl: float | None) -> None:
+        """See `Backend.save_group`."""
+        memory = self.memory
+        memory.check_process()
+        with memory.lock:
+            memory.groups[group_id] = SavedGroup(meta, None if ttl is None else self._clock.time() + ttl)
+
+    async def asave_group(self, group_id: str, meta: bytes, ttl: float | None) -> None:
+        """See `Backend.asave_group`."""
+        self.save_group(group_id, meta, ttl)
+
+    def load_group(self, group_id: str) -> bytes | None:
+        """See `Backend.load_group`."""
+        memory = self.memory
+        memory.check_process()
+        with memory.lock:
+            saved = memory.groups.get(group_id)
+            if saved is None or (saved.expires is not None and saved.expires <= self._clock.time()):
+                return None
+            return saved.meta
+
+    async def aload_group(self, group_id: str) -> bytes | None:
+        """See `Backend.aload_group`."""
+        return self.load_group(group_id)
+
+    def forget_group(self, group_id: str) -> None:
+        """See `Backend.forget_group`."""
+        memory = self.memory
+        memory.check_process()
+        with memory.lock:
+            memory.groups.pop(group_id, None)
+
+    async def aforget_group(self, group_id: str) -> None:
+        """See `Backend.aforget_group`."""
+        self.forget_group(group_id)
+
     async def sweep(self) -> int:
         """See `Backend.sweep`."""
         memory = self.memory
         with memory.lock:
-            return memory.sweep_results(self._clock.time())
+            return memory.sweep(self._clock.time())
 
     def disconnect(self) -> None:
         """See `Backend.disconnect`; there is nothing to close."""

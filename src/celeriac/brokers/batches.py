@@ -25,8 +25,11 @@ def split(settlements: Sequence[Settlement], most_bytes: int = SETTLED_BYTES) ->
 
 
 def _weigh(settlement: Settlement) -> int:
-    """Bytes that are written, roughly: bodies and results."""
+    """Bytes that are written, roughly: bodies and results, shares of chords included."""
     size = 0 if settlement.result is None else len(settlement.result.meta)
+    if settlement.flow is not None:
+        size += sum(len(record.meta) for record in settlement.flow.results)
+        size += sum(len(share.part) for share in settlement.flow.shares)
     if settlement.follow_ups:
         size += sum(len(publication.message.body) for publication in settlement.follow_ups)
     action = settlement.action
@@ -91,5 +94,6 @@ class WrittenParts:
 
 
 def _key(settlement: Settlement) -> tuple[object, ...]:
-    delivery = settlement.delivery
-    return (delivery.tag, delivery.token, settlement.fenced, type(settlement.action))
+    delivery, flow = settlement.delivery, settlement.flow
+    ends = () if flow is None else flow.ends
+    return (delivery.tag, delivery.token, settlement.fenced, type(settlement.action), ends)

@@ -10,9 +10,10 @@ import heapq
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from celeriac.backends.base import Backend
-from celeriac.backends.memory import MemoryBackend
+from celeriac.backends.base import Backend, ChordStore
+from celeriac.backends.memory import MemoryBackend, MemoryChordStore
 from celeriac.brokers.base import Capabilities
+from celeriac.chords import ChordStart
 from celeriac.clock import SYSTEM_CLOCK, Clock
 from celeriac.exceptions import OperationalError
 from celeriac.message import DeadLetter, Delivery, Loss, PackedMessage, Publication
@@ -35,6 +36,7 @@ class MemoryBroker:
         self.capabilities = Capabilities(between_processes=False)
         self.address = f"memory://{name}"
         self.name = name
+        self.chords: ChordStore | None = MemoryChordStore(name, clock=clock)
         self._clock = clock
         self._lease: HeldLease | None = None
         self._lapsed = False
@@ -49,19 +51,20 @@ class MemoryBroker:
 
     # -- producing ------------------------------------------------------------------------------------------------
 
-    def publish(self, publications: Sequence[Publication]) -> None:
+    def publish(self, publications: Sequence[Publication], starts: Sequence[ChordStart] = ()) -> None:
         """See `Broker.publish`."""
         memory = self.memory
         memory.check_process()
         prepared = memory.prepare(publications)
         with memory.lock:
+            memory.chords.change(self._clock.time(), starts)
             memory.add(prepared, self._clock.time())
             wakers = memory.work_waiters()
         wake_all(wakers)
 
-    async def apublish(self, publications: Sequence[Publication]) -> None:
+    async def apublish(self, publications: Sequence[Publication], starts: Sequence[ChordStart] = ()) -> None:
         """See `Broker.apublish`."""
-        self.publish(publications)
+        self.publish(publications, starts)
 
     # -- the worker's side ----------------------------------------------------------------------------------------
 
@@ -109,20 +112,26 @@ class MemoryBroker:
             self._wakeups.discard(woken)
 
     async def settle(self, settlements: Sequence[Settlement]) -> list[Settlement]:
-        """See `Broker.settle`. Results that the settlements carry are written to this store."""
-        lease, memory = self._held_lease(), self.memory
+        """See `Broker.settle`. Results and chords that the settlements speak of are written to this store."""
+        lease, memory, now = self._held_lease(), self.memory, self._clock.time()
         prepared = [memory.prepare(settlement.follow_ups) for settlement in settlements]
         refused: list[Settlement] = []
         records: list[ResultRecord] = []
         with memory.lock:
             for settlement, follow_ups in zip(settlements, prepared, strict=True):
-                if not self._write(lease, settlement):
+                flow = settlement.flow
+                stale = flow is not None and not all(memory.chords.is_current(end, now) for end in flow.ends)
+                if stale or not self._write(lease, settlement):
                     refused.append(settlement)
                     continue
                 if settlement.result is not None:
                     records.append(settlement.result)
-                memory.add(follow_ups, self._clock.time())
-            wakers = memory.put_results(records, self._clock.time()) + memory.work_waiters()
+                if flow is not None:
+                    records.extend(flow.results)
+                    memory.chords.change(now, flow.starts, flow.grown, flow.shares)
+                    memory.chords.end(flow.ends, now)
+                memory.add(follow_ups, now)
+            wakers = memory.put_results(records, now) + memory.work_waiters()
         wake_all(wakers)
         return refused
 

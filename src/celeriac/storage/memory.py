@@ -23,6 +23,7 @@ from celeriac.outcome import ResultRecord
 from celeriac.states import READY_STATES, SUCCESS
 from celeriac.storage.codec import priority_level
 from celeriac.storage.forks import renew_in_children
+from celeriac.storage.memory_chords import MemoryChords
 
 SWEEP_BATCH: Final = 1000
 
@@ -76,13 +77,21 @@ class StoredResult(msgspec.Struct):
     expires: float | None
 
 
+class SavedGroup(msgspec.Struct):
+    """The members of a group, encoded, and the Unix time at which they expire."""
+
+    meta: bytes
+    expires: float | None
+
+
 class MemoryStore:
-    """Queues, leases, dead letters and results. Hold `lock` around everything but `wake_when`.
+    """Queues, leases, dead letters, results, groups and chords. Hold `lock` around everything but `wake_when`.
 
     Attributes:
         messages: all that are not dead, by tag; the heaps below hold tags of some of them.
         ready: by queue, a heap of (priority, position, tag).
         future: by queue, a heap of (due, position, tag).
+        groups: saved ones, by their ids.
     """
 
     def __init__(self) -> None:
@@ -93,6 +102,8 @@ class MemoryStore:
         self.leases: dict[int, HeldLease] = {}
         self.dead: dict[int, Buried] = {}
         self.results: dict[str, StoredResult] = {}
+        self.groups: dict[str, SavedGroup] = {}
+        self.chords = MemoryChords()
         self._numbers = itertools.count(1)
         self._pid = os.getpid()
         self._work_waiters: set[Callable[[], None]] = set()
@@ -192,13 +203,11 @@ class MemoryStore:
         ttl = None if stored.expires is None else stored.expires - now
         return ResultRecord(record.task_id, record.status, record.meta, ttl)
 
-    def sweep_results(self, now: float) -> int:
-        """Delete up to `SWEEP_BATCH` expired ones."""
-        expired = (key for key, stored in self.results.items() if stored.expires is not None and stored.expires <= now)
-        keys = list(itertools.islice(expired, SWEEP_BATCH))
-        for key in keys:
-            del self.results[key]
-        return len(keys)
+    def sweep(self, now: float) -> int:
+        """Delete up to `SWEEP_BATCH` expired results, groups and chords each."""
+        return (
+            _delete_expired(self.results, now) + _delete_expired(self.groups, now) + self.chords.sweep(now, SWEEP_BATCH)
+        )
 
     # -- waiting --------------------------------------------------------------------------------------------------
 
@@ -244,3 +253,11 @@ def wake_all(wakers: Iterable[Callable[[], None]]) -> None:
     for wake in wakers:
         with suppress(RuntimeError):  # "Event loop is closed": nobody waits there
             wake()
+
+
+def _delete_expired(kept: dict[str, StoredResult] | dict[str, SavedGroup], now: float) -> int:
+    expired = (key for key, one in kept.items() if one.expires is not None and one.expires <= now)
+    keys = list(itertools.islice(expired, SWEEP_BATCH))
+    for key in keys:
+        del kept[key]
+    return len(keys)

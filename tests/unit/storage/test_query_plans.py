@@ -25,7 +25,7 @@ WALKS = {
 SORTS = {("publish", "waiting_for_work"), ("lease", "count_held")}
 HOT = [
     (name, statement)
-    for name in ("publish", "reserve", "settle", "lease", "queues", "result")
+    for name in ("publish", "reserve", "settle", "lease", "queues", "result", "chord", "group")
     for statement in load_statements(name)
 ]
 

@@ -12,14 +12,17 @@ import weakref
 from collections.abc import Sequence
 from typing import Final
 
+from celeriac.backends.base import ChordStore
+from celeriac.backends.sqlite.chords import SQLiteChordStore
 from celeriac.backends.sqlite.hub import ResultHub
 from celeriac.clock import SYSTEM_CLOCK, Clock
 from celeriac.outcome import ResultRecord
 from celeriac.states import READY_STATES
 from celeriac.storage.runner import ThreadRunner
-from celeriac.storage.sqlite import results
+from celeriac.storage.sqlite import groups, results
 from celeriac.storage.sqlite.bell import Listener, ListenerPool
-from celeriac.storage.sqlite.database import Database
+from celeriac.storage.sqlite.chords import sweep_chords
+from celeriac.storage.sqlite.database import Database, Transaction
 
 #: Seconds after which a waiter looks for itself, should a ring have been lost.
 _LOOK_INTERVAL: Final = 0.1
@@ -44,6 +47,7 @@ class SQLiteBackend:
         self.address = f"sqlite:///{self.database.path}"
         self._clock = self.database.clock
         self._runner = ThreadRunner("celeriac-sqlite-results")
+        self.chords: ChordStore | None = SQLiteChordStore(self.database, self._runner)
         self._listeners = ListenerPool()
         self._hubs: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, ResultHub] = weakref.WeakKeyDictionary()
 
@@ -105,9 +109,33 @@ class SQLiteBackend:
         """See `Backend.aforget`."""
         await self._runner.run(lambda: self.forget(task_id))
 
+    def save_group(self, group_id: str, meta: bytes, ttl: float | None) -> None:
+        """See `Backend.save_group`."""
+        self.database.write(lambda transaction: groups.save_group(transaction, group_id, meta, ttl))
+
+    async def asave_group(self, group_id: str, meta: bytes, ttl: float | None) -> None:
+        """See `Backend.asave_group`."""
+        await self._runner.run(lambda: self.save_group(group_id, meta, ttl))
+
+    def load_group(self, group_id: str) -> bytes | None:
+        """See `Backend.load_group`."""
+        return self.database.read(lambda c: groups.load_group(c, group_id, self._clock.time()))
+
+    async def aload_group(self, group_id: str) -> bytes | None:
+        """See `Backend.aload_group`."""
+        return await self._runner.run(lambda: self.load_group(group_id))
+
+    def forget_group(self, group_id: str) -> None:
+        """See `Backend.forget_group`."""
+        self.database.write(lambda transaction: groups.forget_group(transaction, group_id))
+
+    async def aforget_group(self, group_id: str) -> None:
+        """See `Backend.aforget_group`."""
+        await self._runner.run(lambda: self.forget_group(group_id))
+
     async def sweep(self) -> int:
         """See `Backend.sweep`."""
-        return await self._runner.run(lambda: self.database.write(results.sweep_results))
+        return await self._runner.run(lambda: self.database.write(_sweep))
 
     def disconnect(self) -> None:
         """See `Backend.disconnect`."""
@@ -149,3 +177,7 @@ class SQLiteBackend:
             if record is not None or remaining <= 0:
                 return record
             time.sleep(min(remaining, _BLIND_INTERVAL))
+
+
+def _sweep(transaction: Transaction) -> int:
+    return results.sweep_results(transaction) + groups.sweep_groups(transaction) + sweep_chords(transaction)

@@ -14,14 +14,15 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from celeriac.backends.base import Backend
-from celeriac.backends.sqlite import SQLiteBackend
+from celeriac.backends.base import Backend, ChordStore
+from celeriac.backends.sqlite import SQLiteBackend, SQLiteChordStore
 from celeriac.brokers.base import Capabilities
 from celeriac.brokers.batches import WrittenParts, split
 from celeriac.brokers.sqlite import keeping, leasing, reserving, settling
 from celeriac.brokers.sqlite.leasing import Lease
 from celeriac.brokers.sqlite.publishing import prepare_publications, publish_prepared
 from celeriac.brokers.sqlite.waiting import WorkWaiter
+from celeriac.chords import ChordStart
 from celeriac.clock import SYSTEM_CLOCK, Clock
 from celeriac.exceptions import OperationalError
 from celeriac.message import DeadLetter, Delivery, Publication
@@ -29,6 +30,7 @@ from celeriac.outcome import Settlement
 from celeriac.storage.runner import ThreadRunner
 from celeriac.storage.sqlite.bell import ListenerPool
 from celeriac.storage.sqlite.checkpoints import Checkpointer
+from celeriac.storage.sqlite.chords import change_chords
 from celeriac.storage.sqlite.database import Database, Transaction
 
 T = TypeVar("T")
@@ -69,6 +71,7 @@ class SQLiteBroker:
         self.address = f"sqlite:///{self.database.path}"
         self._clock = clock
         self._runner = ThreadRunner("celeriac-sqlite-broker")
+        self.chords: ChordStore | None = SQLiteChordStore(self.database, self._runner)
         #: Renews the lease, whatever the other thread is at.
         self._keeper = ThreadRunner("celeriac-sqlite-lease")
         self._checkpointer = Checkpointer(self.database)
@@ -80,15 +83,20 @@ class SQLiteBroker:
 
     # -- producing ------------------------------------------------------------------------------------------------
 
-    def publish(self, publications: Sequence[Publication]) -> None:
+    def publish(self, publications: Sequence[Publication], starts: Sequence[ChordStart] = ()) -> None:
         """See `Broker.publish`."""
         prepared = prepare_publications(publications)
-        if prepared:
-            self.database.write(lambda transaction: publish_prepared(transaction, prepared))
 
-    async def apublish(self, publications: Sequence[Publication]) -> None:
+        def work(transaction: Transaction) -> None:
+            change_chords(transaction, starts)
+            publish_prepared(transaction, prepared)
+
+        if prepared or starts:
+            self.database.write(work)
+
+    async def apublish(self, publications: Sequence[Publication], starts: Sequence[ChordStart] = ()) -> None:
         """See `Broker.apublish`."""
-        await self._runner.run(lambda: self.publish(publications))
+        await self._runner.run(lambda: self.publish(publications, starts))
 
     # -- the worker's side ----------------------------------------------------------------------------------------
 
@@ -125,7 +133,7 @@ class SQLiteBroker:
             rung = self._waiter.rings != seen
 
     async def settle(self, settlements: Sequence[Settlement]) -> list[Settlement]:
-        """See `Broker.settle`. Results that the settlements carry are written to this file."""
+        """See `Broker.settle`. Results and chords that they speak of are written to this file."""
         if not settlements:
             return []
         lease = self._held_lease()

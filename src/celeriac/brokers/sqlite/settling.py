@@ -16,8 +16,9 @@ from celeriac.brokers.sqlite.publishing import (
     ring_for_work,
 )
 from celeriac.message import Delivery
-from celeriac.outcome import Acknowledge, Bury, Keep, Requeue, Settlement
+from celeriac.outcome import Acknowledge, Bury, Flow, Keep, Requeue, Settlement
 from celeriac.storage.codec import encode_history
+from celeriac.storage.sqlite import chords
 from celeriac.storage.sqlite.database import Transaction
 from celeriac.storage.sqlite.results import store_results
 from celeriac.storage.sqlite.statements import load_statements
@@ -28,15 +29,18 @@ def settle(transaction: Transaction, lease: Lease, settlements: Sequence[Settlem
     accepted, single = _acknowledge_in_bulk(transaction, lease, settlements)
     refused: list[Settlement] = []
     for settlement in single:
-        if not settlement.fenced:
-            _write_unfenced(transaction, settlement)
-        elif not _write_fenced(transaction, lease, settlement):
+        if not _write_single(transaction, lease, settlement):
             refused.append(settlement)
             continue
         accepted.append(settlement)
     records = [settlement.result for settlement in accepted if settlement.result is not None]
+    flows = [settlement.flow for settlement in accepted if settlement.flow is not None]
+    for flow in flows:
+        records.extend(flow.results)
     if records:
         store_results(transaction, records)
+    if flows:
+        _write_flows(transaction, flows)
     follow_ups: list[Prepared] = []
     for settlement in accepted:
         if settlement.follow_ups:
@@ -72,7 +76,7 @@ def _acknowledge_in_bulk(
     Returns:
         Those that are written, and those that are to be looked at one by one.
     """
-    plain = [s for s in settlements if type(s.action) is Acknowledge and s.fenced]
+    plain = [s for s in settlements if _is_plain(s)]
     if not plain:
         return [], list(settlements)
     sql = load_statements("settle")
@@ -84,7 +88,35 @@ def _acknowledge_in_bulk(
     transaction.execute(sql["delete_messages"], (tokens,))
     if len(plain) == len(settlements):
         return plain, []
-    return plain, [s for s in settlements if not (type(s.action) is Acknowledge and s.fenced)]
+    return plain, [s for s in settlements if not _is_plain(s)]
+
+
+def _is_plain(settlement: Settlement) -> bool:
+    """Nothing but its fence can refuse it."""
+    if type(settlement.action) is not Acknowledge or not settlement.fenced:
+        return False
+    return settlement.flow is None or not settlement.flow.ends
+
+
+def _write_single(transaction: Transaction, lease: Lease, settlement: Settlement) -> bool:
+    """Write what becomes of the message and end the chords that it names; False if it is refused."""
+    ends = () if settlement.flow is None else settlement.flow.ends
+    if not chords.are_current(transaction, ends):
+        return False
+    if not settlement.fenced:
+        _write_unfenced(transaction, settlement)
+    elif not _write_fenced(transaction, lease, settlement):
+        return False
+    chords.end_chords(transaction, ends)  # at once: another one of this batch may name the same claim
+    return True
+
+
+def _write_flows(transaction: Transaction, flows: Sequence[Flow]) -> None:
+    """Note all that the batch means for chords, but for their ends."""
+    starts = [start for flow in flows for start in flow.starts]
+    grown = [group_id for flow in flows for group_id in flow.grown]
+    shares = [share for flow in flows for share in flow.shares]
+    chords.change_chords(transaction, starts, grown, shares)
 
 
 def _write_fenced(transaction: Transaction, lease: Lease, settlement: Settlement) -> bool:

@@ -10,7 +10,7 @@ import sqlite3
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -78,12 +78,15 @@ class Transaction:
             rows: a value for each mark of the group.
             tail: values for the marks after the group.
         """
-        done = 0
-        while done < len(rows):
-            count = min(_MOST_ROWS, 1 << (len(rows) - done).bit_length() - 1)
-            values = [value for row in rows[done : done + count] for value in row]
+        for count, values in _groups(rows):
             self.execute(with_rows(sql, count), (*values, *tail))
-            done += count
+
+    def insert_returning(self, sql: str, rows: Sequence[Sequence[Any]]) -> list[tuple[Any, ...]]:
+        """`insert` with a statement that returns rows."""
+        returned: list[tuple[Any, ...]] = []
+        for count, values in _groups(rows):
+            returned.extend(self.execute(with_rows(sql, count), values).fetchall())
+        return returned
 
     def draw(self, count: int = 1) -> int:
         """The first of `count` consecutive numbers that nobody has had before."""
@@ -91,6 +94,15 @@ class Transaction:
             "UPDATE counter SET value = value + ? RETURNING value", (count,)
         ).fetchone()  # fetchone ends the statement too: one row is all there is
         return int(last) - count + 1
+
+
+def _groups(rows: Sequence[Sequence[Any]]) -> Iterator[tuple[int, list[Any]]]:
+    """How many rows go into each statement, and their values."""
+    done = 0
+    while done < len(rows):
+        count = min(_MOST_ROWS, 1 << (len(rows) - done).bit_length() - 1)
+        yield count, [value for row in rows[done : done + count] for value in row]
+        done += count
 
 
 class Database:

@@ -1,4 +1,5 @@
--- The database file, schema 1. Run in one transaction by whoever comes first.
+-- The database file, schema 1; what later ones add is in files of their own. Run in one transaction by whoever comes
+-- first.
 --
 -- A message's content is written once and never moved: `message` is wide, and what changes (ready, future, held) are
 -- narrow tables beside it. A row of `message` has exactly one row in one of ready, future and held.

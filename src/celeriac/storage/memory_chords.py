@@ -1,0 +1,158 @@
+"""Chords in this process's memory: the reference for the other stores. Used under the lock of `MemoryStore`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import msgspec
+
+from celeriac.chords import ChordEnd, ChordShare, ChordStart, ChordState, ClaimedChord
+from celeriac.storage.tallies import Tally, is_live, new_claim
+
+
+class StoredChord(msgspec.Struct):
+    """One chord.
+
+    Attributes:
+        number: chords are claimed in the order in which they came.
+        tally: how far it is.
+        shares: by member.
+        claim: the present one, or the last one that has run out.
+        claims: how often it was claimed.
+        seconds: how long the claim lasts.
+        ends: until when, by the monotonic clock.
+    """
+
+    group_id: str
+    number: int
+    tally: Tally
+    shares: dict[str, ChordShare]
+    claim: str | None = None
+    claims: int = 0
+    seconds: float = 0.0
+    ends: float | None = None
+
+    def parts(self) -> tuple[bytes, ...]:
+        """In the order of the header; what was added later comes last."""
+        ordered = sorted(self.shares.values(), key=lambda s: (math.inf if s.index is None else s.index, s.task_id))
+        return tuple(share.part for share in ordered)
+
+
+class MemoryChords:
+    """All chords of a store, those that have ended included until they are swept."""
+
+    def __init__(self) -> None:
+        self._chords: dict[str, StoredChord] = {}
+        #: By queue, the ids of those that are complete.
+        self._complete: dict[str, set[str]] = {}
+        self._came = 0
+
+    def change(
+        self,
+        now: float,
+        starts: Sequence[ChordStart] = (),
+        grown: Sequence[str] = (),
+        shares: Sequence[ChordShare] = (),
+    ) -> None:
+        """Begin chords, add members to some, then note what members have come to."""
+        for start in starts:
+            chord = self._open(start.group_id, now)
+            if not chord.tally.ended:
+                chord.tally.begin(start, now)
+                self._file(chord)
+        for group_id in grown:
+            chord = self._open(group_id, now)
+            if not chord.tally.ended:
+                chord.tally.grow(now)
+                self._file(chord)
+        for share in shares:
+            chord = self._open(share.group_id, now)
+            if not chord.tally.ended and share.member not in chord.shares:
+                chord.shares[share.member] = share
+                chord.tally.count(share, now)
+                self._file(chord)
+
+    def claim(
+        self, queues: Sequence[str], limit: int, seconds: float, now: float, monotonic: float
+    ) -> list[ClaimedChord]:
+        """Claim up to `limit` complete chords of these queues until `monotonic + seconds`."""
+        claimed: list[ClaimedChord] = []
+        for queue in dict.fromkeys(queues):
+            known = [chord for key in self._complete.get(queue, ()) if (chord := self._find(key, now)) is not None]
+            for chord in sorted(known, key=lambda chord: chord.number):
+                last = chord.tally.last
+                if len(claimed) >= limit:
+                    return claimed
+                if last is None or is_live(chord.ends, chord.seconds, monotonic):
+                    continue
+                chord.claim = claim = new_claim()
+                chord.claims, chord.seconds, chord.ends = chord.claims + 1, seconds, monotonic + seconds
+                claimed.append(
+                    ClaimedChord(chord.group_id, claim, chord.claims, last.body, last.task_id, last.root_id, last.queue)
+                )
+        return claimed
+
+    def is_current(self, end: ChordEnd, now: float) -> bool:
+        """The claim that it names is the last one that was given."""
+        chord = self._find(end.group_id, now)
+        return chord is not None and chord.claim == end.claim
+
+    def end(self, ends: Sequence[ChordEnd], now: float) -> None:
+        """Forget these but for their names."""
+        for end in ends:
+            chord = self._open(end.group_id, now)
+            self._unfile(chord)
+            ended = Tally()
+            ended.end(now)
+            self._chords[end.group_id] = StoredChord(end.group_id, chord.number, ended, {})
+
+    def state(self, group_id: str, now: float, monotonic: float) -> ChordState:
+        """What is known of a chord."""
+        chord = self._find(group_id, now)
+        if chord is None:
+            return ChordState(group_id, None)
+        is_claimed = is_live(chord.ends, chord.seconds, monotonic)
+        return ChordState(group_id, chord.tally.members, chord.parts(), is_claimed)
+
+    def sweep(self, now: float, limit: int) -> int:
+        """Delete up to `limit` whose time is over."""
+        expired = [chord for chord in self._chords.values() if chord.tally.has_expired(now)][:limit]
+        for chord in expired:
+            self._drop(chord)
+        return len(expired)
+
+    # -- inside ---------------------------------------------------------------------------------------------------
+
+    def _find(self, group_id: str, now: float) -> StoredChord | None:
+        chord = self._chords.get(group_id)
+        return None if chord is None or chord.tally.has_expired(now) else chord
+
+    def _open(self, group_id: str, now: float) -> StoredChord:
+        chord = self._chords.get(group_id)
+        if chord is not None and chord.tally.has_expired(now):
+            self._drop(chord)
+            chord = None
+        if chord is None:
+            self._came += 1
+            chord = self._chords[group_id] = StoredChord(group_id, self._came, Tally(), {})
+        return chord
+
+    def _file(self, chord: StoredChord) -> None:
+        """Have it found by its queue if it is complete, and not if it has grown since."""
+        self._unfile(chord)
+        last = chord.tally.last
+        if last is not None and chord.tally.is_complete:
+            self._complete.setdefault(last.queue, set()).add(chord.group_id)
+
+    def _unfile(self, chord: StoredChord) -> None:
+        last = chord.tally.last
+        complete = self._complete.get(last.queue) if last is not None else None
+        if last is not None and complete is not None:
+            complete.discard(chord.group_id)
+            if not complete:
+                del self._complete[last.queue]
+
+    def _drop(self, chord: StoredChord) -> None:
+        self._unfile(chord)
+        del self._chords[chord.group_id]

@@ -1,0 +1,189 @@
+"""Chords on the SQLite file, inside a transaction of the caller's: `settle` writes them beside its own rows.
+
+The rules are `celeriac.storage.tallies`'. A batch of shares costs few statements, whatever its size: the numbers of its
+chords are read, the shares are inserted many at a time, and what changed is written back.
+"""
+
+from __future__ import annotations
+
+import math
+import sqlite3
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+import msgspec
+
+from celeriac.chords import ChordEnd, ChordShare, ChordStart, ChordState, ClaimedChord
+from celeriac.storage.sqlite.database import Transaction
+from celeriac.storage.sqlite.statements import load_statements
+from celeriac.storage.tallies import ENDED_SECONDS, Tally, is_live, new_claim
+
+#: Shares and chords deleted by one sweep.
+_SWEEP_BATCH: Final = 1000
+
+
+class _Row(msgspec.Struct):
+    """A chord as it was read, and as it will be written. `was_complete`: as its join row has it."""
+
+    id: int
+    group_id: str
+    tally: Tally
+    was_complete: bool
+
+
+def change_chords(
+    transaction: Transaction,
+    starts: Sequence[ChordStart] = (),
+    grown: Sequence[str] = (),
+    shares: Sequence[ChordShare] = (),
+) -> None:
+    """Begin chords, add members to some, then note what members have come to."""
+    names = [*(start.group_id for start in starts), *grown, *(share.group_id for share in shares)]
+    if not names:
+        return
+    rows = _open(transaction, list(dict.fromkeys(names)))
+    now = transaction.now
+    for start in starts:
+        if start.group_id in rows:
+            rows[start.group_id].tally.begin(start, now)
+    for group_id in grown:
+        if group_id in rows:
+            rows[group_id].tally.grow(now)
+    for share in _insert(transaction, rows, shares):
+        rows[share.group_id].tally.count(share, now)
+    _write(transaction, rows.values())
+
+
+def any_to_claim(connection: sqlite3.Connection, queues: Sequence[str], now: float, monotonic: float) -> bool:
+    """Whether `claim_chords` has anything to do; takes no lock."""
+    sql = load_statements("chord")["any_to_claim"]
+    (found,) = connection.execute(sql, (_json(queues), now, monotonic)).fetchone()
+    return bool(found)
+
+
+def claim_chords(transaction: Transaction, queues: Sequence[str], limit: int, seconds: float) -> list[ClaimedChord]:
+    """Claim up to `limit` complete chords of these queues for `seconds`."""
+    sql = load_statements("chord")
+    now, monotonic = transaction.now, transaction.monotonic
+    claimed: list[ClaimedChord] = []
+    for queue in dict.fromkeys(queues):
+        wanted = (queue, now, monotonic, limit - len(claimed))
+        for group_id, chord, claims, body, task_id, root_id, last in transaction.execute(
+            sql["to_claim"], wanted
+        ).fetchall():
+            claim = new_claim()
+            transaction.execute(sql["claim"], (claim, claims + 1, seconds, monotonic + seconds, chord))
+            claimed.append(ClaimedChord(group_id, claim, claims + 1, body, task_id, root_id, last))
+        if len(claimed) >= limit:
+            break
+    return claimed
+
+
+def are_current(transaction: Transaction, ends: Iterable[ChordEnd]) -> bool:
+    """The claims that they name are the last ones that were given."""
+    return all(_claimed(transaction, end) is not None for end in ends)
+
+
+def end_chords(transaction: Transaction, ends: Iterable[ChordEnd]) -> list[ChordEnd]:
+    """Forget these but for their names; returns those whose claim is not the last one."""
+    sql = load_statements("chord")
+    refused: list[ChordEnd] = []
+    for end in ends:
+        chord = _claimed(transaction, end)
+        if chord is None:
+            refused.append(end)
+            continue
+        transaction.execute(sql["delete_shares"], (chord,))
+        transaction.execute(sql["delete_join"], (chord,))
+        transaction.execute(sql["end"], (transaction.now + ENDED_SECONDS, chord))
+    return refused
+
+
+def chord_state(connection: sqlite3.Connection, group_id: str, now: float, monotonic: float) -> ChordState:
+    """What is known of a chord."""
+    rows = connection.execute(load_statements("chord")["state"], (group_id, now)).fetchall()
+    if not rows:
+        return ChordState(group_id, None)
+    size, seconds, ends, _ = rows[0]
+    parts = tuple(part for *_, part in rows if part is not None)
+    return ChordState(group_id, size, parts, ends is not None and is_live(ends, seconds, monotonic))
+
+
+def sweep_chords(transaction: Transaction) -> int:
+    """Delete chords whose time is over, up to `_SWEEP_BATCH` of them and as many shares; returns how many rows."""
+    sql = load_statements("chord")
+    chords = [row[0] for row in transaction.execute(sql["expired"], (transaction.now, _SWEEP_BATCH)).fetchall()]
+    if not chords:
+        return 0
+    ids = msgspec.json.encode(chords).decode()
+    shares = transaction.execute(sql["sweep_shares"], (ids, _SWEEP_BATCH)).rowcount
+    if shares == _SWEEP_BATCH:  # the rest goes later, and must not be found by its name if the clock is set back
+        transaction.executemany(sql["disown"], [(chord,) for chord in chords])
+    transaction.execute(sql["sweep_joins"], (ids,))
+    return shares + transaction.execute(sql["sweep_chords"], (ids,)).rowcount
+
+
+# -- inside -----------------------------------------------------------------------------------------------------------
+
+
+def _open(transaction: Transaction, group_ids: Sequence[str]) -> dict[str, _Row]:
+    """The chords of these names as they are, new ones included; without those that have ended."""
+    sql = load_statements("chord")
+    rows: dict[str, _Row] = {}
+    ended: set[str] = set()
+    for group_id, chord, size, grown, shares, is_ended, expires in transaction.execute(
+        sql["read"], (_json(group_ids),)
+    ).fetchall():
+        tally = Tally(size, grown, shares, expires)
+        if tally.has_expired(transaction.now):
+            transaction.execute(sql["disown"], (chord,))
+            transaction.execute(sql["delete_join"], (chord,))
+        elif is_ended:
+            ended.add(group_id)
+        else:
+            rows[group_id] = _Row(chord, group_id, tally, tally.is_complete)
+    new = [group_id for group_id in group_ids if group_id not in rows and group_id not in ended]
+    if new:
+        first = transaction.draw(len(new))
+        rows.update((group_id, _Row(first + n, group_id, Tally(), False)) for n, group_id in enumerate(new))
+    return rows
+
+
+def _insert(transaction: Transaction, rows: dict[str, _Row], shares: Sequence[ChordShare]) -> list[ChordShare]:
+    """Store shares of chords that have not ended; returns those that are new, in their order."""
+    kept = [share for share in shares if share.group_id in rows]
+    places = [(rows[s.group_id].id, math.inf if s.index is None else s.index, s.task_id, s.part) for s in kept]
+    new = set(transaction.insert_returning(load_statements("chord")["insert_shares"], places))
+    if len(new) == len(kept):
+        return kept
+    fresh: list[ChordShare] = []
+    for share, (chord, place, task_id, _) in zip(kept, places, strict=True):
+        if (chord, place, task_id) in new:
+            new.remove((chord, place, task_id))  # given twice in one batch, it counts once
+            fresh.append(share)
+    return fresh
+
+
+def _write(transaction: Transaction, rows: Iterable[_Row]) -> None:
+    sql = load_statements("chord")
+    written: list[tuple[int, str, int | None, int, int, int, float | None]] = []
+    joins: list[tuple[int, str, str, str | None, bytes, int, int, int]] = []
+    for row in rows:
+        tally, last, complete = row.tally, row.tally.last, row.tally.is_complete
+        written.append((row.id, row.group_id, tally.size, tally.grown, tally.shares, 0, tally.expires))
+        if last is not None and (complete or tally.size is None):
+            joins.append((row.id, last.queue, last.task_id, last.root_id, last.body, int(complete), 0, 0))
+        elif complete != row.was_complete:
+            transaction.execute(sql["set_complete"], (int(complete), row.id))
+    transaction.insert(sql["write"], written)
+    transaction.insert(sql["write_join"], joins)
+
+
+def _claimed(transaction: Transaction, end: ChordEnd) -> int | None:
+    sql = load_statements("chord")["claimed"]
+    row = transaction.execute(sql, (end.group_id, end.claim, transaction.now)).fetchone()
+    return None if row is None else int(row[0])
+
+
+def _json(texts: Sequence[str]) -> str:
+    return msgspec.json.encode(texts).decode()

@@ -1,0 +1,96 @@
+-- Chords: shares, claims, ends. `now` is a Unix time, `monotonic` a reading of the monotonic clock.
+
+-- name: read
+-- 1 JSON array of group ids
+SELECT c.group_id, c.id, c.size, c.grown, c.shares, c.ended, c.expires
+FROM json_each(?) AS j CROSS JOIN chord AS c ON c.group_id = j.value;
+
+-- name: disown
+-- 1 id. Its time is over; the sweep deletes it.
+UPDATE chord SET group_id = NULL, expires = 0 WHERE id = ?;
+
+-- name: write
+-- Rows of id, group id, size, grown, shares, ended, expires.
+INSERT INTO chord (id, group_id, size, grown, shares, ended, expires) VALUES (?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (id) DO UPDATE
+SET size = excluded.size, grown = excluded.grown, shares = excluded.shares, expires = excluded.expires;
+
+-- name: insert_shares
+-- Rows of chord, place, task id, part. Returns those that are new: the others have been counted.
+INSERT OR IGNORE INTO chord_share (chord, place, task_id, part) VALUES (?, ?, ?, ?) RETURNING chord, place, task_id;
+
+-- name: write_join
+-- Rows of chord, queue, task id, root id, body, complete, claims (0), seconds (0)
+INSERT INTO chord_join (chord, queue, task_id, root_id, body, complete, claims, seconds) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (chord) DO UPDATE SET queue = excluded.queue, task_id = excluded.task_id, root_id = excluded.root_id,
+body = excluded.body, complete = excluded.complete;
+
+-- name: set_complete
+-- 1 complete, 2 chord
+UPDATE chord_join SET complete = ? WHERE chord = ?;
+
+-- name: any_to_claim
+-- 1 JSON array of queues, 2 now, 3 monotonic. Takes no lock.
+SELECT EXISTS (
+    SELECT 1 FROM json_each(?1) AS q
+    CROSS JOIN chord_join AS j ON j.queue = q.value AND j.complete = 1
+    CROSS JOIN chord AS c ON c.id = j.chord
+    WHERE (j.ends IS NULL OR j.ends <= ?3 OR j.ends > ?3 + j.seconds) AND (c.expires IS NULL OR c.expires > ?2)
+);
+
+-- name: to_claim
+-- 1 queue, 2 now, 3 monotonic, 4 limit. In the order in which they came.
+SELECT c.group_id, c.id, j.claims, j.body, j.task_id, j.root_id, j.queue
+FROM chord_join AS j CROSS JOIN chord AS c ON c.id = j.chord
+WHERE j.queue = ?1 AND j.complete = 1 AND (j.ends IS NULL OR j.ends <= ?3 OR j.ends > ?3 + j.seconds)
+AND (c.expires IS NULL OR c.expires > ?2)
+ORDER BY j.chord LIMIT ?4;
+
+-- name: claim
+-- 1 claim, 2 claims, 3 seconds, 4 ends, 5 chord
+UPDATE chord_join SET claim = ?, claims = ?, seconds = ?, ends = ? WHERE chord = ?;
+
+-- name: claimed
+-- 1 group id, 2 claim, 3 now. The chord, if this is its claim.
+SELECT c.id FROM chord AS c CROSS JOIN chord_join AS j ON j.chord = c.id
+WHERE c.group_id = ? AND j.claim = ? AND (c.expires IS NULL OR c.expires > ?);
+
+-- name: delete_shares
+-- 1 chord
+DELETE FROM chord_share WHERE chord = ?;
+
+-- name: delete_join
+-- 1 chord
+DELETE FROM chord_join WHERE chord = ?;
+
+-- name: end
+-- 1 expires, 2 chord
+UPDATE chord SET size = NULL, grown = 0, shares = 0, ended = 1, expires = ? WHERE id = ?;
+
+-- name: state
+-- 1 group id, 2 now. One row for each part, in their order, or one with NULL.
+SELECT c.size + c.grown, j.seconds, j.ends, s.part FROM chord AS c
+LEFT JOIN chord_join AS j ON j.chord = c.id
+LEFT JOIN chord_share AS s ON s.chord = c.id
+WHERE c.group_id = ? AND (c.expires IS NULL OR c.expires > ?)
+ORDER BY s.place, s.task_id;
+
+-- name: expired
+-- 1 now, 2 limit
+SELECT id FROM chord WHERE expires <= ? ORDER BY expires LIMIT ?;
+
+-- name: sweep_shares
+-- 1 JSON array of chords, 2 limit
+DELETE FROM chord_share WHERE (chord, place, task_id) IN (
+    SELECT s.chord, s.place, s.task_id FROM json_each(?) AS j CROSS JOIN chord_share AS s ON s.chord = j.value LIMIT ?
+);
+
+-- name: sweep_joins
+-- 1 JSON array of chords
+DELETE FROM chord_join WHERE chord IN (SELECT value FROM json_each(?));
+
+-- name: sweep_chords
+-- 1 JSON array of chords. Those whose shares are gone.
+DELETE FROM chord WHERE id IN (
+    SELECT j.value FROM json_each(?) AS j WHERE NOT EXISTS (SELECT 1 FROM chord_share AS s WHERE s.chord = j.value)
+);
