@@ -16,13 +16,17 @@ from rich.table import Table
 from benchmarks.chaos import compare, kills, outages, poison, results
 from benchmarks.chaos.systems import CELERIAC, System
 from benchmarks.chaos.verdict import Verdict
+from benchmarks.chaos.workflows import run as workflows
+from benchmarks.chaos.workflows.verdict import Verdict as WorkflowsVerdict
 
 _TITLES: Final = {
     "kills": "Random kills",
     "outages": "Kills and outages of the server",
     "poison": "A task that kills its process, 3 deliveries allowed",
+    "workflows": "Workflows, random kills, and outages of the server if there is one",
 }
 _SCENARIOS: Final = tuple(_TITLES)
+_AnyVerdict = Verdict | poison.Verdict | WorkflowsVerdict
 
 
 def _arguments() -> argparse.Namespace:
@@ -35,6 +39,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--queue-type", choices=("classic", "quorum"), default="quorum", help="of RabbitMQ's queues")
     parser.add_argument("--save", action="store_true", help="write benchmarks/results/chaos-...json")
     parser.add_argument("--tasks", type=int, default=1500, help="of the random kills")
+    parser.add_argument("--workflows", type=int, default=2000, help="of that scenario")
     parser.add_argument("--kills", type=int, default=10)
     parser.add_argument("--interval", type=float, default=2.0, help="seconds between kills")
     parser.add_argument("--watch", type=float, default=60.0, help="with --compare: seconds after the last kill")
@@ -54,18 +59,24 @@ def _text(value: Any) -> str:
     return str(value)
 
 
-def _show(console: Console, title: str, verdict: Verdict | poison.Verdict) -> None:
+def _show(console: Console, title: str, verdict: _AnyVerdict) -> None:
     table = Table("", "", title=title, show_header=False, title_justify="left")
-    for name, value in dataclasses.asdict(verdict).items():
+    for name, value in _figures(verdict).items():
         table.add_row(name.replace("_", " "), _text(value))
     console.print(table)
+
+
+def _figures(verdict: _AnyVerdict) -> dict[str, Any]:
+    """Those of the tasks of workflows come after those of the workflows."""
+    figures = dataclasses.asdict(verdict)
+    return figures | figures.pop("tasks") if isinstance(verdict, WorkflowsVerdict) else figures
 
 
 def _run(console: Console, arguments: argparse.Namespace, seed: int, folder: Path) -> list[str]:
     """Run what was asked for; what was wrong."""
     about = results.describe(arguments.on) if arguments.save else {}
     wanted = arguments.only or [name for name in _SCENARIOS if arguments.on != "sqlite" or name != "outages"]
-    verdicts: dict[str, Verdict | poison.Verdict] = {}
+    verdicts: dict[str, _AnyVerdict] = {}
     settings: dict[str, Any] = {}
     faults: list[str] = []
     for name in wanted:
@@ -75,6 +86,11 @@ def _run(console: Console, arguments: argparse.Namespace, seed: int, folder: Pat
             poisoned = _run_poison(arguments, place)
             faults += poisoned.faults()
             verdicts[name] = poisoned
+        elif name == "workflows":
+            plan_of_workflows, flows = _run_workflows(arguments, seed, place)
+            settings[name] = dataclasses.asdict(plan_of_workflows)
+            faults += flows.faults(plan_of_workflows.lease_seconds)
+            verdicts[name] = flows
         else:
             plan, verdict = (
                 _run_kills(arguments, seed, place) if name == "kills" else _run_outages(arguments, seed, place)
@@ -117,6 +133,17 @@ def _run_outages(arguments: argparse.Namespace, seed: int, folder: Path) -> tupl
         return plan, outages.run_on_redis(folder, plan)
     plan = dataclasses.replace(plan, outages=outages.ON_RABBITMQ, kills=8)  # with those in absences and pauses: ten
     return plan, outages.run_on_rabbitmq(folder, plan, system=_system(arguments))
+
+
+def _run_workflows(arguments: argparse.Namespace, seed: int, folder: Path) -> tuple[workflows.Plan, WorkflowsVerdict]:
+    plan = workflows.Plan(arguments.workflows, kills=arguments.kills, interval=arguments.interval, seed=seed)
+    if arguments.on == "redis":
+        plan = dataclasses.replace(plan, outages=workflows.ON_REDIS)
+        return plan, workflows.run_on_redis(folder, plan)
+    if arguments.on == "rabbitmq":
+        plan = dataclasses.replace(plan, outages=workflows.ON_RABBITMQ)
+        return plan, workflows.run_on_rabbitmq(folder, plan, _system(arguments))
+    return plan, workflows.run_on_sqlite(folder, plan)
 
 
 def _plan(arguments: argparse.Namespace, seed: int) -> kills.Plan:

@@ -37,6 +37,8 @@ class Feed:
             stdout=subprocess.PIPE,
             stderr=self._log,
         )
+        #: Where its tasks note what they do.
+        self.journal = scene.folder / "journal"
         #: How many tasks there are; they are numbered from 0.
         self.published = 0
 
@@ -75,4 +77,4 @@ class Feed:
 
     def left(self) -> int:
         """Tasks without their effect."""
-        return self.published - len(journal.ended(self._scene.folder / "journal"))
+        return self.published - len(journal.ended(self.journal))

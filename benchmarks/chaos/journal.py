@@ -16,13 +16,17 @@ from pathlib import Path
 
 @dataclass
 class Run:
-    """One run of a task: who, when (ns), when it ended (None: it did not), and by which worker of the fleet."""
+    """One run of a task: who, when (ns), when it ended (None: it did not), and by which worker of the fleet.
+
+    `again`: its message was in the hands of a worker before; of a task that knows.
+    """
 
     number: int
     pid: int
     started: int
     ended: int | None = None
     worker: int = 0
+    again: bool = False
 
 
 @cache
@@ -30,9 +34,9 @@ def _open(path: Path) -> int:
     return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
 
 
-def note(path: Path, event: str, number: int, worker: int = 0) -> None:
+def note(path: Path, event: str, number: int, worker: int = 0, *, again: bool = False) -> None:
     """Append one line: `S` at a start, `E` at an end."""
-    os.write(_open(path), f"{event} {number} {os.getpid()} {time.monotonic_ns()} {worker}\n".encode())
+    os.write(_open(path), f"{event} {number} {os.getpid()} {time.monotonic_ns()} {worker} {again:d}\n".encode())
 
 
 def read(path: Path) -> list[Run]:
@@ -40,10 +44,10 @@ def read(path: Path) -> list[Run]:
     runs: list[Run] = []
     open_runs: dict[tuple[int, int], Run] = {}
     for line in path.read_text().splitlines() if path.exists() else []:
-        event, number, pid, at, worker = line.split()
+        event, number, pid, at, worker, again = line.split()
         key = (int(number), int(pid))
         if event == "S":
-            open_runs[key] = Run(*key, int(at), worker=int(worker))
+            open_runs[key] = Run(*key, int(at), worker=int(worker), again=again == "1")
             runs.append(open_runs[key])
         else:
             open_runs.pop(key).ended = int(at)

@@ -40,7 +40,7 @@ _CALM: Final = 4.0
 _PATIENCE: Final = 60.0
 #: Seconds for which RabbitMQ may have an acknowledgement in memory only. Classic queues wait for more to write: what
 #: had ended up to 1.8 s before a kill was seen to come back, and nothing is published in the 2 s before one.
-_UNSAVED: Final[dict[QueueType, float]] = {"quorum": 0.05, "classic": 3.0}
+UNSAVED: Final[dict[QueueType, float]] = {"quorum": 0.05, "classic": 3.0}
 
 
 ON_REDIS: Final[tuple[What, ...]] = (
@@ -157,7 +157,7 @@ def run_on_rabbitmq(folder: Path, plan: Plan, system: System = CELERIAC) -> Verd
     database = folder / "results.sqlite3"
     with RabbitServer(folder, absence=plan.absence, paused=plan.paused) as server:
         scene = Scene(folder, system, server.url, plan.lease_seconds, backend=f"sqlite:///{database}")
-        judging = partial(judge, connection_is_lease=True, unsaved=_UNSAVED[system.queue_type])
+        judging = partial(judge, connection_is_lease=True, unsaved=UNSAVED[system.queue_type])
         return _run(scene, plan, server, lambda: _successes(database), judging)
 
 

@@ -140,6 +140,11 @@ class RedisServer:
             if not key.startswith(b"_kombu.binding") and self.call("PTTL", key) == -1
         )
 
+    def left_of_chords(self) -> list[str]:
+        """Keys of chords, whatever their time to live; to be asked when all are over."""
+        patterns = ("celeriac:chord:*", "celeriac:joins:*", "celery-taskset-meta-*")
+        return sorted(key.decode(errors="replace") for pattern in patterns for key in self.call("KEYS", pattern))
+
     def stored_successes(self) -> set[int]:
         """The tasks whose result is there and is a success."""
         return {
