@@ -8,12 +8,21 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from integration.workflows.trees import Words, build, decode
 
 #: Notes under the name of a run what happens in it.
 Note = Callable[[str, str], None]
+
+
+class App(Protocol):
+    """What is needed of an app of either side."""
+
+    def task(self, **options: Any) -> Callable[[Callable[..., Any]], object]:
+        """Declare a task."""
+        ...
+
 
 _CULPRIT: Final = re.compile(r"ValueError\(\\*['\"]([^'\"\\]*)")
 
@@ -40,14 +49,14 @@ def blamed(error: BaseException) -> str:
     return f"{culprit}^{depth}" if depth else culprit
 
 
-def declare(app: Any, note: Note, words: Words) -> None:
+def declare(app: App, note: Note, words: Words) -> None:
     """Declare all tasks in `app`. What they get beside `label` and `run` is what the model is about."""
     _declare_plain(app, note)
     _declare_odd(app, note, words)
     _declare_errbacks(app, note)
 
 
-def _declare_plain(app: Any, note: Note) -> None:
+def _declare_plain(app: App, note: Note) -> None:
     @app.task(name="flow.note")
     def plain(*args: Any, label: str, run: str, **kwargs: Any) -> str:
         text = told(label, args, kwargs)
@@ -60,7 +69,7 @@ def _declare_plain(app: Any, note: Note) -> None:
         raise ValueError(label)
 
 
-def declare_async(app: Any, note: Note) -> None:
+def declare_async(app: App, note: Note) -> None:
     """The one that Celery can not have."""
 
     @app.task(name="flow.anote")
@@ -71,7 +80,7 @@ def declare_async(app: Any, note: Note) -> None:
         return text
 
 
-def _declare_odd(app: Any, note: Note, words: Words) -> None:
+def _declare_odd(app: App, note: Note, words: Words) -> None:
     @app.task(name="flow.again", bind=True)
     def again(self: Any, *args: Any, label: str, run: str, retries: int, **kwargs: Any) -> str:
         if self.request.retries < retries:
@@ -86,7 +95,7 @@ def _declare_odd(app: Any, note: Note, words: Words) -> None:
         return self.replace(build(decode(tree), words, run))
 
 
-def _declare_errbacks(app: Any, note: Note) -> None:
+def _declare_errbacks(app: App, note: Note) -> None:
     @app.task(name="flow.old")
     def old(task_id: str, *, label: str, run: str) -> None:
         note(run, f"{label}!")

@@ -68,10 +68,12 @@ def collapse(ending: Ending) -> Value | Failure:
     if not isinstance(ending, Many):
         return ending
     parts = [collapse(part) for part in ending.endings]
+    values = []
     for part in parts:
         if isinstance(part, Failure):
             return Failure(part.label, part.depth + 1)
-    return Value([part.value for part in parts])
+        values.append(part.value)
+    return Value(values)
 
 
 # -- errbacks: from where they are set to the tasks that call them -----------------------------------------------------

@@ -60,8 +60,9 @@ class Site:
         self.app = app
         self.journal = Journal()
         self.words = Words(app, chain, group, chord)
-        flow_tasks.declare(app, self.journal.note, self.words)
-        flow_tasks.declare_async(app, self.journal.note)
+        untyped: Any = app  # its options have closer types than those that both sides share
+        flow_tasks.declare(untyped, self.journal.note, self.words)
+        flow_tasks.declare_async(untyped, self.journal.note)
         self._idle = app.task(name="idle")(_idle)
 
     def build(self, tree: Node, run: str = "") -> Any:

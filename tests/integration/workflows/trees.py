@@ -160,8 +160,8 @@ def build(node: Node | Errback, words: Words, run: str) -> Any:
 
 def _build_bare(node: Node | Errback, words: Words, run: str) -> Any:
     if isinstance(node, Errback):
-        options = {} if node.queue is None else {"queue": node.queue}
-        return words.app.tasks[f"flow.{node.style}"].signature(kwargs={"label": node.label, "run": run}, **options)
+        kwargs = {"label": node.label, "run": run}
+        return words.app.signature(f"flow.{node.style}", kwargs=kwargs, options=_placing(node))
     if isinstance(node, Task):
         return _build_task(node, words, run)
     if isinstance(node, Chain):
@@ -184,8 +184,11 @@ def _build_task(node: Task, words: Words, run: str) -> Any:
         name, kwargs["tree"] = "flow.replace", encode(node.replacement)
     elif node.retries:
         name, kwargs["retries"] = "flow.again", node.retries
-    options = {} if node.queue is None else {"queue": node.queue}
-    return words.app.tasks[name].signature(node.args, kwargs, immutable=node.immutable, **options)
+    return words.app.signature(name, node.args, kwargs, _placing(node), immutable=node.immutable)
+
+
+def _placing(node: Task | Errback) -> dict[str, Any]:
+    return {} if node.queue is None else {"queue": node.queue}
 
 
 def _piped(steps: Sequence[Any]) -> Any:
