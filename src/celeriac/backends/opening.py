@@ -70,7 +70,7 @@ def open_backend(
     if scheme == "disabled":
         return _disabled()
     if scheme in REDIS_SCHEMES:
-        return _redis(redis_location(url, options, _SETTING, settings), clock, settings)
+        return _redis(redis_location(url, options, _SETTING, settings), options, clock, settings)
     if scheme == "rpc":
         return _rpc(rest, options or {}, settings)
     if scheme in RABBIT_SCHEMES:
@@ -106,15 +106,17 @@ def _beside(
         from celeriac.storage.redis.reading import results_beside  # noqa: PLC0415 - as above
 
         if isinstance(broker, RedisBroker):
-            return _redis(results_beside(broker.location, options or {}), clock, settings)
+            return _redis(results_beside(broker.location, options or {}), options, clock, settings)
     return _disabled()
 
 
-def _redis(location: Location, clock: Clock, settings: Settings | None) -> Backend:
+def _redis(location: Location, options: Mapping[str, Any] | None, clock: Clock, settings: Settings | None) -> Backend:
     from celeriac.backends.redis import RedisBackend  # noqa: PLC0415 - an optional driver
+    from celeriac.storage.options import Options  # noqa: PLC0415 - start-up time: needed with options alone
 
+    ordered = Options(options or {}, "result_backend_transport_options").truth("result_chord_ordered", True)
     if settings is None:
-        return RedisBackend(location, clock=clock)
+        return RedisBackend(location, clock=clock, result_chord_ordered=ordered)
     accept = settings.result_accept_content or settings.accept_content
     return RedisBackend(
         location,
@@ -122,6 +124,7 @@ def _redis(location: Location, clock: Clock, settings: Settings | None) -> Backe
         serializer=settings.result_serializer,
         accept=accept,
         compressed=settings.result_compression is not None,
+        result_chord_ordered=ordered,
     )
 
 

@@ -10,20 +10,26 @@ import asyncio
 import threading
 from collections.abc import Collection, Sequence
 from contextlib import suppress
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from celeriac.backends.metas import read_status, script_mark
+from celeriac.backends.redis.chord_writing import ChordRules
+from celeriac.backends.redis.chords import RedisChords
 from celeriac.backends.redis.hub import ResultHub, batches
-from celeriac.backends.redis.storing import StoringRules, acarry_out, carry_out, plan_storing
+from celeriac.backends.redis.storing import SAVE_GROUP, StoringRules, acarry_out, carry_out, plan_storing, ttl_ms
 from celeriac.backends.redis.waiting import Wanted, wait_ready
 from celeriac.clock import SYSTEM_CLOCK, Clock
 from celeriac.outcome import ResultRecord
 from celeriac.states import READY_STATES
 from celeriac.storage.forks import renew_in_children
 from celeriac.storage.redis.async_links import AsyncLink
+from celeriac.storage.redis.keys import ResultKeys
 from celeriac.storage.redis.links import Links
 from celeriac.storage.redis.location import Location
 from celeriac.storage.redis.subscriptions import Subscriptions
+
+if TYPE_CHECKING:
+    from celeriac.backends.base import ChordStore
 
 _KEY: Final = "celery-task-meta-"
 _DEFAULT_INFLATED_LIMIT: Final = 128 * 1024 * 1024
@@ -46,15 +52,18 @@ class RedisBackend:
 
     Args:
         location: where.
-        clock: not used; Redis counts the time by itself.
+        clock: for claims of chords; the system's stands for the server's own. Of results Redis counts the time itself.
         serializer: `result_serializer`, by which the state is read out of what is stored.
         accept: serialisers that may be decoded for that (`result_accept_content`).
         compressed: results are compressed (`result_compression`), so that scripts can not look into them.
         inflated_size_limit: bytes that a compressed result may inflate to.
         patience: seconds that Redis may be away while somebody waits for a result.
+        result_chord_ordered: the members of a chord come to its body in the order of its header; else as they ended.
 
     Attributes:
         location: where.
+        chords: where chords are joined.
+        chord_rules: how they are kept.
         final_mark: how scripts recognise a stored SUCCESS: `json`, `msgpack`, `pickle` or `yaml`; None if they can not.
 
     Example:
@@ -67,12 +76,13 @@ class RedisBackend:
         self,
         location: Location,
         *,
-        clock: Clock = SYSTEM_CLOCK,  # noqa: ARG002 - every backend takes one
+        clock: Clock = SYSTEM_CLOCK,
         serializer: str = "json",
         accept: Collection[str] = ("json",),
         compressed: bool = False,
         inflated_size_limit: int = _DEFAULT_INFLATED_LIMIT,
         patience: float = _PATIENCE,
+        result_chord_ordered: bool = True,
     ) -> None:
         self.location = location
         self.address = location.address
@@ -83,7 +93,10 @@ class RedisBackend:
         self._patience = patience
         self._key_prefix = f"{location.prefix}{_KEY}".encode()
         self._rules = StoringRules(self.key, self.final_mark or "", self._status)
+        self._group_keys = ResultKeys(location.prefix)
         self._links = Links(location)
+        self.chord_rules = ChordRules(location.prefix, result_chord_ordered)
+        self.chords: ChordStore | None = RedisChords(self.chord_rules, self._links, lambda: self._side().link, clock)
         self._subscriptions = Subscriptions(location)
         self._lock = threading.Lock()
         self._sides: dict[asyncio.AbstractEventLoop, _LoopSide] = {}
@@ -151,6 +164,32 @@ class RedisBackend:
     async def aforget(self, task_id: str) -> None:
         """See `Backend.aforget`."""
         await self._side().link.call("DEL", self.key(task_id))
+
+    def save_group(self, group_id: str, meta: bytes, ttl: float | None) -> None:
+        """See `Backend.save_group`."""
+        self._links.run(SAVE_GROUP, [self._group_keys.group(group_id)], [ttl_ms(ttl), meta])
+
+    async def asave_group(self, group_id: str, meta: bytes, ttl: float | None) -> None:
+        """See `Backend.asave_group`."""
+        await self._side().link.run(SAVE_GROUP, [self._group_keys.group(group_id)], [ttl_ms(ttl), meta])
+
+    def load_group(self, group_id: str) -> bytes | None:
+        """See `Backend.load_group`."""
+        meta: bytes | None = self._links.call("GET", self._group_keys.group(group_id))
+        return meta
+
+    async def aload_group(self, group_id: str) -> bytes | None:
+        """See `Backend.aload_group`."""
+        meta: bytes | None = await self._side().link.call("GET", self._group_keys.group(group_id))
+        return meta
+
+    def forget_group(self, group_id: str) -> None:
+        """See `Backend.forget_group`."""
+        self._links.call("DEL", self._group_keys.group(group_id))
+
+    async def aforget_group(self, group_id: str) -> None:
+        """See `Backend.aforget_group`."""
+        await self._side().link.call("DEL", self._group_keys.group(group_id))
 
     async def sweep(self) -> int:
         """See `Backend.sweep`. Redis sweeps by itself."""

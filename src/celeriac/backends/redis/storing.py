@@ -18,6 +18,8 @@ from celeriac.storage.redis.links import Links
 from celeriac.storage.redis.scripts import Script, load_script
 
 _RESULT: Final = (("celeriac.storage.redis", "result"),)
+#: Stores the list of a group's members.
+SAVE_GROUP: Final = load_script("celeriac.backends.redis", "save_group", _RESULT)
 #: Results in one run of a script, which nobody else gets past.
 _AT_ONCE: Final = 500
 #: How often to look again when others write the same results at the same time.

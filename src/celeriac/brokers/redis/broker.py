@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from celeriac.backends.redis import RedisBackend
+from celeriac.backends.redis.chord_writing import ChordTable
+from celeriac.backends.redis.chords import RedisChords
 from celeriac.brokers.base import Capabilities
 from celeriac.brokers.redis import scripts
 from celeriac.brokers.redis.keeping import QueueUpkeep
@@ -24,7 +26,8 @@ from celeriac.storage.redis.keys import PRIORITY_STEPS, SEPARATOR, Keys
 from celeriac.storage.redis.links import Links
 
 if TYPE_CHECKING:
-    from celeriac.backends.base import Backend
+    from celeriac.backends.base import Backend, ChordStore
+    from celeriac.chords import ChordStart
     from celeriac.message import DeadLetter, Delivery, Publication
     from celeriac.outcome import Settlement
     from celeriac.storage.redis.commands import Arg
@@ -79,31 +82,34 @@ class RedisBroker:
         self._upkeep = QueueUpkeep(self._layout, clock)
         self._links = Links(location)
         self._loop_links = LoopLinks(location)
+        self.chords: ChordStore | None = self._chords_of(self._writer.results)
         self._session: Session | None = None
         self._asked: Lease | None = None
         self._turn = 0
 
     # -- producing ------------------------------------------------------------------------------------------------
 
-    def publish(self, publications: Sequence[Publication]) -> None:
-        """See `Broker.publish`."""
-        if not publications:
+    def publish(self, publications: Sequence[Publication], starts: Sequence[ChordStart] = ()) -> None:
+        """See `Broker.publish`. Chords begin where those are that `settle` writes."""
+        if not (publications or starts):
             return
-        plain = self._plain_push(publications)
+        plain = None if starts else self._plain_push(publications)
         if plain is not None:
             self._links.call(*plain)
         else:
-            self._links.run(scripts.PUBLISH, [self._keys.leases], self._publish_arguments(publications))
+            arguments = self._publish_arguments(publications, starts)
+            self._links.run(scripts.PUBLISH, [self._keys.leases], arguments)
 
-    async def apublish(self, publications: Sequence[Publication]) -> None:
+    async def apublish(self, publications: Sequence[Publication], starts: Sequence[ChordStart] = ()) -> None:
         """See `Broker.apublish`."""
-        if not publications:
+        if not (publications or starts):
             return
-        link, plain = self._loop_links.here(), self._plain_push(publications)
+        link, plain = self._loop_links.here(), None if starts else self._plain_push(publications)
         if plain is not None:
             await link.call(*plain)
         else:
-            await link.run(scripts.PUBLISH, [self._keys.leases], self._publish_arguments(publications))
+            arguments = self._publish_arguments(publications, starts)
+            await link.run(scripts.PUBLISH, [self._keys.leases], arguments)
 
     # -- the worker's side ----------------------------------------------------------------------------------------
 
@@ -184,7 +190,7 @@ class RedisBroker:
     def stores_results_of(self, backend: Backend) -> bool:
         """See `Broker.stores_results_of`: a backend on the same Redis whose metas a script can read.
 
-        From then on `settle` writes results as this backend does.
+        From then on `settle` writes results as this backend does, and chords lie where its chords do.
         """
         if (
             not isinstance(backend, RedisBackend)
@@ -193,6 +199,7 @@ class RedisBroker:
         ):
             return False
         self._writer.results = backend
+        self.chords = self._chords_of(backend)
         return True
 
     def disconnect(self) -> None:
@@ -218,9 +225,15 @@ class RedisBroker:
         envelopes = [seal(one.message, queue, one.priority) for one in publications]
         return ["LPUSH", self._keys.list(queue, step), *envelopes]
 
-    def _publish_arguments(self, publications: Sequence[Publication]) -> list[Arg]:
+    def _publish_arguments(self, publications: Sequence[Publication], starts: Sequence[ChordStart]) -> list[Arg]:
         pushed = self._layout.pushed(publications, self._clock.time())
-        return [*scripts.common_arguments(self._keys, self._clock), *pushed]
+        table = ChordTable(self._writer.results.chord_rules)
+        started = table.starts(starts)
+        return [*scripts.common_arguments(self._keys, self._clock), *table.arguments(), *started, *pushed]
+
+    def _chords_of(self, results: RedisBackend) -> RedisChords:
+        """The chords beside these results, over connections of the broker's own."""
+        return RedisChords(results.chord_rules, self._links, self._loop_links.here, self._clock)
 
     def _in_order(self, queues: Sequence[str]) -> Sequence[str]:
         if self._strategy == "sorted":

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 _HERE: Final = "celeriac.brokers.redis"
 _RESULT: Final = ("celeriac.storage.redis", "result")
+_CHORDS: Final = ("celeriac.storage.redis", "chords")
 
 
 def _script(name: str, *includes: str | tuple[str, str]) -> Script:
@@ -20,11 +21,11 @@ def _script(name: str, *includes: str | tuple[str, str]) -> Script:
     return load_script(_HERE, name, parts)
 
 
-PUBLISH: Final = _script("publish", "wake", "push")
+PUBLISH: Final = _script("publish", "wake", "push", _CHORDS)
 OPEN: Final = _script("open", "working", "lease")
 BIND: Final = _script("bind", "working")
 RESERVE: Final = _script("reserve", "working", "lease", "wake", "promote")
-SETTLE: Final = _script("settle", "working", "wake", "push", _RESULT)
+SETTLE: Final = _script("settle", "working", "wake", "push", _RESULT, _CHORDS)
 MARK_STARTED: Final = _script("mark_started", "working")
 RECLAIM: Final = _script("reclaim", "working", "lease")
 RELEASE: Final = _script("release", "working")

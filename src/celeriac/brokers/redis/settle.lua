@@ -1,13 +1,15 @@
--- Write settlements, each whole or not at all. Needs names.lua, wake.lua, push.lua and result.lua.
+-- Write settlements, each whole or not at all. Needs names.lua, wake.lua, push.lua, result.lua and chords.lua.
 --
 -- ARGV[6]  number of this batch, growing
 -- ARGV[7]  key that remembers a batch, and answers if it comes again or late
 -- ARGV[8]  milliseconds to remember it
 -- ARGV[9]  how stored results are encoded (the mark of store_result)
 -- ARGV[10] number of places to look at first; then queue, step, due for each
+-- then the chords of the batch, as read_chords reads them
 -- then the settlements, each beginning with a kind and the name under which the message is held:
 --   a  acknowledge: nothing more
 --   s  acknowledge with a result: key, milliseconds to keep it or -1, meta
+--   h  the same for a member of a chord (the key is '' if there is no result), then its share: sender, member, part
 --   x  anything else: action, its arguments, then result and follow-ups
 --        actions:  a                            acknowledge
 --                  k                            keep
@@ -18,6 +20,13 @@
 --                  U  record, queue, envelope   the same, and bury
 --        result:   '0', or '1' and key, milliseconds, meta
 --        follow-ups: their number; queue, step, due, place, envelope of each
+--   w  as x for what is part of a workflow. Between the name and the action stand
+--        ends:     their number; chord, claim of each
+--      and behind the result
+--        results:  their number; key, milliseconds, meta of each
+--        starts:   their number; chord, size, seconds to keep it or -1 of each
+--        grown:    their number; each chord
+--        shares:   their number; sender, member, part of each
 --
 -- Returns the numbers of the settlements that were refused, from 1, as one text with commas.
 --
@@ -47,6 +56,11 @@ for _ = 1, tonumber(ARGV[10]) do
   end
 end
 
+local chords, senders = read_chords(next_argument)
+if not chords then
+  return senders
+end
+
 local function put(key, ttl, meta)
   if store_result(key, tonumber(ttl), meta, MARK) == -1 then
     put_result(key, tonumber(ttl), meta)  -- what is stored there is no result that could be read
@@ -71,8 +85,9 @@ local function give_back_first(value, envelope)
   redis.call('RPUSH', list_key(queue, step), envelope == '' and as_held or envelope)
 end
 
--- Returns whether the message is to be removed, after reading all arguments; nil where there was none to settle.
-local function act(action, value)
+-- value: what is held, if it is; holds: whether this is to be written
+-- Returns whether the message is to be removed, after reading all arguments.
+local function act(action, value, holds)
   if action == 'a' then
     return true
   elseif action == 'k' or action == 'u' then
@@ -98,29 +113,84 @@ local function act(action, value)
     return true
   end
   local record, queue, envelope = next_argument(), next_argument(), next_argument()
-  bury(record, queue, '0', envelope)
+  if holds then
+    bury(record, queue, '0', envelope)
+  end
   return false
 end
 
--- Returns whether it was written.
-local function settle_any(field)
-  local action = next_argument()
-  local is_fenced = field ~= ''
-  local value = is_fenced and redis.call('HGET', HELD, field)
-  local holds = value or not is_fenced
-  local remove = act(action, value)
-  local has_result = next_argument() == '1'
-  if has_result then
-    local key, ttl, meta = next_argument(), next_argument(), next_argument()
-    if holds then
-      put(key, ttl, meta)
-    end
+local function read_result(holds)
+  local key, ttl, meta = next_argument(), next_argument(), next_argument()
+  if holds then
+    put(key, ttl, meta)
   end
+end
+
+local function read_follow_ups(holds)
   for _ = 1, tonumber(next_argument()) do
     local queue, step, due, place, envelope =
       next_argument(), next_argument(), next_argument(), next_argument(), next_argument()
     if holds then
       push(queue, step, due, place, envelope)
+    end
+  end
+end
+
+-- Returns the chords that are done with, and whether each of them is claimed as it says.
+local function read_ends()
+  local ended, claimed = {}, true
+  for n = 1, tonumber(next_argument()) do
+    ended[n] = chords[tonumber(next_argument())]
+    claimed = is_claimed_by(ended[n], next_argument()) and claimed
+  end
+  return ended, claimed
+end
+
+local function read_flow(holds)
+  for _ = 1, tonumber(next_argument()) do
+    read_result(holds)
+  end
+  for _ = 1, tonumber(next_argument()) do
+    local chord, size, seconds = chords[tonumber(next_argument())], next_argument(), next_argument()
+    if holds then
+      start_chord(chord, size, seconds)
+    end
+  end
+  for _ = 1, tonumber(next_argument()) do
+    local chord = chords[tonumber(next_argument())]
+    if holds then
+      grow_chord(chord)
+    end
+  end
+  for _ = 1, tonumber(next_argument()) do
+    local sender, member, part = senders[tonumber(next_argument())], next_argument(), next_argument()
+    if holds then
+      add_share(sender, member, part)
+    end
+  end
+end
+
+-- Returns whether it was written.
+local function settle_any(field, has_flow)
+  local ended, claimed = {}, true
+  if has_flow then
+    ended, claimed = read_ends()
+  end
+  local action = next_argument()
+  local is_fenced = field ~= ''
+  local value = is_fenced and claimed and redis.call('HGET', HELD, field)
+  local holds = claimed and (value or not is_fenced)
+  local remove = act(action, value, holds)
+  if next_argument() == '1' then
+    read_result(holds)
+  end
+  if has_flow then
+    read_flow(holds)
+  end
+  read_follow_ups(holds)
+  if holds then
+    for _, chord in ipairs(ended) do
+      end_chord(chord)
     end
   end
   if remove and value then
@@ -144,12 +214,26 @@ while at <= #ARGV do
       redis.call('HDEL', HELD, field)
     end
     at = at + 3
+  elseif kind == 'h' then
+    written = redis.call('HEXISTS', HELD, field) == 1
+    if written then
+      if ARGV[at] ~= '' then
+        put(ARGV[at], ARGV[at + 1], ARGV[at + 2])
+      end
+      add_share(senders[tonumber(ARGV[at + 3])], ARGV[at + 4], ARGV[at + 5])
+      redis.call('HDEL', HELD, field)
+    end
+    at = at + 6
   else
-    written = settle_any(field)
+    written = settle_any(field, kind == 'w')
   end
   if not written then
     refused[#refused + 1] = count
   end
+end
+
+for _, chord in ipairs(chords) do
+  review_chord(chord, WALL)
 end
 
 local answer = table.concat(refused, ',')

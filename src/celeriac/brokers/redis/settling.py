@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from celeriac.backends.redis.chord_writing import ChordTable
 from celeriac.backends.redis.storing import ttl_ms
 from celeriac.brokers.redis.leasing import field_of
 from celeriac.brokers.redis.publishing import due_text, place
 from celeriac.exceptions import DecodeError
 from celeriac.message import Delivery, Loss
-from celeriac.outcome import Acknowledge, Bury, Keep, Requeue, ResultRecord, Settlement
+from celeriac.outcome import Acknowledge, Bury, Flow, Keep, Requeue, ResultRecord, Settlement
 from celeriac.storage.redis.envelope import seal
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 _encoder: Final = msgspec.json.Encoder()
 _NO_RESULT: Final[tuple[Arg, ...]] = ("0",)
+_EMPTY_RESULT: Final[tuple[Arg, ...]] = ("", "", "")
 
 
 class DeathRecord(msgspec.Struct, frozen=True):
@@ -61,21 +63,43 @@ class SettlementWriter:
         """
         arguments: list[Arg] = []
         places: set[tuple[Arg, ...]] = set()
+        chords = ChordTable(self.results.chord_rules)
         for settlement in settlements:
-            follow_ups = settlement.follow_ups
+            follow_ups, flow = settlement.follow_ups, settlement.flow
             if type(settlement.action) is Acknowledge and settlement.fenced and not follow_ups:
                 field, result = field_of(settlement.delivery), settlement.result
-                arguments += ("a", field) if result is None else ("s", field, *self._result(result))
-                continue
-            pushed = self._layout.pushed(follow_ups, now)
-            for at in range(0, len(pushed), 5):
-                due = pushed[at + 2]
-                places.add((pushed[at], pushed[at + 1], "due" if due else ""))
-            arguments += ("x", field_of(settlement.delivery) if settlement.fenced else "")
-            arguments += self._action(settlement, now)
-            arguments += _NO_RESULT if settlement.result is None else ("1", *self._result(settlement.result))
-            arguments += (len(follow_ups), *pushed)
-        return [len(places), *itertools.chain.from_iterable(sorted(places, key=str)), *arguments]
+                if flow is None:
+                    arguments += ("a", field) if result is None else ("s", field, *self._result(result))
+                    continue
+                if _is_one_share(flow):
+                    arguments += ("h", field, *(_EMPTY_RESULT if result is None else self._result(result)))
+                    arguments += chords.share(flow.shares[0])
+                    continue
+            arguments += self._any(settlement, chords, places, now)
+        located = itertools.chain.from_iterable(sorted(places, key=str))
+        return [len(places), *located, *chords.arguments(), *arguments]
+
+    def _any(self, settlement: Settlement, chords: ChordTable, places: set[tuple[Arg, ...]], now: float) -> list[Arg]:
+        """The arguments of one of any kind; the places of its follow-ups are added to `places`."""
+        pushed = self._layout.pushed(settlement.follow_ups, now)
+        for at in range(0, len(pushed), 5):
+            due = pushed[at + 2]
+            places.add((pushed[at], pushed[at + 1], "due" if due else ""))
+        flow, result = settlement.flow, settlement.result
+        arguments: list[Arg] = [
+            "x" if flow is None else "w",
+            field_of(settlement.delivery) if settlement.fenced else "",
+        ]
+        if flow is not None:
+            arguments += chords.ends(flow.ends)
+        arguments += self._action(settlement, now)
+        arguments += _NO_RESULT if result is None else ("1", *self._result(result))
+        if flow is not None:
+            arguments.append(len(flow.results))
+            for record in flow.results:
+                arguments += self._result(record)
+            arguments += (*chords.starts(flow.starts), *chords.grown(flow.grown), *chords.shares(flow.shares))
+        return [*arguments, len(settlement.follow_ups), *pushed]
 
     def _result(self, record: ResultRecord) -> tuple[Arg, ...]:
         return (self.results.key(record.task_id), ttl_ms(record.ttl), record.meta)
@@ -99,6 +123,11 @@ class SettlementWriter:
                 if settlement.fenced:
                     return ("b", record)
                 return ("U", record, delivery.queue, _envelope(delivery))
+
+
+def _is_one_share(flow: Flow) -> bool:
+    """Nearly all members of chords: done, with this to say and nothing else."""
+    return len(flow.shares) == 1 and not (flow.results or flow.starts or flow.grown or flow.ends)
 
 
 def _with(delivery: Delivery, loss: Loss | None) -> tuple[Loss, ...]:

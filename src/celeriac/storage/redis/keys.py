@@ -1,10 +1,10 @@
 """The names of all keys and channels in Redis: Celery's, and ours beside them.
 
-The Lua scripts build the same names by `names.lua`; what is written here and there must agree.
+The Lua scripts build the same names by `names.lua` and `chords.lua`; what is written here and there must agree.
 
 Celery's keys belong to queues and results. Of ours, what a worker holds belongs to its lease, and whoever recovers from
 the dead deletes it; `due` and `dead` belong to the user, as queues do; `idle`, `lookout` and `settled` have a time to
-live.
+live, and so have the keys of chords, ours and Celery's.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ SEPARATOR: Final = "\x06\x16"
 #: Lowest priority number of each list of a queue.
 PRIORITY_STEPS: Final = (0, 3, 6, 9)
 #: What names of queues must not begin with: of our keys, of kombu's, and of results.
-RESERVED: Final = ("celeriac:", "_kombu.", "celery-task-meta-")
+RESERVED: Final = ("celeriac:", "_kombu.", "celery-task-meta-", "celery-taskset-meta-")
 #: Batches of settlements that a worker may be unsure of at the same time: it sends one at a time, for two callers.
 SETTLED_SLOTS: Final = 4
 
@@ -91,3 +91,44 @@ class Keys:
     def binding(self, routing_key: str, pattern: str, queue: str) -> str:
         """A member of such a set."""
         return self.separator.join((routing_key, pattern, queue))
+
+
+class ResultKeys:
+    """Names of what belongs to groups and chords; they lie where results do.
+
+    Args:
+        prefix: `global_keyprefix` of results, before every key and channel.
+
+    Example:
+        >>> ResultKeys("app_").group("g", ".j")
+        b'app_celery-taskset-meta-g.j'
+    """
+
+    def __init__(self, prefix: str = "") -> None:
+        self.prefix = prefix
+        self._groups = f"{prefix}celery-taskset-meta-".encode()
+        self._notes = f"{prefix}celeriac:chord:".encode()
+        #: Never there. A cluster finds the node by it.
+        self.nothing = f"{prefix}celeriac:nothing"
+
+    def group(self, group_id: str, part: str = "") -> bytes:
+        """Celery's: the list of members, or with `.s .t .d .j .c` a part of what is kept of a chord."""
+        return self._groups + id_bytes(group_id) + part.encode()
+
+    def chord_note(self, group_id: str) -> bytes:
+        """Hash: what is needed to make the body of a complete chord."""
+        return self._notes + id_bytes(group_id)
+
+    def joins(self, queue: str) -> str:
+        """Complete chords whose last member came from this queue, scored by the time from which they may be claimed."""
+        return f"{self.prefix}celeriac:joins:{queue}"
+
+
+def id_bytes(name: str) -> bytes:
+    """The bytes of an id: others' may have lone surrogates."""
+    return name.encode("utf-8", "surrogatepass")
+
+
+def id_text(name: bytes) -> str:
+    """What `id_bytes` was given."""
+    return name.decode("utf-8", "surrogatepass")

@@ -28,6 +28,8 @@ _CONNECTION: Final = frozenset(
 )
 #: Those of the broker itself, which `celeriac.brokers.redis` takes.
 BROKER_OPTIONS: Final = frozenset({"sep", "priority_steps", "queue_order_strategy"})
+#: Those of results themselves, which `celeriac.backends.redis` takes.
+BACKEND_OPTIONS: Final = frozenset({"result_chord_ordered"})
 
 #: Celery's broker needs these. Leases take the place of its visibility timeout, and the settings `broker_connection_*`
 #: and `task_publish_retry_policy` say how often to try again.
@@ -61,7 +63,6 @@ _MOOT_OF_BACKEND: Final = frozenset(
         "retry_policy",
         "retry_on_timeout",
         "polling_interval",
-        "result_chord_ordered",
         "additional_connection_errors",
     }
 )
@@ -88,7 +89,7 @@ def known_options(setting: str) -> frozenset[str]:
     Args:
         setting: `broker_url` or `result_backend`.
     """
-    own = BROKER_OPTIONS | _MOOT_OF_BROKER if setting == "broker_url" else _MOOT_OF_BACKEND
+    own = BROKER_OPTIONS | _MOOT_OF_BROKER if setting == "broker_url" else BACKEND_OPTIONS | _MOOT_OF_BACKEND
     return _CONNECTION | own
 
 

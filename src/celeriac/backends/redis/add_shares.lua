@@ -1,0 +1,29 @@
+-- Add members to chords, then note what members have come to. Includes storage/redis/chords.lua.
+--
+-- KEYS[1]  any key with the prefix: a cluster finds the node by it
+-- ARGV[1]  Unix time in seconds, or '' for the server's own
+-- then what read_chords reads; the number of chords that grow, and each of them; the number of shares, and for each:
+-- sender, member, part
+
+redis.call('DEL', KEYS[1])  -- it is never there: see working.lua
+local at = 1
+local function next_argument()
+  at = at + 1
+  return ARGV[at]
+end
+
+local chords, senders = read_chords(next_argument)
+if not chords then
+  return senders
+end
+local now = wall_clock(ARGV[1])
+for _ = 1, tonumber(next_argument()) do
+  grow_chord(chords[tonumber(next_argument())])
+end
+for _ = 1, tonumber(next_argument()) do
+  add_share(senders[tonumber(next_argument())], next_argument(), next_argument())
+end
+for _, chord in ipairs(chords) do
+  review_chord(chord, now)
+end
+return #chords

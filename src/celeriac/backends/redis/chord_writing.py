@@ -1,0 +1,92 @@
+"""From chords to the arguments of scripts that include `chords.lua`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from celeriac.storage.redis.keys import id_bytes
+
+if TYPE_CHECKING:
+    from celeriac.chords import ChordEnd, ChordShare, ChordStart
+    from celeriac.storage.redis.commands import Arg
+
+
+class ChordRules(NamedTuple):
+    """How chords are kept.
+
+    Attributes:
+        prefix: of all keys.
+        ordered: parts by their places in the header; else as they come (`result_chord_ordered`).
+    """
+
+    prefix: str
+    ordered: bool = True
+
+
+class ChordTable:
+    """The chords that a call of a script is about. What its shares have in common is told once.
+
+    Args:
+        rules: how they are kept.
+    """
+
+    def __init__(self, rules: ChordRules) -> None:
+        self._rules = rules
+        self._chords: dict[str, int] = {}
+        self._senders: dict[tuple[str, bytes, str | None, str, float | None], int] = {}
+
+    def chord(self, group_id: str) -> int:
+        """Its number, from 1."""
+        return self._chords.setdefault(group_id, len(self._chords) + 1)
+
+    def share(self, share: ChordShare) -> tuple[Arg, ...]:
+        """Arguments of one: sender, member, part."""
+        sender = (share.group_id, share.body, share.root_id, share.queue, share.ttl)
+        number = self._senders.get(sender)
+        if number is None:
+            self.chord(share.group_id)
+            number = self._senders[sender] = len(self._senders) + 1
+        return number, id_bytes(share.member), share.part
+
+    def shares(self, shares: Sequence[ChordShare]) -> list[Arg]:
+        """Their number, and the arguments of each."""
+        arguments: list[Arg] = [len(shares)]
+        for share in shares:
+            arguments += self.share(share)
+        return arguments
+
+    def starts(self, starts: Sequence[ChordStart]) -> list[Arg]:
+        """Their number; chord, size, seconds of each."""
+        arguments: list[Arg] = [len(starts)]
+        for start in starts:
+            arguments += (self.chord(start.group_id), start.size, lasting(start.ttl))
+        return arguments
+
+    def grown(self, grown: Sequence[str]) -> list[Arg]:
+        """Their number, and each chord."""
+        return [len(grown), *map(self.chord, grown)]
+
+    def ends(self, ends: Sequence[ChordEnd]) -> list[Arg]:
+        """Their number; chord, claim of each."""
+        arguments: list[Arg] = [len(ends)]
+        for end in ends:
+            arguments += (self.chord(end.group_id), end.claim)
+        return arguments
+
+    def arguments(self) -> list[Arg]:
+        """What `read_chords` reads. To be asked when all chords have been named."""
+        if not self._chords:
+            return [0]
+        kind = "zset" if self._rules.ordered else "list"
+        arguments: list[Arg] = [len(self._chords), self._rules.prefix, kind, *map(id_bytes, self._chords)]
+        arguments.append(len(self._senders))
+        for group_id, body, root_id, queue, ttl in self._senders:
+            arguments += (self._chords[group_id], body, id_bytes(root_id or ""), queue, lasting(ttl))
+        return arguments
+
+
+def lasting(ttl: float | None) -> int:
+    """How scripts are told how long to keep a chord: whole seconds as in Celery, or -1 for ever."""
+    return -1 if ttl is None else max(1, math.floor(ttl))

@@ -1,0 +1,125 @@
+"""Chords in Redis, at Celery's keys: `ChordStore`, in its order. What is written is in the Lua scripts beside it.
+
+Owns no connections: a result backend and a broker lend theirs. What a broker settles goes to the same keys, by scripts
+of its own that build on the same `chords.lua`.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from celeriac.backends.redis.chord_writing import ChordRules, ChordTable
+from celeriac.chords import ChordEnd, ChordShare, ChordStart, ChordState, ClaimedChord
+from celeriac.clock import SYSTEM_CLOCK, Clock
+from celeriac.storage.redis.keys import ResultKeys, id_bytes, id_text
+from celeriac.storage.redis.scripts import Script, load_script
+
+if TYPE_CHECKING:
+    from celeriac.storage.redis.async_links import AsyncLink
+    from celeriac.storage.redis.commands import Arg
+    from celeriac.storage.redis.links import Links
+
+
+def _script(name: str) -> Script:
+    return load_script("celeriac.backends.redis", name, (("celeriac.storage.redis", "chords"),))
+
+
+START_CHORDS: Final = _script("start_chords")
+ADD_SHARES: Final = _script("add_shares")
+CLAIM_CHORDS: Final = _script("claim_chords")
+END_CHORDS: Final = _script("end_chords")
+CHORD_STATE: Final = _script("chord_state")
+
+
+class RedisChords:
+    """Chords that workers of Celery and of Celeriac may join together.
+
+    Args:
+        rules: how they are kept.
+        links: connections for threads.
+        here: the link of the running event loop.
+        clock: for claims; the system's stands for the server's own.
+    """
+
+    def __init__(self, rules: ChordRules, links: Links, here: Callable[[], AsyncLink], clock: Clock) -> None:
+        self.rules = rules
+        self._links = links
+        self._here = here
+        self._clock = clock
+        self._nothing = ResultKeys(rules.prefix).nothing
+
+    def start_chords(self, starts: Sequence[ChordStart]) -> None:
+        """See `ChordStore.start_chords`."""
+        if starts:
+            self._links.run(START_CHORDS, [self._nothing], self._start_arguments(starts))
+
+    async def astart_chords(self, starts: Sequence[ChordStart]) -> None:
+        """See `ChordStore.astart_chords`."""
+        if starts:
+            await self._run(START_CHORDS, self._start_arguments(starts))
+
+    async def add_shares(self, shares: Sequence[ChordShare], grown: Sequence[str] = ()) -> None:
+        """See `ChordStore.add_shares`."""
+        if not (shares or grown):
+            return
+        table = ChordTable(self.rules)
+        named = [*table.grown(grown), *table.shares(shares)]
+        await self._run(ADD_SHARES, [self._now(), *table.arguments(), *named])
+
+    async def claim_chords(self, queues: Sequence[str], limit: int, seconds: float) -> list[ClaimedChord]:
+        """See `ChordStore.claim_chords`. A chord that one of Celery's workers has claimed waits until that runs out."""
+        if not queues or limit <= 0:
+            return []
+        arguments: list[Arg] = [self._now(), self.rules.prefix, limit, seconds, f"{uuid.uuid4().hex}.", *queues]
+        return [_read_claimed(row) for row in await self._run(CLAIM_CHORDS, arguments)]
+
+    async def end_chords(self, ends: Sequence[ChordEnd]) -> list[ChordEnd]:
+        """See `ChordStore.end_chords`."""
+        if not ends:
+            return []
+        table = ChordTable(self.rules)
+        named = table.ends(ends)
+        refused = await self._run(END_CHORDS, ["", *table.arguments(), *named])
+        return [ends[number - 1] for number in refused]
+
+    def chord_state(self, group_id: str) -> ChordState:
+        """See `ChordStore.chord_state`."""
+        reply = self._links.run(CHORD_STATE, [self._nothing], [self.rules.prefix, id_bytes(group_id)])
+        return _read_state(group_id, reply)
+
+    async def achord_state(self, group_id: str) -> ChordState:
+        """See `ChordStore.achord_state`."""
+        return _read_state(group_id, await self._run(CHORD_STATE, [self.rules.prefix, id_bytes(group_id)]))
+
+    # -- inside ---------------------------------------------------------------------------------------------------
+
+    async def _run(self, script: Script, arguments: Sequence[Arg]) -> Any:
+        return await self._here().run(script, [self._nothing], arguments)
+
+    def _now(self) -> Arg:
+        return "" if self._clock is SYSTEM_CLOCK else self._clock.time()
+
+    def _start_arguments(self, starts: Sequence[ChordStart]) -> list[Arg]:
+        table = ChordTable(self.rules)
+        named = table.starts(starts)
+        return [self._now(), *table.arguments(), *named]
+
+
+def _read_claimed(row: Sequence[Any]) -> ClaimedChord:
+    group, claim, claims, body, task_id, root_id, queue = row
+    return ClaimedChord(
+        group_id=id_text(group),
+        claim=claim.decode(),
+        claims=claims,
+        body=body,
+        task_id=id_text(task_id),
+        root_id=None if root_id is None else id_text(root_id),
+        queue=queue.decode(),
+    )
+
+
+def _read_state(group_id: str, reply: Sequence[Any]) -> ChordState:
+    size, is_claimed, parts = reply
+    return ChordState(group_id, size, tuple(parts), bool(is_claimed))

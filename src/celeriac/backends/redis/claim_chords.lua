@@ -1,0 +1,68 @@
+-- Claim complete chords. Includes storage/redis/chords.lua.
+--
+-- KEYS[1]  any key with the prefix: a cluster finds the node by it
+-- ARGV[1]  Unix time in seconds, or '' for the server's own
+-- ARGV[2]  prefix of all keys
+-- ARGV[3]  most chords to claim
+-- ARGV[4]  seconds until a claim runs out
+-- ARGV[5]  what the claims of this call begin with; nobody else's do
+-- then queues
+--
+-- Returns for each chord: group, claim, how often it was claimed, body, task_id, root_id or nil, queue
+
+redis.call('DEL', KEYS[1])  -- it is never there: see working.lua
+local MOST_LOOKS = 1000  -- at chords that are not to be claimed, which are then out of the way
+local FOREIGN_SECONDS = 60  -- for a claim without an end, which nobody makes
+
+local now, prefix, limit, seconds = wall_clock(ARGV[1]), ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
+local found, looks = {}, 0
+
+local function put_off(chord, queue, until_when)
+  redis.call('ZADD', joins_key(prefix, queue), string.format('%.6f', until_when), chord.group)
+end
+
+local function claim(chord, queue, known)
+  local name = ARGV[5] .. #found
+  redis.call('SET', chord.claim, name, 'PX', math.max(1, math.ceil(seconds * 1000)))
+  redis.call('HSET', chord.note, 'claim', name)
+  put_off(chord, queue, now + seconds)
+  local claims = redis.call('HINCRBY', chord.note, 'claims', 1)
+  found[#found + 1] = {chord.group, name, claims, known[1], known[2], known[3], queue}
+end
+
+local function look_at(chord, queue)
+  if misplaced_chord(chord) then
+    redis.call('ZREM', joins_key(prefix, queue), chord.group)  -- it can not be joined, and would stand in the way
+    return
+  end
+  local known = redis.call('HMGET', chord.note, 'body', 'task_id', 'root_id', 'claim', 'queue')
+  local present = redis.call('GET', chord.claim)
+  if known[5] ~= queue or present == 'done' or not is_complete(chord) then
+    redis.call('ZREM', joins_key(prefix, queue), chord.group)
+    if known[5] == queue then
+      redis.call('DEL', chord.note)
+    end
+  elseif present and present ~= known[4] then  -- a worker of Celery makes the body
+    local left = redis.call('PTTL', chord.claim)
+    put_off(chord, queue, now + (left >= 0 and (left + 1) / 1000 or FOREIGN_SECONDS))
+  else
+    claim(chord, queue, known)
+  end
+end
+
+for n = 6, #ARGV do
+  local queue = ARGV[n]
+  while #found < limit and looks < MOST_LOOKS do
+    local due = redis.call(
+      'ZRANGEBYSCORE', joins_key(prefix, queue), '-inf', string.format('%.6f', now), 'LIMIT', 0, limit - #found
+    )
+    if #due == 0 then
+      break
+    end
+    for _, group in ipairs(due) do
+      looks = looks + 1
+      look_at(open_chord(prefix, group, 'zset'), queue)
+    end
+  end
+end
+return found

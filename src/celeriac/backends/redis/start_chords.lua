@@ -1,0 +1,24 @@
+-- Begin chords. Includes storage/redis/chords.lua.
+--
+-- KEYS[1]  any key with the prefix: a cluster finds the node by it
+-- ARGV[1]  Unix time in seconds, or '' for the server's own
+-- then what read_chords reads, the number of chords to begin, and for each: chord, size, seconds to keep it or -1
+
+local at = 1
+local function next_argument()
+  at = at + 1
+  return ARGV[at]
+end
+
+local chords, wrong = read_chords(next_argument)
+if not chords then
+  return wrong
+end
+local now = wall_clock(ARGV[1])
+for _ = 1, tonumber(next_argument()) do
+  start_chord(chords[tonumber(next_argument())], next_argument(), next_argument())
+end
+for _, chord in ipairs(chords) do
+  review_chord(chord, now)
+end
+return #chords

@@ -1,0 +1,289 @@
+-- Chords, for scripts that include this file: how one begins, takes shares, is complete, and ends.
+--
+-- Owns what is written at Celery's keys of a chord, in Celery's form, and the two keys of ours beside them. Knows nothing
+-- of messages.
+--
+-- Celery's, PREFIX celery-taskset-meta-<group>...
+--   .s  number of members        .t  members that were added        .d  set: members that are counted, task_id:index
+--   .j  their parts: a sorted set by index ('+inf' for none), or a list where result_chord_ordered is off
+--   .c  the claim of the worker that makes the body; 'done' for a while when the chord is over
+-- Ours:
+--   celeriac:chord:<group>  hash: what is needed to make the body (body, task_id, root_id, queue), the claim under which
+--                           one of our workers makes it, and how often there was one (claims)
+--   celeriac:joins:<queue>  sorted set: complete chords by the time from which they may be claimed
+--
+-- The names must agree with celeriac.storage.redis.keys.
+--
+-- A share of ours that completes a chord which nobody has claimed puts it among the joins. A chord that one of Celery's
+-- workers has completed is claimed by it in the same step, and stays its own until that claim runs out.
+
+local DONE_SECONDS = 300  -- as Celery: how long a chord that is over is known as such
+local GROWN_SECONDS = 86400  -- for members added to a chord of which nothing else is known
+
+local function chord_note_key(prefix, group) return prefix .. 'celeriac:chord:' .. group end
+local function joins_key(prefix, queue) return prefix .. 'celeriac:joins:' .. queue end
+
+-- The caller's time, or the server's own if that is ''.
+local function wall_clock(given)
+  if given ~= '' then
+    return tonumber(given)
+  end
+  local now = redis.call('TIME')
+  return tonumber(now[1]) + tonumber(now[2]) / 1e6
+end
+
+-- A chord as scripts handle it. `fresh` is how parts are kept if there is none yet: 'zset' or 'list'.
+local function open_chord(prefix, group, fresh)
+  local key = prefix .. 'celery-taskset-meta-' .. group
+  return {
+    group = group, prefix = prefix, fresh = fresh, saved = key, note = chord_note_key(prefix, group),
+    size = key .. '.s', grown = key .. '.t', members = key .. '.d', parts = key .. '.j', claim = key .. '.c',
+  }
+end
+
+local function is_of(key, wanted, other)
+  local found = redis.call('TYPE', key).ok
+  if found == 'none' or found == wanted or found == other then
+    return true, found
+  end
+  return false, redis.error_reply('WRONGTYPE ' .. key .. ' is a ' .. found .. ', not a ' .. wanted)
+end
+
+-- The error reply if a key of the chord is something else, else nil. Asked before anything is written.
+local function misplaced_chord(chord)
+  local fits, found = is_of(chord.parts, 'zset', 'list')
+  if not fits then
+    return found
+  end
+  chord.kind = found == 'none' and chord.fresh or found  -- another worker may have another result_chord_ordered
+  for key, wanted in pairs({
+    [chord.size] = 'string', [chord.grown] = 'string', [chord.claim] = 'string', [chord.members] = 'set',
+    [chord.note] = 'hash',
+  }) do
+    fits, found = is_of(key, wanted)
+    if not fits then
+      return found
+    end
+  end
+  return nil
+end
+
+-- Read from the script's arguments which chords it is about, and what its shares have in common:
+--   number of chords; if there are any: prefix, 'zset' or 'list', group of each
+--     number of senders; then chord, body, root_id or '', queue, seconds to keep what is there (or -1) of each
+-- Returns chords and senders, or nil and an error reply if one of their keys is something else.
+local function read_chords(next_argument)
+  local chords, senders = {}, {}
+  local count = tonumber(next_argument())
+  if count == 0 then
+    return chords, senders
+  end
+  local prefix, fresh = next_argument(), next_argument()
+  for n = 1, count do
+    chords[n] = open_chord(prefix, next_argument(), fresh)
+    local wrong = misplaced_chord(chords[n])
+    if wrong then
+      return nil, wrong
+    end
+  end
+  for n = 1, tonumber(next_argument()) do
+    local chord = chords[tonumber(next_argument())]
+    local body, root, queue, seconds = next_argument(), next_argument(), next_argument(), tonumber(next_argument())
+    local fits, wrong = is_of(joins_key(prefix, queue), 'zset')
+    if not fits then
+      return nil, wrong
+    end
+    senders[n] = {chord = chord, body = body, root = root, queue = queue, seconds = seconds}
+  end
+  return chords, senders
+end
+
+local function is_over(chord)
+  if chord.over == nil then
+    chord.over = redis.call('GET', chord.claim) == 'done'
+  end
+  return chord.over
+end
+
+-- As Celery: whoever begins a chord again means a new run of it. Shares that came before are kept.
+local function start_chord(chord, size, seconds)
+  redis.call('DEL', chord.claim)
+  if tonumber(seconds) >= 0 then
+    redis.call('SET', chord.size, size, 'EX', seconds)
+  else
+    redis.call('SET', chord.size, size)
+  end
+  chord.over, chord.started = false, true
+end
+
+local function grow_chord(chord)
+  if is_over(chord) then
+    return
+  end
+  if redis.call('INCR', chord.grown) == 1 then
+    local left = redis.call('PTTL', chord.size)
+    if left == -2 then
+      redis.call('EXPIRE', chord.grown, GROWN_SECONDS)
+    elseif left >= 0 then
+      redis.call('PEXPIRE', chord.grown, left)
+    end
+  end
+end
+
+-- The same bytes under another index: a task that is in the header twice. Both must be there, in bytes that differ and
+-- mean the same: a blank behind JSON, YAML and pickle, msgpack's longer forms of a list of four.
+local function told_apart(part)
+  local first = string.byte(part)
+  if first == 148 then
+    return '\220\0\4' .. string.sub(part, 2)
+  elseif first == 220 then
+    return '\221\0\0\0\4' .. string.sub(part, 4)
+  end
+  return part .. ' '
+end
+
+local function put_part(chord, index, part)
+  if chord.kind == 'list' then
+    redis.call('RPUSH', chord.parts, part)
+    return
+  end
+  while redis.call('ZADD', chord.parts, 'NX', index, part) == 0 do
+    if tonumber(redis.call('ZSCORE', chord.parts, part)) == tonumber(index) then
+      return  -- a worker that does not note whom it has counted has counted this one
+    end
+    part = told_apart(part)
+  end
+end
+
+-- member: task_id:index
+local function add_share(sender, member, part)
+  local chord = sender.chord
+  if is_over(chord) then
+    return
+  end
+  if redis.call('SADD', chord.members, member) == 1 then
+    put_part(chord, string.match(member, '[^:]*$'), part)
+    chord.sender, chord.last = sender, member
+  elseif not chord.sender then
+    chord.sender, chord.last = sender, member
+  end
+end
+
+local function count_parts(chord)
+  if chord.kind == 'list' then
+    return redis.call('LLEN', chord.parts)
+  end
+  return redis.call('ZCARD', chord.parts)
+end
+
+-- The number of its members; nil if the chord has not begun, or is over.
+local function size_of(chord)
+  local size = tonumber(redis.call('GET', chord.size))
+  return size and size + (tonumber(redis.call('GET', chord.grown)) or 0)
+end
+
+local function is_complete(chord)
+  local size = size_of(chord)
+  return size ~= nil and count_parts(chord) >= size
+end
+
+-- A key that is shared lasts as long as the one that needs it longest.
+local function keep_for(key, seconds)
+  local left = redis.call('PTTL', key)
+  if seconds < 0 then
+    redis.call('PERSIST', key)
+  elseif left >= 0 and left < seconds * 1000 then
+    redis.call('EXPIRE', key, seconds)
+  end
+end
+
+-- now: from this time on it may be claimed
+local function await_join(chord, queue, seconds, now)
+  local key = joins_key(chord.prefix, queue)
+  local is_new = redis.call('EXISTS', key) == 0
+  redis.call('ZADD', key, 'NX', string.format('%.6f', now), chord.group)
+  if is_new and seconds >= 0 then
+    redis.call('EXPIRE', key, seconds)
+  else
+    keep_for(key, seconds)
+  end
+end
+
+local function note_sender(chord, sender)
+  local note = chord.note
+  redis.call('HSET', note, 'body', sender.body, 'task_id', string.match(chord.last, '^(.*):'), 'queue', sender.queue)
+  if sender.root ~= '' then
+    redis.call('HSET', note, 'root_id', sender.root)
+  end
+  if sender.seconds >= 0 then
+    redis.call('EXPIRE', note, sender.seconds)
+  end
+end
+
+-- After all shares: renew what the chord keeps, and have it joined if it is complete now.
+local function review_shares(chord, now)
+  local sender = chord.sender
+  if sender.seconds >= 0 then
+    for _, key in ipairs({chord.parts, chord.grown, chord.size, chord.members}) do
+      redis.call('EXPIRE', key, sender.seconds)
+    end
+    local left = redis.call('PTTL', chord.saved)  -- users read it too, by a time of its own that may be longer
+    if left >= 0 and left < sender.seconds * 1000 then
+      redis.call('EXPIRE', chord.saved, sender.seconds)
+    end
+  end
+  local size = size_of(chord)
+  if size and count_parts(chord) < size or redis.call('EXISTS', chord.claim) == 1 then
+    return
+  end
+  local queue = redis.call('HGET', chord.note, 'queue')
+  if not queue then
+    note_sender(chord, sender)
+    queue = sender.queue
+  end
+  if size then  -- else whoever begins it is late
+    await_join(chord, queue, sender.seconds, now)
+  end
+end
+
+local function review_start(chord, now)
+  local queue = redis.call('HGET', chord.note, 'queue')
+  if queue and is_complete(chord) then
+    await_join(chord, queue, redis.call('TTL', chord.note), now)
+  end
+end
+
+-- To be called for each chord when everything else has been done.
+local function review_chord(chord, now)
+  if chord.over then
+    return
+  elseif chord.sender then
+    review_shares(chord, now)
+  elseif chord.started then
+    review_start(chord, now)
+  end
+end
+
+-- Nobody else has claimed it since.
+local function is_claimed_by(chord, claim)
+  local present = redis.call('GET', chord.claim)
+  if present then
+    return present == claim
+  end
+  return redis.call('HGET', chord.note, 'claim') == claim and redis.call('EXISTS', chord.size) == 1
+end
+
+local function drop_note(chord)
+  local queue = redis.call('HGET', chord.note, 'queue')
+  if queue then
+    redis.call('ZREM', joins_key(chord.prefix, queue), chord.group)
+    redis.call('DEL', chord.note)
+  end
+end
+
+local function end_chord(chord)
+  drop_note(chord)
+  redis.call('DEL', chord.parts, chord.grown, chord.size, chord.members)
+  redis.call('SET', chord.claim, 'done', 'EX', DONE_SECONDS)
+  chord.over = true
+end
