@@ -1,4 +1,4 @@
-"""Chords in Redis lie where Celery's workers look for them, in Celery's bytes; ours beside them leave nothing behind."""
+"""Chords in Redis lie where Celery's workers look for them, in Celery's bytes; ours beside them leave nothing there."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from celeriac.backends import open_backend
 from celeriac.backends.base import ChordStore
 from celeriac.backends.redis import RedisBackend
-from celeriac.chords import ChordEnd, ChordShare, ChordState
+from celeriac.chords import ChordEnd, ChordShare, ChordState, ClaimedChord
 from celeriac.exceptions import StoreRefused
 from celeriac.testing.conformance.support import in_loop
 from servers.redis import RedisServer
@@ -182,7 +182,7 @@ async def test_a_chord_that_celery_has_claimed_is_left_to_it(chords: ChordStore,
     redis_server.call("SET", f"{KEY}.c", "0123456789abcdef", "PX", 200)
     assert await chords.claim_chords(["q"], 10, 30.0) == []
     assert chords.chord_state("g").is_claimed
-    claimed = []
+    claimed: list[ClaimedChord] = []
     async with asyncio.timeout(20):
         while not claimed:
             claimed = await chords.claim_chords(["q"], 10, 30.0)
@@ -277,8 +277,12 @@ async def test_a_claim_holds_beyond_its_time_while_nobody_else_has_it(
 
 @pytest.mark.parametrize(
     ("key", "kind"),
-    [(f"{KEY}.j", "string"), (f"{KEY}.d", "list"), (f"{KEY}.s", "list"), (f"{KEY}.c", "list"), (f"{KEY}.t", "list")]
-    + [("celeriac:chord:g", "list"), ("celeriac:joins:q", "list")],
+    [
+        (f"{KEY}.j", "string"),
+        *((f"{KEY}{part}", "list") for part in (".d", ".s", ".c", ".t")),
+        ("celeriac:chord:g", "list"),
+        ("celeriac:joins:q", "list"),
+    ],
 )
 @in_loop
 async def test_a_key_of_another_kind_is_told_before_anything_is_written(

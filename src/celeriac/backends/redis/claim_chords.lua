@@ -14,7 +14,10 @@ redis.call('DEL', KEYS[1])  -- it is never there: see working.lua
 local MOST_LOOKS = 1000  -- at chords that are not to be claimed, which are then out of the way
 local FOREIGN_SECONDS = 60  -- for a claim without an end, which nobody makes
 
-local now, prefix, limit, seconds = wall_clock(ARGV[1]), ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
+local LEAST_SECONDS = 0.001  -- or one call would claim the same chord again and again
+
+local now, prefix, limit = wall_clock(ARGV[1]), ARGV[2], tonumber(ARGV[3])
+local seconds = math.max(tonumber(ARGV[4]), LEAST_SECONDS)
 local found, looks = {}, 0
 
 local function put_off(chord, queue, until_when)
@@ -23,7 +26,7 @@ end
 
 local function claim(chord, queue, known)
   local name = ARGV[5] .. #found
-  redis.call('SET', chord.claim, name, 'PX', math.max(1, math.ceil(seconds * 1000)))
+  redis.call('SET', chord.claim, name, 'PX', math.ceil(seconds * 1000))
   redis.call('HSET', chord.note, 'claim', name)
   put_off(chord, queue, now + seconds)
   local claims = redis.call('HINCRBY', chord.note, 'claims', 1)

@@ -162,7 +162,7 @@ local function add_share(sender, member, part)
     return
   end
   if redis.call('SADD', chord.members, member) == 1 then
-    put_part(chord, string.match(member, '[^:]*$'), part)
+    put_part(chord, string.match(member, '^.*:(.*)$'), part)
     chord.sender, chord.last = sender, member
   elseif not chord.sender then
     chord.sender, chord.last = sender, member
