@@ -59,6 +59,13 @@ def send_tree(tree: Node, run: str, args: Any, kwargs: Any) -> Any:
     return build(tree, celery_app.words, run).apply_async(args, kwargs).as_tuple()
 
 
+def send_chord(header: list[Any], body: Any) -> Any:
+    """Send a chord of signatures that are dicts; its result as a tuple."""
+    app = celery_app.app
+    members = [app.signature(member) for member in header]
+    return _celery.chord(members, app.signature(body), app=app)().as_tuple()
+
+
 def see(result: Any, timeout: float) -> Ending:
     """What such a result comes to."""
     return seen_of(_result.result_from_tuple(result, celery_app.app), time.monotonic() + timeout)
@@ -96,7 +103,8 @@ def restore() -> None:
 
 
 _METHODS = {
-    function.__name__: function for function in (send, send_group, send_tree, see, get, join, look, store, restore)
+    function.__name__: function
+    for function in (send, send_group, send_tree, send_chord, see, get, join, look, store, restore)
 }
 
 

@@ -19,6 +19,10 @@ class App(Protocol):
         """Declare a task."""
         ...
 
+    def signature(self, name: str, **options: Any) -> Any:
+        """Make a signature of one."""
+        ...
+
     def send_task(self, name: str, args: Any, **options: Any) -> Any:
         """Send one by its name."""
         ...
@@ -54,6 +58,7 @@ def declare(app: App, side: Side) -> None:
     _declare_plain(app, side)
     _declare_retries(app, side)
     _declare_callbacks(app, side)
+    _declare_members(app, side)
     _declare_awkward(app, side)
 
 
@@ -170,6 +175,24 @@ def _declare_callbacks(app: App, side: Side) -> None:
     @app.task(name="sends")
     def sends(queue: str) -> str:
         return str(app.send_task("add", (1, 2), queue=queue).id)
+
+
+def _declare_members(app: App, side: Side) -> None:
+    @app.task(name="fails_at_gate")
+    def fails_at_gate(key: str) -> None:
+        side.journal.note(key, side.name)
+        side.journal.pass_gate(key)
+        raise ValueError(key)
+
+    @app.task(name="adds_member", bind=True)
+    def adds_member(self: Any, queues: list[str]) -> str:
+        for queue in queues:
+            self.add_to_chord(app.signature("where", queue=queue))
+        return side.name
+
+    @app.task(name="stamped", bind=True)
+    def stamped(self: Any, *_: Any) -> Any:
+        return self.request.stamps
 
 
 def _declare_awkward(app: App, side: Side) -> None:

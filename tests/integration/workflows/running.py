@@ -10,16 +10,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
-from celeriac import Celeriac, chain, chord, group
+from celeriac import Celeriac, Signature, chain, chord, group
 from celeriac.worker.options import WorkerOptions
 from celeriac.worker.worker import Worker
-from integration.workflows import flow_tasks
+from integration.workflows import flow_tasks, seeing_tasks
 from integration.workflows.model import Expected, expect
 from integration.workflows.sights import agrees, seen_of
 from integration.workflows.trees import Node, Words, build
 
 #: Seconds that one workflow may take.
 DEADLINE: Final = 15.0
+#: What the worker takes from.
+QUEUES: Final = ("celery", "other")
 
 
 class Journal:
@@ -63,7 +65,12 @@ class Site:
         untyped: Any = app  # its options have closer types than those that both sides share
         flow_tasks.declare(untyped, self.journal.note, self.words)
         flow_tasks.declare_async(untyped, self.journal.note)
+        seeing_tasks.declare(app)
         self._idle = app.task(name="idle")(_idle)
+
+    def s(self, name: str, *args: Any, **options: Any) -> Signature[Any]:
+        """A signature of one of the tasks."""
+        return self.app.signature(name, args, options=options)
 
     def build(self, tree: Node, run: str = "") -> Any:
         """The signature of a tree."""
@@ -103,7 +110,7 @@ def running(broker: str, backend: str | None = None, **settings: Any) -> Iterato
     changes = {"broker_url": broker, **({} if backend is None else {"result_backend": backend}), **settings}
     with Celeriac("flow", set_as_current=False, changes=changes) as app:
         site = Site(app)
-        worker = Worker(app, WorkerOptions.from_app(app, pool="solo"))
+        worker = Worker(app, WorkerOptions.from_app(app, pool="solo", queues=QUEUES))
         codes: list[int] = []
         thread = threading.Thread(target=lambda: codes.append(worker.run()), name="worker")
         thread.start()
