@@ -14,14 +14,14 @@ from benchmarks.chaos.workflows.verdict import Result, Verdict, judge, plan_of, 
 
 _SECOND = 1_000_000_000
 #: One of each kind.
-_ALL = len(KINDS)
+_ALL = range(len(KINDS))
 _CHORD = list(KINDS).index("chord") * STRIDE
 _FAILING = list(KINDS).index("chord with a failure") * STRIDE
 
 
 def _fates(kind: str) -> dict[int, Expected]:
     workflow = list(KINDS).index(kind)
-    assert kind_of(workflow + _ALL) == kind
+    assert kind_of(workflow + len(_ALL)) == kind
     return {
         number - workflow * STRIDE: replace(one, after=tuple(each - workflow * STRIDE for each in one.after))
         for number, one in expected(workflow).items()

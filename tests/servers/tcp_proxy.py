@@ -54,6 +54,11 @@ class Trap:
         """The point has been reached."""
         self._sprung.set()
 
+    @property
+    def is_sprung(self) -> bool:
+        """The point has been reached."""
+        return self._sprung.is_set()
+
     def wait(self, deadline: float = DEADLINE) -> None:
         """Return when the point has been reached.
 

@@ -115,7 +115,7 @@ class _WorkflowFeed(Feed):
 
     def left(self) -> int:
         """Tasks that must run and have not had their effect."""
-        return len(running(plan_of(self.published)) - journal.ended(self.journal))
+        return len(running(plan_of(range(self.published))) - journal.ended(self.journal))
 
 
 def _disturb(plan: Plan, feed: Feed, fleet: Fleet, server: Server | None) -> tuple[list[Kill], list[Outage]]:
@@ -160,9 +160,10 @@ def _run(
         keep_events(scene.folder, kills, outages)
         runs = journal.read(feed.journal)
         left_over = len(fleet.stop())
-        missing = running(plan_of(feed.published)) - journal.ended(feed.journal)
+        sent = range(feed.published)
+        missing = running(plan_of(sent)) - journal.ended(feed.journal)
         kept = kept_of(missing, server, scene) if server else set[int]()
-    verdict = judge(feed.published, runs, kills, outages, _results(scene, feed.published), judge_tasks)
+    verdict = judge(sent, runs, kills, outages, results_of(scene, sent), judge_tasks)
     tasks = replace(
         verdict.tasks,
         kept=len(kept),
@@ -174,8 +175,8 @@ def _run(
     return replace(verdict, tasks=tasks, seconds=time.monotonic() - began)
 
 
-def _results(scene: Scene, workflows: int) -> dict[int, Result]:
-    """What is stored, by number."""
+def results_of(scene: Scene, workflows: range) -> dict[int, Result]:
+    """What is stored of the tasks of these workflows, by number."""
     found: dict[int, Result] = {}
     with scene.app() as app:
         for number, one in plan_of(workflows).items():

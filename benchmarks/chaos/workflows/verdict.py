@@ -64,9 +64,9 @@ class Verdict:
 
 
 @functools.cache
-def plan_of(workflows: int) -> Mapping[int, Expected]:
-    """What must become of all tasks of workflows 0, 1, 2, ..., by number."""
-    return {number: one for workflow in range(workflows) for number, one in expected(workflow).items()}
+def plan_of(workflows: range) -> Mapping[int, Expected]:
+    """What must become of all tasks of these workflows, by number."""
+    return {number: one for workflow in workflows for number, one in expected(workflow).items()}
 
 
 def running(plan: Mapping[int, Expected]) -> set[int]:
@@ -75,7 +75,7 @@ def running(plan: Mapping[int, Expected]) -> set[int]:
 
 
 def judge(
-    workflows: int,
+    workflows: range,
     runs: list[Run],
     kills: list[Kill],
     outages: Sequence[Outage],
@@ -85,7 +85,7 @@ def judge(
     """Compare what was with what should have been.
 
     Args:
-        workflows: how many were sent, from number 0.
+        workflows: the numbers of those that were sent.
         runs: the journal.
         kills: in their order.
         outages: in their order.
@@ -95,7 +95,7 @@ def judge(
     plan = plan_of(workflows)
     must_run = sorted(running(plan))
     return Verdict(
-        workflows=dict(Counter(kind_of(number) for number in range(workflows))),
+        workflows=dict(Counter(kind_of(number) for number in workflows)),
         tasks=judge_tasks(len(must_run), _numbered_anew(runs, must_run), kills, outages),
         early=dict(Counter(kind_of_task(number) for number in _early(plan, runs))),
         copies=sum(count > 1 for count in Counter(run.number for run in runs if not run.again).values()),
