@@ -22,6 +22,10 @@ L = TypeVar("L")
 _LOOK_SECONDS: Final = 0.5
 
 
+class _Ticket:
+    """A place of one who is opening a connection."""
+
+
 class Pool(Generic[L]):
     """Connections, each for one borrower at a time.
 
@@ -67,7 +71,7 @@ class Pool(Generic[L]):
     def after_fork_in_child(self) -> None:
         """The connections are the parent's."""
         if self._leave is not None:
-            for link in list(self._known):
+            for link in self.links():
                 self._leave(link)
         self._renew()
 
@@ -80,8 +84,9 @@ class Pool(Generic[L]):
         while True:
             link = self._take_idle()
             if link is None:
-                if self._may_open():
-                    return self._open()
+                ticket = self._place_to_open()
+                if ticket is not None:
+                    return self._open(ticket)
                 continue  # one was given back
             if self._is_good(link):
                 return link
@@ -91,7 +96,7 @@ class Pool(Generic[L]):
         """Return one that is ready for others."""
         self._idle.append(link)
         if self._waiters:
-            with self._changed:
+            with self._lock:
                 self._changed.notify()
 
     def discard(self, link: L) -> None:
@@ -101,9 +106,11 @@ class Pool(Generic[L]):
 
     def detach(self, link: L) -> None:
         """Let the borrower keep one: it is not counted any more, and neither closed nor left by the pool."""
-        with self._changed:
-            self._known.discard(link)
-            self._changed.notify()
+        self._free(link)
+
+    def links(self) -> list[L]:
+        """All connections that are there, also those that are lent."""
+        return [holder for holder in self._holders() if not isinstance(holder, _Ticket)]
 
     def close(self) -> None:
         """Close the connections that nobody is using. The next borrower opens another."""
@@ -112,10 +119,13 @@ class Pool(Generic[L]):
 
     def _renew(self) -> None:
         self._idle: deque[L] = deque()
-        #: Weak: a signal's exception can come between any two lines and lose a connection, not its place.
-        self._known: weakref.WeakSet[L] = weakref.WeakSet()
-        self._opening = self._waiters = 0
-        self._changed = threading.Condition()
+        # A signal's exception can come between any two lines, also within a callback of a weak reference. Whoever is
+        # lost by it has no place any more as soon as nobody knows it: that is looked up, and counted by nobody.
+        self._places: dict[int, weakref.ref[L | _Ticket]] = {}
+        self._waiters = 0
+        # Asked for itself in `with`: Condition's own way in is Python code, in which an exception leaves it locked.
+        self._lock = threading.RLock()
+        self._changed = threading.Condition(self._lock)
 
     def _take_idle(self) -> L | None:
         try:
@@ -123,30 +133,46 @@ class Pool(Generic[L]):
         except IndexError:
             return None
 
-    def _open(self) -> L:
+    def _open(self, ticket: _Ticket) -> L:
         try:
             link = self._connect()
-            self._known.add(link)
+            self._hold(link)
             return link
         finally:
-            with self._changed:
-                self._opening -= 1
-                self._changed.notify()
+            self._free(ticket)
 
-    def _is_free(self, limit: int) -> bool:
-        return bool(self._idle) or len(self._known) + self._opening < limit
+    def _hold(self, holder: L | _Ticket) -> None:
+        with self._lock:
+            self._places[id(holder)] = weakref.ref(holder)
 
-    def _may_open(self) -> bool:
-        """Count one more connection; or wait while there may be no more, and return False when one is idle."""
+    def _free(self, holder: L | _Ticket) -> None:
+        with self._lock:
+            self._places.pop(id(holder), None)
+            self._changed.notify()
+
+    def _holders(self) -> list[L | _Ticket]:
+        """All who have a place and are still there; the others have none any more."""
+        with self._lock:
+            found = {place: holder() for place, holder in self._places.items()}
+            for place in [place for place, holder in found.items() if holder is None]:
+                del self._places[place]
+        return [holder for holder in found.values() if holder is not None]
+
+    def _has_room(self, limit: int | None) -> bool:
+        return limit is None or len(self._holders()) < limit
+
+    def _place_to_open(self) -> _Ticket | None:
+        """A place for one more connection; or wait while there may be no more, and return None when one is idle."""
         limit, patience = self._limit, self._patience
-        with self._changed:
-            if limit is None or len(self._known) + self._opening < limit:
-                self._opening += 1
-                return True
+        with self._lock:
+            if self._has_room(limit):
+                ticket = _Ticket()
+                self._hold(ticket)
+                return ticket
             self._waiters += 1  # before the look: whoever gives one back looks here after that
             deadline = None if patience is None else time.monotonic() + patience
             try:
-                while not (is_free := self._is_free(limit)):
+                while not (is_free := bool(self._idle) or self._has_room(limit)):
                     left = _LOOK_SECONDS if deadline is None else min(_LOOK_SECONDS, deadline - time.monotonic())
                     if left <= 0:
                         break
@@ -158,4 +184,4 @@ class Pool(Generic[L]):
                 f"no free connection to {self._address} within {patience} s: all {limit} are in use; "
                 "raise broker_pool_limit or broker_pool_acquire_timeout"
             )
-        return False
+        return None

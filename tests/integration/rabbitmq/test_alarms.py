@@ -107,7 +107,7 @@ def test_what_is_confirmed_in_time_has_succeeded(rabbit_server: RabbitServer, ra
         wait_until(lambda: links._alarm.is_on, "it is known")
         others = [threads.submit(links.publish, [parcel()]) for _ in range(7)]
         wait_until(is_waiting(links, 7), "all others wait")
-        assert sum(link.connection.blocked is not None for link in links._pool._known) == 1
+        assert sum(link.connection.blocked is not None for link in links._pool.links()) == 1
         rabbit_server.memory_alarm(False)
         assert [future.result(BOUND) for future in (first, *others)] == [[]] * 8
         settled(links, 8)
@@ -298,5 +298,5 @@ def test_connections_do_not_stay_behind(rabbit_server: RabbitServer, rabbit_url:
             fails(links)
             rabbit_server.memory_alarm(False)
             links.publish([parcel()])
-        wait_until(lambda: not links._alarm._kept and len(links._pool._known) == 1, "one is left")
+        wait_until(lambda: not links._alarm._kept and len(links._pool.links()) == 1, "one is left")
         assert not links._alarm.is_suspected

@@ -70,7 +70,7 @@ def test_a_full_queue_refuses(rabbit_url: str) -> None:
         with pytest.raises(OperationalError, match="refused 1 of 1"):
             links.publish([parcel("full")])
         links.publish([parcel()])
-        assert len(links._pool._known) == 1
+        assert len(links._pool.links()) == 1
 
 
 def test_an_unknown_exchange_is_named_and_the_next_call_works(rabbit_server: RabbitServer, rabbit_url: str) -> None:
@@ -81,7 +81,7 @@ def test_an_unknown_exchange_is_named_and_the_next_call_works(rabbit_server: Rab
             assert MAYBE not in str(caught.value)
             links.publish([parcel("q", b"next")])
         assert b"next" in bodies(links)
-        assert len(links._pool._known) == 1
+        assert len(links._pool.links()) == 1
 
 
 def test_what_the_server_will_never_take(rabbit_url: str) -> None:
@@ -122,7 +122,7 @@ def test_a_dialogue_that_fails_harms_no_other(rabbit_url: str) -> None:
                 links.run(lambda channel: channel.queue_declare("q", durable=False, auto_delete=False))
             links.publish([parcel()])
         assert depth(links) == 3
-        assert len(links._pool._known) == 1
+        assert len(links._pool.links()) == 1
 
         def fails(channel: amqp.Channel) -> None:
             channel.basic_get("q")
@@ -136,7 +136,7 @@ def test_a_dialogue_that_fails_harms_no_other(rabbit_url: str) -> None:
 def test_threads_share_few_connections(rabbit_server: RabbitServer, rabbit_url: str) -> None:
     with linked(rabbit_url, broker_pool_limit=2) as links, ThreadPoolExecutor(8) as threads:
         list(threads.map(lambda n: links.publish([parcel(body=str(n).encode())]), range(200)))
-        assert len(links._pool._known) <= 2
+        assert len(links._pool.links()) <= 2
         assert sorted(map(int, bodies(links))) == list(range(200))
 
 
@@ -239,7 +239,7 @@ def test_the_end_of_an_alarm_is_waited_for(rabbit_server: RabbitServer, rabbit_u
         with ThreadPoolExecutor(1) as thread:
             try:
                 done = thread.submit(links.publish, [parcel(body=bytes(100)) for _ in range(5000)])
-                wait_until(lambda: any(link.connection.blocked for link in links._pool._known), "it is blocked")
+                wait_until(lambda: any(link.connection.blocked for link in links._pool.links()), "it is blocked")
             finally:
                 rabbit_server.memory_alarm(False)
             assert done.result() == []
@@ -274,7 +274,7 @@ def test_signals_leave_no_connection_in_disorder(rabbit_url: str) -> None:
             signal.setitimer(signal.ITIMER_REAL, 0)
             signal.signal(signal.SIGALRM, before)
         assert interrupted > 50
-        assert len(links._pool._known) <= 10
+        assert len(links._pool.links()) <= 10
         for n in range(10):
             links.publish([parcel(body=str(n).encode())])
         assert bodies(links) == [str(n).encode() for n in range(10)]
@@ -285,7 +285,7 @@ def test_a_connection_that_is_lost_is_closed_and_leaves_its_place(rabbit_server:
     with linked(rabbit_url, broker_pool_limit=1) as links:
         links._pool.borrow()  # and forgotten, as by an exception behind it
         links.publish([parcel()])
-        assert len(links._pool._known) == 1
+        assert len(links._pool.links()) == 1
         wait_until(lambda: rabbit_server.connections() <= 1, "the server knows of its end")
     gc.collect()
 
@@ -304,7 +304,7 @@ def test_a_forked_child_has_connections_of_its_own(rabbit_url: str) -> None:
                 os._exit(1)
         assert os.waitpid(child, 0)[1] == 0
         links.publish([parcel(body=b"parent again")])
-        assert len(links._pool._known) == 1
+        assert len(links._pool.links()) == 1
         assert bodies(links) == [b"parent", b"child", b"parent again"]
 
 
