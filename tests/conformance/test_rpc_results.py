@@ -58,6 +58,7 @@ class Fleet:
 class TestRpcBackend(BackendConformance):
     keeps_no_time = "a result that was sent lies with its process, which is not told how long it lasts"
     goes_with_connection = "the queue goes with its last consumer, as Celery declares it"
+    keeps_no_groups = "nothing is stored"
 
     @pytest.fixture
     def make_backend(self, rabbit_url: str) -> Iterator[MakeBackend]:

@@ -9,8 +9,10 @@ from functools import partial
 
 import pytest
 
+from celeriac.exceptions import NotSupported
 from celeriac.outcome import ResultRecord
 from celeriac.testing.clock import VirtualClock
+from celeriac.testing.conformance.chords import BackendChordCases
 from celeriac.testing.conformance.support import (
     PATIENCE,
     ROUNDS,
@@ -206,20 +208,20 @@ class AsyncWaitCases(Harness):
     """`await_ready`."""
 
     @in_loop
-    async def test_a_ready_result_is_returned_at_once(self, make_backend: MakeBackend) -> None:
+    async def test_a_ready_result_is_returned_at_once_for_asyncio(self, make_backend: MakeBackend) -> None:
         backend = make_backend()
         backend.store([success("a")])
         assert await backend.await_ready("a", PATIENCE) == success("a")
         assert await backend.await_ready("a", 0) == success("a")
 
     @in_loop
-    async def test_time_runs_out(self, make_backend: MakeBackend) -> None:
+    async def test_time_runs_out_for_asyncio(self, make_backend: MakeBackend) -> None:
         backend = make_backend()
         assert await backend.await_ready("a", 0.05) is None
         assert await backend.await_ready("a", 0) is None
 
     @in_loop
-    async def test_waiters_are_woken_and_do_not_poll(self, make_backend: MakeBackend) -> None:
+    async def test_waiters_are_woken_and_do_not_poll_for_asyncio(self, make_backend: MakeBackend) -> None:
         backend, bells = make_backend(), Bells(make_backend().store)
         for n in range(ROUNDS):
             bells.ring_soon([success(str(n))])
@@ -285,5 +287,68 @@ class AsyncWaitCases(Harness):
         crew.join()
 
 
-class BackendConformance(StoringCases, SyncWaitCases, AsyncWaitCases):
+class GroupCases(Harness):
+    """The members of groups are kept."""
+
+    @pytest.fixture
+    def make_keeper(self, make_backend: MakeBackend) -> MakeBackend:
+        """Makes backends, where groups can be saved."""
+        if self.keeps_no_groups:
+            pytest.skip(self.keeps_no_groups)
+        return make_backend
+
+    def test_a_saved_group_is_loaded_until_it_is_forgotten(self, make_keeper: MakeBackend) -> None:
+        backend, meta = make_keeper(), b'{"result": [["g", null], []]}'
+        backend.save_group("g", b"first", None)
+        backend.save_group("g", meta, 60.0)
+        backend.save_group("\u00fc'; --", b"\x00\xff" * 100_000, None)
+        assert make_keeper().load_group("g") == meta
+        assert backend.load_group("\u00fc'; --") == b"\x00\xff" * 100_000
+        assert backend.load_group("unknown") is None
+        backend.forget_group("g")
+        backend.forget_group("g")
+        assert backend.load_group("g") is None
+        assert backend.load_group("\u00fc'; --") is not None
+
+    @in_loop
+    async def test_the_same_for_groups_in_asyncio(self, make_keeper: MakeBackend) -> None:
+        backend = make_keeper()
+        await backend.asave_group("g", b"members", None)
+        assert await backend.aload_group("g") == b"members"
+        await backend.aforget_group("g")
+        await backend.aforget_group("g")
+        assert await backend.aload_group("g") is None
+
+    def test_a_group_is_no_result_of_a_task(self, make_keeper: MakeBackend) -> None:
+        backend = make_keeper()
+        backend.save_group("same", b"members", None)
+        assert backend.load("same") is None
+        backend.store([success("same")])
+        backend.forget_group("same")
+        assert backend.load("same") == success("same")
+
+    @in_loop
+    async def test_groups_expire_and_are_swept(self, make_keeper: MakeBackend, clock: VirtualClock) -> None:
+        backend = make_keeper()
+        for n in range(3):
+            backend.save_group(f"g{n}", b"members", 60.0)
+        backend.save_group("kept", b"members", None)
+        backend.save_group("g2", b"members", 600.0)
+        clock.advance(61)
+        assert [backend.load_group(f"g{n}") for n in range(3)] == [None, None, b"members"]
+        assert await backend.sweep() == (0 if self.expires_by_itself else 2)
+        assert await backend.sweep() == 0
+        assert backend.load_group("kept") == backend.load_group("g2") == b"members"
+        backend.save_group("g0", b"again", 60.0)
+        assert backend.load_group("g0") == b"again"
+
+    def test_who_keeps_no_groups_says_so(self, make_backend: MakeBackend) -> None:
+        if not self.keeps_no_groups:
+            pytest.skip("groups can be saved")
+        backend = make_backend()
+        with pytest.raises(NotSupported):
+            backend.save_group("g", b"members", None)
+
+
+class BackendConformance(StoringCases, SyncWaitCases, AsyncWaitCases, GroupCases, BackendChordCases):
     """Override the fixture `make_backend`; every test starts with an empty store."""

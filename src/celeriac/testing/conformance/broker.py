@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from celeriac.testing.conformance.chords import BrokerChordCases
 from celeriac.testing.conformance.connections import AdoptionCases, ConnectionCases
 from celeriac.testing.conformance.crowds import CrowdCases
 from celeriac.testing.conformance.due import DueCases, RealDueCases
 from celeriac.testing.conformance.exchanges import ExchangeCases
 from celeriac.testing.conformance.fencing import FencingCases
+from celeriac.testing.conformance.flow import EndCases, SettledShareCases, StartCases
 from celeriac.testing.conformance.follow_ups import FollowUpCases
 from celeriac.testing.conformance.leases import LeaseCases, RecoveryCases
 from celeriac.testing.conformance.queues import OrderCases, WaitingCases
@@ -28,6 +30,10 @@ class BrokerConformance(
     FollowUpCases,
     OneStepCases,
     UnfencedCases,
+    StartCases,
+    SettledShareCases,
+    EndCases,
+    BrokerChordCases,
     DeadLetterCases,
     UpkeepCases,
     ExchangeCases,

@@ -55,6 +55,7 @@ class Harness:
         expires_by_itself: why `Backend.sweep` has nothing to do, for a store that deletes what has expired by itself.
         keeps_no_time: why results do not expire, for a backend that is not told how long they last.
         goes_with_connection: why results do not outlive `Backend.disconnect`.
+        keeps_no_groups: why groups can not be saved, for a backend that stores nothing.
         due_by_real_time: future work waits by a clock of the store's own, which no test can turn. Its cases take real
             seconds then, and the fixture `clock` must give a clock that goes on by itself.
         clock_tolerance: seconds that may pass on the fixture `clock` between two lines of a test.
@@ -64,6 +65,7 @@ class Harness:
     expires_by_itself: str | None = None
     keeps_no_time: str | None = None
     goes_with_connection: str | None = None
+    keeps_no_groups: str | None = None
     due_by_real_time: bool = False
     clock_tolerance: float = 0.0
 
