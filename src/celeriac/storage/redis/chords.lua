@@ -163,7 +163,7 @@ local function add_share(sender, member, part)
   end
   if redis.call('SADD', chord.members, member) == 1 then
     put_part(chord, string.match(member, '^.*:(.*)$'), part)
-    chord.sender, chord.last = sender, member
+    chord.sender, chord.last, chord.has_news = sender, member, true
   elseif not chord.sender then
     chord.sender, chord.last = sender, member
   end
@@ -214,6 +214,8 @@ local function note_sender(chord, sender)
   redis.call('HSET', note, 'body', sender.body, 'task_id', string.match(chord.last, '^(.*):'), 'queue', sender.queue)
   if sender.root ~= '' then
     redis.call('HSET', note, 'root_id', sender.root)
+  else
+    redis.call('HDEL', note, 'root_id')
   end
   if sender.seconds >= 0 then
     redis.call('EXPIRE', note, sender.seconds)
@@ -237,7 +239,7 @@ local function review_shares(chord, now)
     return
   end
   local queue = redis.call('HGET', chord.note, 'queue')
-  if not queue then
+  if chord.has_news or not queue then
     note_sender(chord, sender)
     queue = sender.queue
   end
@@ -249,7 +251,8 @@ end
 local function review_start(chord, now)
   local queue = redis.call('HGET', chord.note, 'queue')
   if queue and is_complete(chord) then
-    await_join(chord, queue, redis.call('TTL', chord.note), now)
+    local left = redis.call('PTTL', chord.note)
+    await_join(chord, queue, left < 0 and left or math.ceil(left / 1000), now)
   end
 end
 
