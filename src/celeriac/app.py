@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 from celeriac import calling, eager
+from celeriac.app_results import AppResults
 from celeriac.app_tasks import AppTasks
 from celeriac.backends import open_backend
 from celeriac.brokers import broker_url_of, open_broker
@@ -19,6 +20,8 @@ from celeriac.celery_names import tell_what_is_missing
 from celeriac.clock import SYSTEM_CLOCK, Clock
 from celeriac.current import forget_app, note_app, set_current_app, set_default_app, set_default_factory
 from celeriac.discovery import import_name
+from celeriac.exceptions import NotSupported
+from celeriac.group_result import GroupResult
 from celeriac.publications import Call
 from celeriac.request import get_current_task
 from celeriac.result import AsyncResult
@@ -29,7 +32,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Unpack
 
-    from celeriac.backends.base import Backend, ReplyBackend
+    from celeriac.backends.base import Backend, ChordStore, ReplyBackend
     from celeriac.brokers.base import Broker
     from celeriac.option_types import CallOptions
 
@@ -73,7 +76,7 @@ _OF_BACKEND: Final = (
 )
 
 
-class Celeriac(AppTasks):
+class Celeriac(AppTasks, AppResults):
     """An application: the tasks that belong together, with their settings.
 
     Args:
@@ -208,6 +211,32 @@ class Celeriac(AppTasks):
             return [await one.aapply_async() for one in signatures]
         return await calling.asend_many(self, map(self._call_of, signatures), chunk_size)
 
+    def send_workflow(
+        self,
+        workflow: Mapping[str, Any],
+        args: Sequence[Any] | None = None,
+        kwargs: Mapping[str, Any] | None = None,
+        options: Mapping[str, Any] | None = None,
+    ) -> AsyncResult[Any] | GroupResult:
+        """Send what runs first of a chain, group or chord; what `apply_async` of these does.
+
+        Raises:
+            TypeError, ValueError: it is not well formed, or arguments or options do not fit.
+            NotSupported: there is a chord in it, and no place to join chords.
+            EncodeError, MessageTooLarge, OperationalError: as `Task.delay`.
+        """
+        return calling.send_workflow(self, workflow, args or (), kwargs or {}, options or {})
+
+    async def asend_workflow(
+        self,
+        workflow: Mapping[str, Any],
+        args: Sequence[Any] | None = None,
+        kwargs: Mapping[str, Any] | None = None,
+        options: Mapping[str, Any] | None = None,
+    ) -> AsyncResult[Any] | GroupResult:
+        """`send_workflow` for asyncio."""
+        return await calling.asend_workflow(self, workflow, args or (), kwargs or {}, options or {})
+
     def _call_of(self, one: Signature[Any]) -> Call:
         if not isinstance(one, Signature):
             raise TypeError(f"publish_many takes signatures, such as task.s(...), not {one!r:.100}")
@@ -216,10 +245,6 @@ class Celeriac(AppTasks):
     def _eager_task(self, name: str) -> Task[Any, Any] | None:
         """The task to run in place instead of sending it, if that is what the settings say and it can be done."""
         return self.tasks.find(name) if self.conf.task_always_eager else None
-
-    def AsyncResult(self, task_id: str) -> AsyncResult[Any]:  # noqa: N802 - Celery's name
-        """The result of the call with this id."""
-        return AsyncResult(task_id, app=self)
 
     def signature(
         self,
@@ -288,6 +313,28 @@ class Celeriac(AppTasks):
 
         return backend if isinstance(backend, RpcBackend) else None
 
+    @property
+    def joins_chords_at_broker(self) -> bool:
+        """Chords are joined in the broker's own store, in the same step in which messages are settled."""
+        broker, backend = self.broker, self.backend
+        return broker.chords is not None and (backend.chords is None or broker.stores_results_of(backend))
+
+    @property
+    def chord_store(self) -> ChordStore:
+        """Where chords are joined: with the results, or else in the broker's store.
+
+        Raises:
+            NotSupported: neither can.
+        """
+        store = self.broker.chords if self.joins_chords_at_broker else self.backend.chords
+        if store is None:
+            raise NotSupported(
+                f"chords can not be joined: results go to {self.backend.address}, which stores none, and neither does "
+                f"the broker {self.broker.address}. Set result_backend (backend=) to a store, such as "
+                "'redis://host/1', here and at the worker"
+            )
+        return store
+
     def _settings_in_use(self) -> tuple[str, ...]:
         declared = self._broker is not None and self._broker.capabilities.exchanges
         return (
@@ -331,6 +378,7 @@ class Celeriac(AppTasks):
         for part in parts:
             if part is not None:
                 part.disconnect()
+        self._stop_watching()
         forget_app(self)
 
     def __enter__(self) -> Self:

@@ -198,13 +198,15 @@ class AppTasks(AppSettings):
         """
         if auto and not self._autofinalize:
             raise RuntimeError(f"{self!r} was made with autofinalize=False: call finalize() before it is used")
-        from celeriac.late_errbacks import LateErrback  # noqa: PLC0415 - start-up time: only runs need it
+        from celeriac.joins import JoinChord  # noqa: PLC0415 - start-up time: only runs need it
+        from celeriac.late_errbacks import LateErrback  # noqa: PLC0415 - as above
 
         with self._lock:
             if self.finalized:
                 return
             self.finalized = True
             self._register(LateErrback())
+            self._register(JoinChord())
             for task in shared_tasks():
                 self.adopt(task)
             for name in self._registry:

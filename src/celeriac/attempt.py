@@ -7,25 +7,30 @@ workers, processes or brokers.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from contextvars import Token
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from celeriac import unrunnable
+from celeriac import states, unrunnable
 from celeriac.conclusion import Conclusion
+from celeriac.consequences import NOTHING, Consequences, of_failure, together
 from celeriac.exceptions import ContentDisallowed, DecodeError, InvalidTaskError, MessageTooLarge
 from celeriac.follow_ups import await_errbacks, send_errbacks
 from celeriac.loops import is_cancellation_of_caller, run_in_new_loop
-from celeriac.message import Message, Publication
-from celeriac.outcome import Outcome
+from celeriac.message import Message
+from celeriac.outcome import Discarded, Early, Outcome
 from celeriac.protocol import Invocation, read_invocation
 from celeriac.request import Request, current_request
 
 if TYPE_CHECKING:
     from celeriac.app import Celeriac
     from celeriac.task import Task
+
+
+logger = logging.getLogger("celeriac.task")
 
 
 class Job(msgspec.Struct, array_like=True):
@@ -134,19 +139,43 @@ class Attempt:
         self.name, self.task_id = invocation.task, invocation.id
         task = app.tasks.find(invocation.task)
         if task is None:
-            return unrunnable.unknown(app, job.message, invocation)
+            return self._concluded(unrunnable.unknown(app, job.message, invocation), invocation)
         if invocation.chain or invocation.chord or invocation.callbacks or invocation.errbacks:
-            refusal = unrunnable.unsupported(app, job.message, invocation)
+            refusal = unrunnable.malformed(app, job.message, invocation, is_eager=self.site.is_eager)
             if refusal is not None:
-                return refusal
+                return self._concluded(refusal, invocation)
         if invocation.protocol == 1 and not self.site.is_eager:
             refusal = unrunnable.untimely(app, job.message, invocation)
             if refusal is not None:
-                return refusal
+                return self._concluded(refusal, invocation)
         self.task = task
         request = make_request(app, task, invocation, job, self.site)
-        self.conclusion = Conclusion(app, task, request, invocation, job.message, self.site.is_eager)
+        self.conclusion = Conclusion(app, task, request, invocation, job.message, job.queue, self.site.is_eager)
         return None
+
+    def _concluded(self, refusal: unrunnable.Refusal, invocation: Invocation) -> unrunnable.Refusal:
+        """The refusal with what it means for the workflow around the task."""
+        outcome = refusal.outcome
+        if isinstance(outcome, Early):
+            return refusal
+        discarded = isinstance(outcome, Discarded)  # expired: by Celery's rule no reason to call errbacks
+        try:
+            follows = failure_of_invocation(
+                self.app,
+                self.job.message,
+                invocation,
+                refusal.error,
+                states.REVOKED if discarded else states.FAILURE,
+                self.job.queue,
+                calls_errbacks=not discarded,
+            )
+        except Exception:
+            # What follows it is no workflow, which is why it was refused, or can not be encoded.
+            logger.exception("Task %s[%s]: nobody can be told that it did not run", self.name, self.task_id)
+            return refusal
+        return refusal._replace(
+            outcome=msgspec.structs.replace(outcome, follow_ups=follows.publications, flow=follows.flow)
+        )
 
     def run(self) -> Outcome:
         """Run the task in this thread. A coroutine task gets a loop of its own."""
@@ -219,8 +248,18 @@ def _leave(conclusion: Conclusion, token: Token[Request | None]) -> None:
     conclusion.forget_exception()
 
 
-def errback_publications(app: Celeriac, message: Message, exc: BaseException) -> tuple[Publication, ...]:
-    """The messages for the errbacks of a run that can not speak for itself any more: lost, or ended by force.
+def failure_of(
+    app: Celeriac, message: Message, exc: BaseException, status: str, queue: str, *, calls_errbacks: bool
+) -> Consequences:
+    """What the failure of a run means that can not speak for itself any more: lost, ended by force, never begun.
+
+    Args:
+        app: whose task it is.
+        message: what was to be run.
+        exc: what it failed with.
+        status: FAILURE or REVOKED.
+        queue: where the message was taken from.
+        calls_errbacks: errbacks are called for this kind of failure.
 
     Raises:
         InvalidTaskError, ContentDisallowed, DecodeError, MessageTooLarge: the message can not be read.
@@ -229,12 +268,42 @@ def errback_publications(app: Celeriac, message: Message, exc: BaseException) ->
     invocation = read_invocation(
         message, accept=conf.accept_content, inflated_size_limit=conf.task_message_inflated_size_limit
     )
-    if not invocation.errbacks:
-        return ()
-    request = Request(id=invocation.id, task=invocation.task, root_id=invocation.headers["root_id"])
+    return failure_of_invocation(app, message, invocation, exc, status, queue, calls_errbacks=calls_errbacks)
+
+
+def failure_of_invocation(
+    app: Celeriac,
+    message: Message,
+    invocation: Invocation,
+    exc: BaseException,
+    status: str,
+    queue: str,
+    *,
+    calls_errbacks: bool,
+) -> Consequences:
+    """`failure_of` where the message has been read."""
+    if not (invocation.errbacks or invocation.chain or invocation.chord):
+        return NOTHING
+    headers = invocation.headers
+    request = Request(
+        id=invocation.id,
+        task=invocation.task,
+        root_id=headers["root_id"],
+        group=headers["group"],
+        group_index=headers["group_index"],
+        chain=invocation.chain,
+        chord=invocation.chord,
+        reply_to=(message.properties or {}).get("reply_to"),
+    )
     token = current_request.set(request)
     try:
-        return send_errbacks(app, request, invocation.errbacks, exc)
+        errbacks = invocation.errbacks if calls_errbacks else None
+        return together(
+            [
+                send_errbacks(app, request, errbacks or (), exc),
+                Consequences(flow=of_failure(app, request, exc, status, queue)),
+            ]
+        )
     finally:
         current_request.reset(token)
 
@@ -259,6 +328,8 @@ def make_request(app: Celeriac, task: Task[Any, Any], invocation: Invocation, jo
         expires=headers["expires"],
         callbacks=invocation.callbacks,
         errbacks=invocation.errbacks,
+        chain=invocation.chain,
+        chord=invocation.chord,
         delivery_info=_delivery_info(job, site),
         reply_to=properties.get("reply_to"),
         correlation_id=properties.get("correlation_id"),

@@ -12,6 +12,9 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 from celeriac import signals
+from celeriac.canvas.freezing import Result
+from celeriac.canvas.steps import Node, with_options
+from celeriac.chords import ChordStart
 from celeriac.exceptions import OperationalError
 from celeriac.message import Publication
 from celeriac.publications import Call, make_publication, make_publications
@@ -19,6 +22,7 @@ from celeriac.replies import aexpect_replies, expect_replies, name_reply_queue
 from celeriac.request import Request, current_request
 from celeriac.result import AsyncResult
 from celeriac.routing import placed
+from celeriac.workflows import Part, Workflow
 
 if TYPE_CHECKING:
     from celeriac.app import Celeriac
@@ -81,6 +85,59 @@ async def asend_many(app: Celeriac, calls: Iterable[Call], chunk_size: int = CHU
     return results
 
 
+def send_workflow(
+    app: Celeriac, node: Node, args: Sequence[Any], kwargs: Mapping[str, Any], options: Mapping[str, Any]
+) -> Result:
+    """Publish what runs first of a chain, group or chord, and return the result of the whole.
+
+    Raises:
+        TypeError, ValueError: it is not well formed, or arguments or options do not fit.
+        NotSupported: there is a chord in it, and no place to join chords.
+        EncodeError, MessageTooLarge, OperationalError: as `send`. Trips before have been sent.
+    """
+    workflow = Workflow(app, with_options(node, options), args, kwargs)
+    for starts, calls in _trips(workflow.parts()):
+        publications = _announced(app, calls)
+        workflow.keep(_publish(app, publications, options, starts, workflow.awaited))
+        _tell_sent(publications)
+    return _noted(workflow.result(), options)
+
+
+async def asend_workflow(
+    app: Celeriac, node: Node, args: Sequence[Any], kwargs: Mapping[str, Any], options: Mapping[str, Any]
+) -> Result:
+    """`send_workflow` for asyncio; the loop is free between the trips."""
+    workflow = Workflow(app, with_options(node, options), args, kwargs)
+    for starts, calls in _trips(workflow.parts()):
+        publications = _announced(app, calls)
+        workflow.keep(await _apublish(app, publications, options, starts, workflow.awaited))
+        _tell_sent(publications)
+    return _noted(workflow.result(), options)
+
+
+def _trips(parts: Iterator[Part]) -> Iterator[tuple[list[ChordStart], list[Call]]]:
+    """As many calls as go into one trip, and the chords that begin with them."""
+    starts: list[ChordStart] = []
+    calls: list[Call] = []
+    for part in parts:
+        if isinstance(part, Call):
+            calls.append(part)
+            if len(calls) == CHUNK_SIZE:
+                yield starts, calls
+                starts, calls = [], []
+        else:
+            starts.append(part)
+    if calls:
+        yield starts, calls
+
+
+def _noted(result: Result, options: Mapping[str, Any]) -> Result:
+    request = current_request.get()
+    if request is not None and options.get("add_to_parent", True):
+        note_child(request, result)
+    return result
+
+
 def _chunks(calls: Iterable[Call], size: int) -> Iterator[list[Call]]:
     if size < 1:
         raise ValueError(f"chunk_size must be at least 1, not {size}")
@@ -101,9 +158,7 @@ def _announced(app: Celeriac, calls: Sequence[Call]) -> list[Publication]:
 def _results_of(
     app: Celeriac, calls: Sequence[Call], publications: Sequence[Publication], kept: Mapping[str, object]
 ) -> list[AsyncResult[Any]]:
-    if signals.after_task_publish.receivers:
-        for publication in publications:
-            announce_sent(publication)
+    _tell_sent(publications)
     return [_result_of(app, call, made, kept) for call, made in zip(calls, publications, strict=True)]
 
 
@@ -120,20 +175,48 @@ def _result_of(app: Celeriac, call: Call, publication: Publication, kept: Mappin
     return result
 
 
-def note_child(request: Request, result: AsyncResult[Any]) -> None:
+def _tell_sent(publications: Sequence[Publication]) -> None:
+    if signals.after_task_publish.receivers:
+        for publication in publications:
+            announce_sent(publication)
+
+
+def note_child(request: Request, result: Result) -> None:
     """Note `result` among the children of a running task, unless it leaves no trail."""
     if request.running is not None and request.running.trail:
         request.children.append(result)
 
 
-def _publish(app: Celeriac, publications: Sequence[Publication], options: Mapping[str, Any]) -> Mapping[str, object]:
-    """Returns what the results must hold on to, by task id."""
+def _publish(
+    app: Celeriac,
+    publications: Sequence[Publication],
+    options: Mapping[str, Any],
+    starts: Sequence[ChordStart] = (),
+    awaited: Sequence[str] = (),
+) -> Mapping[str, object]:
+    """Publish, and begin chords: in the same step where the broker can.
+
+    Args:
+        app: whose messages they are.
+        publications: the messages.
+        options: of the call, for how often it is tried.
+        starts: chords that begin with these messages.
+        awaited: tasks that will follow, and whose results are wanted here, too.
+
+    Returns:
+        What the results must hold on to, by task id.
+    """
     messages = placed(app, publications)
     pauses = _pauses(app, options)
     while True:
         try:
-            kept = expect_replies(app, publications)
-            app.broker.publish(messages)
+            kept = expect_replies(app, publications, awaited)
+            if starts and app.joins_chords_at_broker:
+                app.broker.publish(messages, starts)
+            else:
+                if starts:  # before its messages: a chord that has begun twice is the same chord
+                    app.chord_store.start_chords(starts)
+                app.broker.publish(messages)
         except OperationalError:
             pause = next(pauses, None)
             if pause is None:
@@ -144,16 +227,26 @@ def _publish(app: Celeriac, publications: Sequence[Publication], options: Mappin
 
 
 async def _apublish(
-    app: Celeriac, publications: Sequence[Publication], options: Mapping[str, Any]
+    app: Celeriac,
+    publications: Sequence[Publication],
+    options: Mapping[str, Any],
+    starts: Sequence[ChordStart] = (),
+    awaited: Sequence[str] = (),
 ) -> Mapping[str, object]:
+    """`_publish` for asyncio."""
     from asyncio import sleep  # noqa: PLC0415 - start-up time; see `celeriac.loops`
 
     messages = placed(app, publications)
     pauses = _pauses(app, options)
     while True:
         try:
-            kept = await aexpect_replies(app, publications)
-            await app.broker.apublish(messages)
+            kept = await aexpect_replies(app, publications, awaited)
+            if starts and app.joins_chords_at_broker:
+                await app.broker.apublish(messages, starts)
+            else:
+                if starts:
+                    await app.chord_store.astart_chords(starts)
+                await app.broker.apublish(messages)
         except OperationalError:
             pause = next(pauses, None)
             if pause is None:

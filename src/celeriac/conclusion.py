@@ -12,11 +12,12 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from celeriac import run_log, signals, states
+from celeriac.consequences import NOTHING, Consequences, of_failure, of_success, replacing, together
 from celeriac.einfo import ExceptionInfo, begin_traceback_in_task
-from celeriac.exceptions import EncodeError, Ignore, Reject, Retry, TimeLimitExceeded
-from celeriac.follow_ups import Errbacks, call_errbacks, links
+from celeriac.exceptions import EncodeError, Ignore, Reject, Replace, Retry, TimeLimitExceeded
+from celeriac.follow_ups import Errbacks, call_errbacks
 from celeriac.message import MIN_PRIORITY, Message
-from celeriac.outcome import Failed, Ignored, Outcome, Rejected, ResultRecord, Retried, Succeeded, TimedOut
+from celeriac.outcome import Failed, Ignored, Outcome, Rejected, Replaced, ResultRecord, Retried, Succeeded, TimedOut
 from celeriac.protocol import Invocation, retry_message, safe_repr
 from celeriac.publications import due_moment, expiry
 from celeriac.records import reply_queue, result_record, result_ttl
@@ -41,8 +42,8 @@ class Conclusion:
         errbacks: coroutines that are still to be awaited.
     """
 
-    __slots__ = ("_app", "_began", "_invocation", "_is_eager", "_message", "_task", "einfo", "errbacks", "request",
-                 "retval", "state")  # fmt: skip
+    __slots__ = ("_app", "_began", "_invocation", "_is_eager", "_message", "_queue", "_task", "einfo", "errbacks",
+                 "request", "retval", "state")  # fmt: skip
 
     def __init__(
         self,
@@ -51,12 +52,14 @@ class Conclusion:
         request: Request,
         invocation: Invocation,
         message: Message,
+        queue: str,
         is_eager: bool,
     ) -> None:
         self._app = app
         self._task = task
         self._invocation = invocation
         self._message = message
+        self._queue = queue
         self._is_eager = is_eager
         self._began = 0.0
         self.request = request
@@ -109,6 +112,11 @@ class Conclusion:
     # -- the ways to end -----------------------------------------------------------------------------------------------
 
     def _sort(self, exc: BaseException) -> Outcome:
+        if isinstance(exc, Replace):
+            try:
+                return self._replace(exc)
+            except Exception as error:  # noqa: BLE001 - what shall replace the task can not be sent
+                return self._fail(error)
         if isinstance(exc, Ignore):
             return self._ignore(exc)
         if isinstance(exc, Reject):
@@ -124,8 +132,9 @@ class Conclusion:
         request, task = self.request, self._task
         if task.models is not None:
             retval = task.models.dump_result(retval)
-        callbacks = self._invocation.callbacks
-        follow_ups = links(self._app, request, callbacks, retval) if callbacks else ()
+        follows = NOTHING
+        if request.callbacks or request.chain or request.chord is not None or request.caused:
+            follows = together([*request.caused, of_success(self._app, request, retval, self._queue)])
         record = None
         if self._is_eager or not request.ignore_result:
             record = result_record(self._app, request, states.SUCCESS, retval)
@@ -137,7 +146,7 @@ class Conclusion:
             signals.task_success.send(sender=task, result=retval, runtime=runtime)
         run_log.succeeded(task, request, runtime, retval)
         self._end()
-        return Succeeded(record, follow_ups, runtime)
+        return Succeeded(record, follows.publications, runtime, follows.flow)
 
     def _fail(self, exc: BaseException) -> Outcome:
         request, task = self.request, self._task
@@ -149,6 +158,7 @@ class Conclusion:
         if self._invocation.errbacks:
             errbacks = call_errbacks(self._app, request, self._invocation.errbacks, einfo)
             self.errbacks = errbacks.coroutines
+        follows = together([errbacks.consequences, self._broken(exc)])
         runtime = time.perf_counter() - self._began
         self._handle("on_failure", task.on_failure, exc, self._id, request.args, request.kwargs, einfo)
         if signals.task_failure.receivers:
@@ -157,8 +167,22 @@ class Conclusion:
         self._end()
         error = safe_repr(exc)
         if isinstance(exc, TimeLimitExceeded):
-            return TimedOut(error, record, errbacks.publications)
-        return Failed(error, record, errbacks.publications, runtime)
+            return TimedOut(error, record, follows.publications, follows.flow)
+        return Failed(error, record, follows.publications, runtime, follows.flow)
+
+    def _broken(self, exc: BaseException) -> Consequences:
+        """What the failure means for the workflow around the task."""
+        request = self.request
+        if not request.chain and request.chord is None:
+            return NOTHING
+        return Consequences(flow=of_failure(self._app, request, exc, states.FAILURE, self._queue))
+
+    def _replace(self, exc: Replace) -> Outcome:
+        follows = together([*self.request.caused, replacing(self._app, self.request, exc.signature)])
+        self._note_exception(states.IGNORED, exc, internal=True)
+        run_log.replaced(self._task, self.request, exc)
+        self._end()
+        return Replaced(follows.publications, follows.flow)
 
     def _retry(self, retry: Retry) -> Outcome:
         request, task = self.request, self._task
@@ -227,7 +251,8 @@ class Conclusion:
         self._note_exception(states.IGNORED, exc, internal=True)
         run_log.ignored(self._task, self.request)
         self._end()
-        return Ignored()
+        broken = self._broken(exc)
+        return Ignored(broken.publications, broken.flow)
 
     def _reject(self, exc: Reject) -> Outcome:
         self._note_exception(states.REJECTED, exc, internal=True)
@@ -237,7 +262,8 @@ class Conclusion:
         run_log.rejected(self._task, self.request, exc)
         self._end()
         reason = str(exc.reason) if exc.reason else "the task raised Reject"
-        return Rejected(reason, exc.requeue, record)
+        broken = NOTHING if exc.requeue else self._broken(exc)
+        return Rejected(reason, exc.requeue, record, broken.publications, broken.flow)
 
     def _fail_inside(self, error: Exception) -> Outcome:
         """Something went wrong that is not the task's doing, or that came of dealing with its failure."""
@@ -255,7 +281,12 @@ class Conclusion:
                 traceback=einfo.tb,
                 einfo=einfo,
             )
-        return Failed(safe_repr(error), self._bare_failure(error))
+        try:
+            broken = self._broken(error)
+        except Exception as exc:  # noqa: BLE001 - logged; the run must have an outcome
+            run_log.internal_error(task, request, exc)
+            broken = NOTHING
+        return Failed(safe_repr(error), self._bare_failure(error), broken.publications, 0.0, broken.flow)
 
     def _bare_failure(self, error: Exception) -> ResultRecord | None:
         """As little as can be stored, since what should have been stored could not be made."""

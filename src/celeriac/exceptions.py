@@ -6,6 +6,7 @@ A message says what is wrong, with which value, and what to do about it.
 from __future__ import annotations
 
 import builtins
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -20,6 +21,7 @@ __all__ = [
     "EncodeError",
     "Ignore",
     "ImproperlyConfigured",
+    "IncompleteStream",
     "InvalidTaskError",
     "MaxRetriesExceededError",
     "MessageTooLarge",
@@ -133,6 +135,10 @@ class ChordError(TaskError):
     """A task of a chord's header failed."""
 
 
+class IncompleteStream(TaskError):
+    """What came of a task is not known yet, since it is not done."""
+
+
 class RemoteError(TaskError):
     """Stands for an exception whose class this process does not know; subclasses bear its name.
 
@@ -203,6 +209,18 @@ class Retry(TaskPredicate):
 
 class Ignore(TaskPredicate):
     """Stop here and write no state."""
+
+
+class Replace(Ignore):
+    """Another signature takes the place of the running task: raised by `Task.replace`.
+
+    Attributes:
+        signature: what takes its place.
+    """
+
+    def __init__(self, signature: Mapping[str, Any]) -> None:
+        super().__init__("Replaced by new task")
+        self.signature = signature
 
 
 class Reject(TaskPredicate):

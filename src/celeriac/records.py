@@ -88,6 +88,15 @@ def result_ttl(app: Celeriac, status: str) -> float | None:
     return float(seconds) if seconds else None
 
 
+def chord_ttl(app: Celeriac) -> float | None:
+    """Seconds after which what is kept of a chord may be swept if nothing happens to it, or None to keep it."""
+    expires: Any = app.conf.result_chord_expires
+    if expires is None:
+        return result_ttl(app, states.SUCCESS)
+    seconds = expires.total_seconds() if isinstance(expires, timedelta) else expires
+    return float(seconds) if seconds else None
+
+
 def _extended(request: Request) -> dict[str, Any]:
     """What `result_extended` adds."""
     return {

@@ -28,8 +28,13 @@ def name_reply_queue(app: Celeriac, publications: Sequence[Publication]) -> None
         properties["reply_to"] = properties.get("reply_to") or own
 
 
-def expect_replies(app: Celeriac, publications: Sequence[Publication]) -> Mapping[str, object]:
-    """See to it that the results of these reach this process. Returns what their results must hold on to, by task id.
+def expect_replies(
+    app: Celeriac, publications: Sequence[Publication], more: Sequence[str] = ()
+) -> Mapping[str, object]:
+    """See to it that the results of these, and of `more` tasks, reach this process.
+
+    Returns:
+        What their results must hold on to, by task id.
 
     Raises:
         OperationalError: the reply queue can not be made.
@@ -37,16 +42,18 @@ def expect_replies(app: Celeriac, publications: Sequence[Publication]) -> Mappin
     replies = app.replies
     if replies is None:
         return _NOTHING
-    awaited = _awaited(replies, publications)
+    awaited = [*_awaited(replies, publications), *more]
     return replies.expect(awaited) if awaited else _NOTHING
 
 
-async def aexpect_replies(app: Celeriac, publications: Sequence[Publication]) -> Mapping[str, object]:
+async def aexpect_replies(
+    app: Celeriac, publications: Sequence[Publication], more: Sequence[str] = ()
+) -> Mapping[str, object]:
     """`expect_replies` for asyncio."""
     replies = app.replies
     if replies is None:
         return _NOTHING
-    awaited = _awaited(replies, publications)
+    awaited = [*_awaited(replies, publications), *more]
     return await replies.aexpect(awaited) if awaited else _NOTHING
 
 

@@ -14,6 +14,8 @@ import msgspec
 from celeriac.current import Current
 
 if TYPE_CHECKING:
+    from celeriac.consequences import Consequences
+    from celeriac.group_result import GroupResult
     from celeriac.result import AsyncResult
     from celeriac.retries import RetryPlan
     from celeriac.task import Task
@@ -63,6 +65,7 @@ class Request(msgspec.Struct, kw_only=True):
         running: the task that runs; None in an empty request.
         entered: the attempt has called the task, so that a call of the same task from inside is a direct one.
         pending_retry: the last retry that was asked for.
+        caused: what the run itself has to be written with its outcome.
         outer: the request that `push_request` covers.
     """
 
@@ -102,10 +105,11 @@ class Request(msgspec.Struct, kw_only=True):
     replaced_task_nesting: int = 0
     stamped_headers: list[str] | None = None
     stamps: dict[str, Any] | None = None
-    children: list[AsyncResult[Any]] = []  # msgspec makes a new list for each request
+    children: list[AsyncResult[Any] | GroupResult] = []  # msgspec makes a new list for each request
     running: Task[Any, Any] | None = None
     entered: bool = False
     pending_retry: RetryPlan | None = None
+    caused: list[Consequences] = []
     outer: Request | None = None
 
     if not TYPE_CHECKING:  # Celery's context shows custom headers as attributes; typed code reads `headers`

@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "decode_meta",
+    "decode_part",
     "encode_meta",
+    "encode_part",
     "exception_from_meta",
     "exception_to_meta",
     "failure_record",
@@ -100,6 +102,28 @@ def encode_meta(
     except EncodeError as error:
         # The codec's own error would only say the same in other words, with frames that are all ours.
         raise EncodeError(find_offender(result, serializer, "the result") or str(error)) from None
+    return _compressed(body, compression)
+
+
+def encode_group(stored: Sequence[Any], *, serializer: str = "json", compression: str | None = None) -> bytes:
+    """Return what is kept of a saved group.
+
+    Args:
+        stored: its result tuple, `((id, parent), members)`.
+        serializer: `result_serializer`.
+        compression: `result_compression`.
+
+    Raises:
+        EncodeError: it can not be serialised.
+
+    Example:
+        >>> encode_group((("g", None), [(("t", None), None)]))
+        b'{"result": [["g", null], [[["t", null], null]]]}'
+    """
+    return _compressed(encode({"result": stored}, serializer).body, compression)
+
+
+def _compressed(body: bytes, compression: str | None) -> bytes:
     if compression is None:
         return body
     compressed, mime = compress(body, compression)
@@ -141,10 +165,7 @@ def decode_meta(
         DecodeError: the bytes are not a meta of that serialiser.
         MessageTooLarge: it inflates to more than the limit.
     """
-    mime, meta = split_compressed(meta)
-    if mime is not None:
-        meta = decompress(meta, mime, limit=inflated_size_limit)
-    fields = decode(meta, content_type_of(serializer), "", accept=accept)
+    fields = _decoded(meta, serializer, accept, inflated_size_limit)
     if not isinstance(fields, dict) or not isinstance(fields.get("status"), str):
         raise DecodeError(f"what is stored is no task result: {fields!r:.100}")
     for name in ("result", "traceback", "children", "date_done", "task_id"):
@@ -152,6 +173,74 @@ def decode_meta(
     if fields["status"] in EXCEPTION_STATES and fields["result"] is not None:
         fields["result"] = exception_from_meta(fields["result"])
     return fields
+
+
+def encode_part(task_id: str, status: str, result: object, serializer: str = "json") -> bytes:
+    """Return what a member of a chord's header has come to, as Celery keeps it until the header is complete.
+
+    Raises:
+        EncodeError: the result can not be serialised; the text names what of it.
+
+    Example:
+        >>> encode_part("1", "SUCCESS", 5)
+        b'[1, "1", "SUCCESS", 5]'
+    """
+    if isinstance(result, BaseException) and status in EXCEPTION_STATES:
+        result = _stored_exception(result, serializer)
+    try:
+        return encode([1, task_id, status, result], serializer).body
+    except EncodeError as error:
+        raise EncodeError(find_offender(result, serializer, "the result") or str(error)) from None
+
+
+def decode_part(part: bytes, *, serializer: str = "json", accept: Collection[str]) -> tuple[str, str, Any]:
+    """Return a member's id, state and result; that of an exception state is an exception.
+
+    Args:
+        part: what `encode_part` or Celery made.
+        serializer: `result_serializer`.
+        accept: serialisers that may be decoded.
+
+    Raises:
+        ContentDisallowed: `serializer` is not accepted.
+        DecodeError: the bytes are no part of a chord.
+    """
+    fields = decode(part, content_type_of(serializer), "", accept=accept)
+    match fields:
+        case [_, str(task_id), str(status), result]:
+            if status in EXCEPTION_STATES and result is not None:
+                result = exception_from_meta(result)
+            return task_id, status, result
+    raise DecodeError(f"what is stored is no part of a chord: {fields!r:.100}")
+
+
+def decode_group(
+    meta: bytes,
+    *,
+    serializer: str = "json",
+    accept: Collection[str],
+    inflated_size_limit: int = _DEFAULT_INFLATED_LIMIT,
+) -> Sequence[Any]:
+    """Return the result tuple of a saved group.
+
+    Args and errors are those of `decode_meta`.
+
+    Example:
+        >>> decode_group(b'{"result": [["g", null], []]}', accept=["json"])
+        [['g', None], []]
+    """
+    fields = _decoded(meta, serializer, accept, inflated_size_limit)
+    stored = fields.get("result") if isinstance(fields, dict) else None
+    if not isinstance(stored, list | tuple):
+        raise DecodeError(f"what is stored is no group: {fields!r:.100}")
+    return stored
+
+
+def _decoded(meta: bytes, serializer: str, accept: Collection[str], inflated_size_limit: int) -> Any:
+    mime, meta = split_compressed(meta)
+    if mime is not None:
+        meta = decompress(meta, mime, limit=inflated_size_limit)
+    return decode(meta, content_type_of(serializer), "", accept=accept)
 
 
 def failure_record(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from celeriac.protocol import safe_repr
 
 if TYPE_CHECKING:
-    from celeriac.exceptions import Reject, Retry
+    from celeriac.exceptions import Reject, Replace, Retry
     from celeriac.request import Request
     from celeriac.task import Task
 
@@ -48,6 +48,11 @@ def retried(task: Task[Any, Any], request: Request, retry: Retry) -> None:
 def ignored(task: Task[Any, Any], request: Request) -> None:
     """The task raised `Ignore`."""
     logger.info("Task %s[%s] ignored", _name(task, request), request.id)
+
+
+def replaced(task: Task[Any, Any], request: Request, exc: Replace) -> None:
+    """The task has put another one in its place."""
+    logger.info("Task %s[%s] replaced by %s", _name(task, request), request.id, exc.signature.get("task"))
 
 
 def rejected(task: Task[Any, Any], request: Request, exc: Reject) -> None:

@@ -30,6 +30,7 @@ from celeriac.task_options import (
     set_options,
 )
 from celeriac.task_sending import SendingTask
+from celeriac.task_workflows import WorkflowTask
 
 if TYPE_CHECKING:
     from typing import Self
@@ -46,7 +47,7 @@ R = TypeVar("R")
 _BOUND_CACHES = ("_body", "entry_point", "handlers", "_checker", "models")
 
 
-class Task(TaskHandlers, SendingTask[P, R]):
+class Task(TaskHandlers, WorkflowTask, SendingTask[P, R]):
     """A function with a name, options, and ways to have it run elsewhere.
 
     `@app.task` makes one of a function. A class with a `run` method is made one by `app.register_task(TheClass())`;

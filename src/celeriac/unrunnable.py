@@ -10,8 +10,8 @@ from copy import copy
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from celeriac import signals, states
+from celeriac.canvas.steps import kind_of
 from celeriac.exceptions import NotRegistered, NotSupported, Retry, TaskRevokedError
-from celeriac.follow_ups import find_unsupported
 from celeriac.message import PARKED_HEADER
 from celeriac.outcome import Discarded, Early, ResultRecord, Unrunnable
 from celeriac.records import reply_queue, result_ttl
@@ -67,24 +67,23 @@ def unknown(app: Celeriac, message: Message, invocation: Invocation) -> Refusal:
     )
 
 
-def unsupported(app: Celeriac, message: Message, invocation: Invocation) -> Refusal | None:
-    """The message has what this version would silently drop; None if it has not."""
-    if invocation.chain:
-        what = "it is part of a chain"
-    elif invocation.chord:
-        what = "it is part of a chord"
-    elif link := find_unsupported(invocation.callbacks) or find_unsupported(invocation.errbacks):
-        what = f"it is linked to a {link}"
-    else:
-        return None
-    exc = NotSupported(
-        f"{what}, which this version can not run: what comes after it would be lost. "
-        "Send its tasks one by one, or linked by link="
-    )
-    logger.error("Task %s[%s] can not be run: %s", invocation.task, invocation.id, exc)
-    return Refusal(
-        exc, Unrunnable(f"NotSupported: {exc}", _failure(app, invocation.id, message, invocation.headers, exc))
-    )
+def malformed(app: Celeriac, message: Message, invocation: Invocation, *, is_eager: bool) -> Refusal | None:
+    """What comes after the task is no workflow, or can not be done with these stores; None if all is well.
+
+    Asked before the run: afterwards there would be nobody to be told.
+    """
+    try:
+        for node in (*(invocation.callbacks or ()), *(invocation.errbacks or ()), *(invocation.chain or ())):
+            kind_of(node)
+        if invocation.chord:
+            kind_of(invocation.chord)
+            if not is_eager:
+                _ = app.chord_store
+    except (TypeError, NotSupported) as exc:
+        logger.error("Task %s[%s] can not be run: %s", invocation.task, invocation.id, exc)
+        failure = _failure(app, invocation.id, message, invocation.headers, exc)
+        return Refusal(exc, Unrunnable(f"{type(exc).__name__}: {exc}", failure))
+    return None
 
 
 def untimely(app: Celeriac, message: Message, invocation: Invocation) -> Refusal | None:

@@ -18,7 +18,7 @@ from celeriac.message import PARKED_HEADER, Delivery, Head
 from celeriac.outcome import AckPolicy, Discarded, Early, Unrunnable
 from celeriac.protocol import header_eta, header_expires, read_invocation
 from celeriac.worker.executors.executor import Assignment
-from celeriac.worker.failures import record_failure, request_of, safe_content, wants_result
+from celeriac.worker.failures import consequences, record_failure, request_of, safe_content, wants_result
 from celeriac.worker.ipc import PackedJob
 from celeriac.worker.options import WorkerOptions
 
@@ -107,8 +107,11 @@ class Admission:
                 signum=None,
                 expired=True,
             )
-        record = record_failure(self._app, delivery, TaskRevokedError("expired"), states.REVOKED)
-        return Discarded("expired", record)
+        error = TaskRevokedError("expired")
+        record = record_failure(self._app, delivery, error, states.REVOKED)
+        # By Celery's rule that is no failure that errbacks are called for.
+        follows = consequences(self._app, delivery, error, states.REVOKED, calls_errbacks=False)
+        return Discarded("expired", record, follows.publications, follows.flow)
 
     def _assignment(self, delivery: Delivery, plan: _Plan) -> Assignment:
         hard, soft = _limits(delivery.head)

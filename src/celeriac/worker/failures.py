@@ -6,13 +6,15 @@ The supervisor encodes these few itself; all other results are encoded where the
 from __future__ import annotations
 
 import logging
+import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from celeriac import signals, states
-from celeriac.attempt import errback_publications
+from celeriac.attempt import failure_of
+from celeriac.consequences import NOTHING, Consequences
 from celeriac.exceptions import CeleriacError
-from celeriac.message import Delivery, PackedMessage, Publication, decode_head
+from celeriac.message import Delivery, PackedMessage, decode_head
 from celeriac.outcome import ResultRecord
 from celeriac.records import reply_queue, result_ttl
 from celeriac.request import Request
@@ -133,19 +135,32 @@ def request_of(delivery: Delivery, hostname: str) -> Request:
     )
 
 
-def errbacks(app: Celeriac, delivery: Delivery, exception: BaseException) -> tuple[Publication, ...]:
-    """The messages that this failure causes (link_error)."""
+#: The end of a body without links, chain and chord, as most are.
+_NOTHING_FOLLOWS: Final = re.compile(rb'"errbacks": ?null, ?"chain": ?null, ?"chord": ?null\}\]$')
+
+
+def consequences(
+    app: Celeriac,
+    delivery: Delivery,
+    exception: BaseException,
+    status: str = states.FAILURE,
+    *,
+    calls_errbacks: bool = True,
+) -> Consequences:
+    """What this failure causes: errbacks, the end of its chain, its share in its chord."""
     packed = delivery.packed
     if packed.content_type in _UNSAFE_CONTENT:
-        logger.warning("Errbacks of %s are not called: its body is a pickle", delivery.label)
-        return ()
-    if b'"errbacks": null' in packed.body or b'"errbacks":null' in packed.body:
-        return ()  # nearly all, and the body need not be decoded
+        logger.warning(
+            "Errbacks of %s are not called, and no workflow learns of it: its body is a pickle", delivery.label
+        )
+        return NOTHING
+    if _NOTHING_FOLLOWS.search(packed.body):
+        return NOTHING  # nearly all, and the body need not be decoded
     try:
-        return errback_publications(app, delivery.message, exception)
-    except CeleriacError as error:  # a body that can not be read has no errbacks to call
-        logger.warning("No errbacks for %s: %s", delivery.label, error)
-        return ()
+        return failure_of(app, delivery.message, exception, status, delivery.queue, calls_errbacks=calls_errbacks)
+    except (CeleriacError, TypeError, ValueError) as error:  # a body that can not be read has nobody to be told
+        logger.warning("No errbacks for %s, and no workflow learns of it: %s", delivery.label, error)
+        return NOTHING
 
 
 def announce_failure(app: Celeriac, delivery: Delivery, exception: BaseException) -> None:

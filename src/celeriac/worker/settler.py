@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -18,9 +18,9 @@ from celeriac.brokers.base import Broker
 from celeriac.brokers.batches import PartlySettled
 from celeriac.exceptions import OperationalError
 from celeriac.message import Delivery
-from celeriac.outcome import Bury, Keep, Requeue, Settlement
+from celeriac.outcome import Bury, Flow, Keep, Requeue, Settlement
 from celeriac.worker.backoff import Backoff
-from celeriac.worker.failures import bare_failure
+from celeriac.worker.failures import bare_failure, consequences
 from celeriac.worker.outages import Trouble
 
 if TYPE_CHECKING:
@@ -37,6 +37,10 @@ _LINGER_SECONDS: Final = 0.002
 _MOST_ASIDE: Final = 1000
 
 
+def _ignore_shares() -> None:
+    """Nobody wants to know."""
+
+
 class Settler:
     """The one that writes what attempts cause.
 
@@ -45,14 +49,24 @@ class Settler:
         broker: where messages are settled.
         backend: where results go.
         trouble: told when nothing can be written for now.
+        on_shares: called when members of chords have given their shares.
     """
 
-    def __init__(self, app: Celeriac, broker: Broker, backend: Backend, trouble: Trouble) -> None:
+    def __init__(
+        self,
+        app: Celeriac,
+        broker: Broker,
+        backend: Backend,
+        trouble: Trouble,
+        on_shares: Callable[[], None] = _ignore_shares,
+    ) -> None:
         self._app = app
         self._broker = broker
         self._backend = backend
         self._trouble = trouble
+        self._on_shares = on_shares
         self._shared = broker.stores_results_of(backend)
+        self._joins_at_broker = app.joins_chords_at_broker
         self._pending: list[Settlement] = []
         self._released: list[Delivery] = []
         self._writing = self._releasing = False
@@ -238,9 +252,47 @@ class Settler:
         reason = f"its outcome can not be stored: {error!r}"
         failure = bare_failure(self._app, settlement.delivery.packed, error)
         logger.error("Task %s: %s", settlement.delivery.label, reason)
-        return await self._write([Settlement(settlement.delivery, Bury(reason), failure, fenced=settlement.fenced)])
+        delivery, follows = settlement.delivery, consequences(self._app, settlement.delivery, error)
+        buried = Settlement(
+            delivery, Bury(reason), failure, follows.publications, fenced=settlement.fenced, flow=follows.flow
+        )
+        return await self._write([buried])
 
     async def _write_once(self, batch: Sequence[Settlement]) -> list[Settlement]:
+        flows = [one.flow for one in batch if one.flow is not None]
+        if not flows:
+            return await self._write_plain(batch)
+        if self._joins_at_broker:
+            lost = await self._write_plain(batch)
+        else:
+            await self._begin_flows(flows)
+            lost = await self._write_plain([msgspec.structs.replace(one, flow=None) for one in batch])
+            await self._end_flows(batch, lost)
+        if any(flow.shares or flow.grown for flow in flows):
+            self._on_shares()
+        return lost
+
+    async def _begin_flows(self, flows: Sequence[Flow]) -> None:
+        """What chords learn, where their store is another one: before messages are sent and acknowledged."""
+        store = self._app.chord_store
+        starts = [start for flow in flows for start in flow.starts]
+        if starts:
+            await store.astart_chords(starts)
+        shares = [share for flow in flows for share in flow.shares]
+        grown = [group_id for flow in flows for group_id in flow.grown]
+        if shares or grown:
+            await store.add_shares(shares, grown)
+        records = [record for flow in flows for record in flow.results]
+        if records:
+            await self._backend.astore(records)
+
+    async def _end_flows(self, batch: Sequence[Settlement], lost: Sequence[Settlement]) -> None:
+        refused = {_place(one) for one in lost}
+        ends = [end for one in batch if one.flow is not None and _place(one) not in refused for end in one.flow.ends]
+        if ends:
+            await self._app.chord_store.end_chords(ends)
+
+    async def _write_plain(self, batch: Sequence[Settlement]) -> list[Settlement]:
         if self._shared:
             return await self._broker.settle(batch)
         # The last results go first, so that none is lost; states on the way only once the lease is known to hold.

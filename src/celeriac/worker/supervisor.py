@@ -31,6 +31,7 @@ from celeriac.worker.duties import (
 from celeriac.worker.executors.launcher import Launcher
 from celeriac.worker.executors.pool import Pool
 from celeriac.worker.intake import Intake
+from celeriac.worker.joiner import Joiner
 from celeriac.worker.options import WorkerOptions, available_cpus
 from celeriac.worker.outages import Outage, Trouble, open_patiently, patience_at_start, patience_later
 from celeriac.worker.settler import Settler
@@ -87,7 +88,7 @@ class Supervisor:
         self._owner = f"{options.hostname}#{os.getpid()}-{secrets.token_hex(4)}"
         self._pools: dict[str, Pool] = {}
         trouble = Trouble()
-        self._settler = Settler(app, app.broker, app.backend, trouble)
+        self._settler = Settler(app, app.broker, app.backend, trouble, self._look_for_complete_chords)
         admission = Admission(app, options, _DEFAULT_KINDS[options.pool])
         self._verdicts = Verdicts(app, self._owner, options.hostname, admission, self._settler, self._pools, launcher)
         self._dispatcher = Dispatcher(self._pools, launcher, self._verdicts)
@@ -97,6 +98,8 @@ class Supervisor:
         outage = Outage(patience_later(app.conf), app.clock.monotonic)
         self._consumer = Consumer(app.broker, options.queues, self._dispatcher, intake, outage, self.fail, trouble)
         seconds = app.conf.worker_lease_seconds / RENEWALS_PER_LEASE
+        lease = app.conf.worker_lease_seconds
+        self._joiner = Joiner(app, options.queues, admission, self._dispatcher, lease, trouble)
         timed = app.broker.capabilities.timed_leases
         recovery = RecoverLost(app.broker, self._verdicts.on_recovered)
         self._duties = [
@@ -104,6 +107,7 @@ class Supervisor:
             # Where leases run out not at once: if the store was away just now, those who live must have time to say so.
             Ticker(recovery, min(seconds, RECOVER_SECONDS), trouble, first_after=2 * seconds if timed else 0.0),
             Ticker(SweepResults(app.backend), SWEEP_SECONDS, trouble),
+            Ticker(self._joiner, max(RECOVER_SECONDS, seconds), trouble),
         ]
         self._shutdown = Shutdown.NONE
         self._shutdown_changed = asyncio.Event()
@@ -122,6 +126,7 @@ class Supervisor:
                 await self._broker.reserve(self._options.queues, 0, 0.0)  # who hears that it is ready may send at once
             await self._launcher.start()
             self._settler.start()
+            self._joiner.start()
             for duty in self._duties:
                 duty.start()
             for kind in self._kinds_at_start:
@@ -143,6 +148,9 @@ class Supervisor:
             self._shutdown_changed,
             Backoff(),
         )
+
+    def _look_for_complete_chords(self) -> None:
+        self._joiner.look()
 
     def request_shutdown(self, how: Shutdown) -> None:
         """Ask the worker to end. To be called in its event loop."""
@@ -169,6 +177,7 @@ class Supervisor:
     async def _finish(self) -> None:
         """Stop taking, let running tasks end as the shutdown allows, and write what they caused."""
         await self._consumer.stop()
+        await self._joiner.stop()
         self._dispatcher.stop()
         while self._dispatcher.in_flight and self._shutdown is not Shutdown.COLD:
             self._shutdown_changed.clear()
@@ -202,6 +211,7 @@ class Supervisor:
         for duty in self._duties:
             await duty.stop()
         await self._consumer.stop()
+        await self._joiner.stop()
         await self._settler.stop()
         await self._dispatcher.abandon(patience=0.0)
         await self._launcher.stop()

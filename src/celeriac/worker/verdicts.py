@@ -17,7 +17,8 @@ from celeriac.worker.admission import Admission
 from celeriac.worker.executors.executor import Assignment, Executor
 from celeriac.worker.executors.launcher import Launcher
 from celeriac.worker.executors.pool import Pool
-from celeriac.worker.failures import announce_failure, bare_failure, errbacks, record_failure, record_started
+from celeriac.worker.failures import announce_failure, bare_failure, consequences, record_failure, record_started
+from celeriac.worker.joiner import is_join
 from celeriac.worker.settler import Settler
 from celeriac.worker.time_limits import TimeLimits
 
@@ -77,6 +78,8 @@ class Verdicts:
         self._settle_lost(assignment.delivery, Lost(reason, self._owner), assignment.policy)
 
     def on_unwanted(self, assignments: Sequence[Assignment]) -> None:
+        # A join that finds no room is claimed again later: it lies in no queue that it could go back to.
+        assignments = [assignment for assignment in assignments if not is_join(assignment.delivery)]
         late = [assignment.delivery for assignment in assignments if assignment.policy.acks_late]
         if late:
             self._settler.release(late)
@@ -90,18 +93,18 @@ class Verdicts:
     def on_untold(self, assignment: Assignment, error: Exception) -> None:
         delivery = assignment.delivery
         failure = bare_failure(self._app, delivery.packed, error)
-        outcome = Unrunnable(f"it can not be handed to an executor: {error!r}", failure)
+        follows = consequences(self._app, delivery, error)
+        reason = f"it can not be handed to an executor: {error!r}"
+        outcome = Unrunnable(reason, failure, follows.publications, follows.flow)
         self._settler.put(decide(delivery, outcome, self._app.clock.time(), assignment.policy))
 
     def on_timed_out(self, assignment: Assignment, limit: float) -> None:
         """The hard time limit has passed; whatever the attempt still does is not recorded."""
         exception = TimeLimitExceeded(limit)
         delivery = assignment.delivery
-        outcome = TimedOut(
-            error=repr(exception),
-            result=record_failure(self._app, delivery, exception),
-            follow_ups=errbacks(self._app, delivery, exception),
-        )
+        follows = consequences(self._app, delivery, exception)
+        failure = record_failure(self._app, delivery, exception)
+        outcome = TimedOut(repr(exception), failure, follows.publications, follows.flow)
         self._settler.put(decide(delivery, outcome, self._app.clock.time(), assignment.policy))
 
     def on_ended_by_force(self, assignment: Assignment, limit: float) -> None:
@@ -130,7 +133,8 @@ class Verdicts:
         settlement = decide(delivery, Lost(reason, lost.worker, lost.started), now, policy)
         if not isinstance(settlement.action, Requeue):  # the last loss: only then is the message looked into
             failure = record_failure(self._app, delivery, exception)
-            final = Lost(reason, lost.worker, lost.started, failure, errbacks(self._app, delivery, exception))
+            follows = consequences(self._app, delivery, exception)
+            final = Lost(reason, lost.worker, lost.started, failure, follows.publications, follows.flow)
             settlement = decide(delivery, final, now, policy)
         self._settler.put(settlement)
         if isinstance(settlement.action, Requeue):

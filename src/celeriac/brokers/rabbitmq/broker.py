@@ -19,11 +19,12 @@ from celeriac.brokers.rabbitmq.publishing import Publisher
 from celeriac.brokers.rabbitmq.session import Session
 from celeriac.brokers.rabbitmq.settling import SettlementWriter
 from celeriac.clock import SYSTEM_CLOCK, Clock
-from celeriac.exceptions import ImproperlyConfigured, OperationalError
+from celeriac.exceptions import ImproperlyConfigured, NotSupported, OperationalError
 from celeriac.storage.rabbitmq.links import Links
 
 if TYPE_CHECKING:
-    from celeriac.backends.base import Backend
+    from celeriac.backends.base import Backend, ChordStore
+    from celeriac.chords import ChordStart
     from celeriac.message import DeadLetter, Delivery, Publication
     from celeriac.outcome import Settlement
     from celeriac.storage.rabbitmq.location import RabbitLocation
@@ -64,6 +65,7 @@ class RabbitBroker:
         )
         self.location = location
         self.address = location.address
+        self.chords: ChordStore | None = None
         self._clock = clock
         self._links = Links(location.for_publishing)
         self._declarer = Declarer(self._links, topology, delay_queue_type)
@@ -76,13 +78,15 @@ class RabbitBroker:
 
     # -- producing ------------------------------------------------------------------------------------------------
 
-    def publish(self, publications: Sequence[Publication]) -> None:
+    def publish(self, publications: Sequence[Publication], starts: Sequence[ChordStart] = ()) -> None:
         """See `Broker.publish`. Should the connection be lost, some of several may have been stored."""
+        _refuse_chords(starts)
         if publications:
             self._publisher.send(self._publisher.parcels(publications))
 
-    async def apublish(self, publications: Sequence[Publication]) -> None:
+    async def apublish(self, publications: Sequence[Publication], starts: Sequence[ChordStart] = ()) -> None:
         """See `Broker.apublish`."""
+        _refuse_chords(starts)
         if publications:
             parcels = self._publisher.parcels(publications)
             if any(one.exchange is not None for one in publications):  # its error must not be that of others
@@ -190,3 +194,8 @@ class RabbitBroker:
         if self._session is None:
             raise OperationalError("this broker is not open; call open() first")
         return self._session
+
+
+def _refuse_chords(starts: Sequence[ChordStart]) -> None:
+    if starts:
+        raise NotSupported("RabbitMQ can not join chords: they begin where results are stored, before their messages")

@@ -1,0 +1,219 @@
+"""What a workflow means: which step follows which, what a group inside it turns into, who carries links and options.
+
+Works on signatures in their dictionary form, as they come with messages, and changes none of those it is given. Knows
+nothing of ids, results and messages.
+
+In the form that comes out a chain holds tasks and chords, and at its end perhaps a group: chains within are spliced,
+empty groups dropped, groups of one unrolled, a group that something follows is the header of a chord, and of a chord
+whose body goes on the rest is part of the chain. The rules are those of Celery's `canvas` module.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final, TypeAlias
+
+#: A signature in its dictionary form.
+Node: TypeAlias = Mapping[str, Any]
+Frozen: TypeAlias = dict[str, Any]
+
+CHAIN: Final = "celery.chain"
+GROUP: Final = "celery.group"
+CHORD: Final = "celery.chord"
+ACCUMULATE: Final = "celery.accumulate"
+
+#: Options of a chain, group or chord that say where it stands or what becomes of it; all others are for its tasks.
+_STRUCTURE: Final = frozenset({"task_id", "group_id", "group_index", "chord", "chain", "link", "link_error"})
+#: Those that say where it stands: they are its last task's.
+_PLACE: Final = ("task_id", "group_id", "group_index", "chord")
+_CALLBACKS: Final = ("link", "link_error")
+#: Options of a chord that its header has and its body has not: they say when to begin, and by whom.
+OF_HEADER: Final = frozenset({"countdown", "eta", "parent_id"})
+
+
+def kind_of(node: Node) -> str:
+    """`celery.chain`, `celery.group` or `celery.chord`; empty for a task.
+
+    Raises:
+        TypeError: it is no signature.
+    """
+    if not isinstance(node, Mapping) or not isinstance(node.get("task"), str):
+        raise TypeError(f"a workflow is made of signatures, such as task.s(...), not of {node!r:.100}")
+    task: str = node["task"]
+    return task if task in (CHAIN, GROUP, CHORD) else ""
+
+
+def as_list(given: Any) -> list[Any]:
+    """What options such as `link` hold: nothing, one signature, or several."""
+    if given is None:
+        return []
+    return [given] if isinstance(given, Mapping) else list(given)
+
+
+def members_of(group: Node) -> Iterable[Node]:
+    """The members of a group, or of a header that was given as a list; those of groups within in their place."""
+    tasks = (group.get("kwargs") or {}).get("tasks") or () if isinstance(group, Mapping) else group
+    for member in tasks:
+        if kind_of(member) == GROUP:
+            options = own_options(member)
+            yield from (with_options(inner, options) for inner in members_of(member)) if options else members_of(member)
+        elif kind_of(member) != CHAIN or any(True for _ in tasks_of(member)):
+            yield member
+
+
+def tasks_of(chain: Node) -> Sequence[Node]:
+    """The tasks of a chain."""
+    tasks: Sequence[Node] = (chain.get("kwargs") or {}).get("tasks") or ()
+    return tasks
+
+
+def own_options(node: Node) -> dict[str, Any]:
+    """The options of a chain, group or chord that are meant for its tasks."""
+    return {name: value for name, value in (node.get("options") or {}).items() if name not in _STRUCTURE}
+
+
+def with_options(node: Node, options: Mapping[str, Any]) -> Node:
+    """The node with more options; they come before its own."""
+    return {**node, "options": {**(node.get("options") or {}), **options}} if options else node
+
+
+def with_arguments(node: Node, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Node:
+    """The node with more arguments, in front of its own, unless it is immutable."""
+    if node.get("immutable") or not (args or kwargs):
+        return node
+    return {
+        **node,
+        "args": [*args, *(node.get("args") or ())],
+        "kwargs": {**(node.get("kwargs") or {}), **kwargs},
+    }
+
+
+# -- the form ----------------------------------------------------------------------------------------------------------
+
+
+def steps_of(node: Node, errbacks_on_header: bool) -> list[Node]:
+    """What is done one after the other, with the links and options of chains handed to their steps."""
+    kind = kind_of(node)
+    if kind == CHAIN:
+        return _spread(node, _joined(_spliced(tasks_of(node), errbacks_on_header)))
+    if kind == CHORD:
+        return _chord_steps(node, errbacks_on_header)
+    return [node]
+
+
+def _spliced(tasks: Iterable[Node], errbacks_on_header: bool) -> Iterator[Node]:
+    """Steps without chains among them; groups of one are that one, empty ones nothing."""
+    empty: Node | None = None
+    found = False
+    for task in tasks:
+        kind = kind_of(task)
+        if kind in (CHAIN, CHORD):
+            steps = steps_of(task, errbacks_on_header)
+        elif kind == GROUP:
+            members = list(members_of(task))
+            if not members:
+                empty = task
+                continue
+            alone = with_options(members[0], own_options(task))
+            steps = [_with_tasks(task, members)] if len(members) > 1 else steps_of(alone, errbacks_on_header)
+        else:
+            steps = [task]
+        found = found or bool(steps)
+        yield from steps
+    if empty is not None and not found:
+        yield empty  # there is nothing else: its result is the empty list
+
+
+def _joined(steps: Iterable[Node]) -> list[Node]:
+    """The same steps, each group with what follows it as a chord."""
+    joined: list[Node] = []
+    for step in steps:
+        if joined and ends_in_group(joined[-1]):
+            joined[-1] = _continued(joined[-1], step)
+        else:
+            joined.append(step)
+    return joined
+
+
+def ends_in_group(step: Node) -> bool:
+    """It is a group, or a chord whose body comes to one."""
+    kind = kind_of(step)
+    return kind == GROUP or (kind == CHORD and ends_in_group(step["kwargs"]["body"]))
+
+
+def _continued(step: Node, following: Node) -> Frozen:
+    if kind_of(step) == GROUP:
+        return chord_of(step, following)
+    kwargs = step["kwargs"]
+    return {**step, "kwargs": {**kwargs, "body": _continued(kwargs["body"], following)}}
+
+
+def chord_of(header: Node, body: Node) -> Frozen:
+    """A chord in its dictionary form."""
+    kwargs = {"kwargs": {}, "header": header, "body": body}
+    return {"task": CHORD, "args": [], "kwargs": kwargs, "options": {}, "subtask_type": "chord", "immutable": False}
+
+
+def _chord_steps(chord: Node, errbacks_on_header: bool) -> list[Node]:
+    """A chord, and what comes after the first step of its body."""
+    kwargs = chord.get("kwargs") or {}
+    body = kwargs.get("body")
+    if body is None:
+        raise TypeError("a chord needs a body: chord(header, body), or chord(header)(body)")
+    options = chord.get("options") or {}
+    header = _with_errbacks(kwargs["header"], options, errbacks_on_header)
+    callbacks = {name: options[name] for name in _CALLBACKS if name in options}
+    first, *rest = _spread({"options": callbacks}, steps_of(body, errbacks_on_header))
+    kept = {name: value for name, value in options.items() if name not in _CALLBACKS}
+    return [{**chord, "kwargs": {**kwargs, "header": header, "body": first}, "options": kept}, *rest]
+
+
+def _with_errbacks(header: Any, options: Mapping[str, Any], errbacks_on_header: bool) -> Any:
+    """The header with the chord's errbacks, where the settings say so."""
+    errbacks = as_list(options.get("link_error"))
+    if not (errbacks and errbacks_on_header):
+        return header
+    immutable = [{**errback, "immutable": True} for errback in errbacks]
+    members = [_linked(member, (), immutable) for member in members_of(header)]
+    return _with_tasks(header, members) if isinstance(header, Mapping) else members
+
+
+def _with_tasks(node: Node, tasks: Sequence[Node]) -> Frozen:
+    return {**node, "kwargs": {**(node.get("kwargs") or {}), "tasks": tasks}}
+
+
+def _spread(chain: Node, steps: list[Node]) -> list[Node]:
+    """Hand what a chain says of itself to its steps: errbacks to each, links and its place to the last."""
+    options = chain.get("options") or {}
+    if not options or not steps:
+        return steps
+    errbacks = as_list(options.get("link_error"))
+    if errbacks:
+        steps = [_linked(step, (), errbacks) for step in steps]
+    links = as_list(options.get("link"))
+    if links:
+        steps[-1] = _linked(steps[-1], links, ())
+    place = {name: options[name] for name in _PLACE if name in options}
+    if place:
+        steps[-1] = {**steps[-1], "options": {**place, **(steps[-1].get("options") or {})}}
+    steps[0] = with_options(steps[0], own_options(chain))
+    return [*steps, *reversed(as_list(options.get("chain")))]
+
+
+def _linked(step: Node, links: Sequence[Any], errbacks: Sequence[Any]) -> Node:
+    """The step with more callbacks. A chord's are its body's, a group's errbacks those of its members."""
+    kind = kind_of(step)
+    if kind == GROUP and links:
+        raise TypeError("a group has no end that a callback could be linked to: use a chord, chord(group, callback)")
+    if kind == GROUP:
+        return _with_tasks(step, [_linked(member, (), errbacks) for member in members_of(step)])
+    if kind == CHORD:
+        kwargs = step["kwargs"]
+        return {**step, "kwargs": {**kwargs, "body": _linked(kwargs["body"], links, errbacks)}}
+    options = dict(step.get("options") or {})
+    for name, more in (("link", links), ("link_error", errbacks)):
+        known = as_list(options.get(name))
+        known += [one for one in more if one not in known]
+        if known:
+            options[name] = known
+    return {**step, "options": options}

@@ -1,0 +1,273 @@
+"""What a run means for the workflow around it: what is sent next, what its chord learns, who is told of a failure.
+
+Owns Celery's rules about that: a task that succeeds sends its links and the next step of its chain, and gives its share
+to its chord; one that fails takes the rest of its chain with it. All of it becomes part of the run's outcome, so it is
+written in one step with its result and its acknowledgement.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from celeriac import states
+from celeriac.calling import announce, announce_sent, note_child
+from celeriac.canvas.freezing import NOWHERE, Place
+from celeriac.canvas.steps import CHAIN, CHORD, GROUP, Node, as_list, kind_of, members_of, tasks_of
+from celeriac.chords import ChordShare, ChordStart
+from celeriac.message import Publication
+from celeriac.outcome import Flow, ResultRecord
+from celeriac.publications import NO_OPTIONS, Call, make_publications
+from celeriac.records import chord_ttl, reply_queue, result_ttl
+from celeriac.result_meta import encode_part, failure_record
+from celeriac.routing import placed
+from celeriac.serialization.json import encode_json
+from celeriac.workflows import Unfolding, freezer
+
+if TYPE_CHECKING:
+    from celeriac.app import Celeriac
+    from celeriac.request import Request
+
+
+class Consequences(NamedTuple):
+    """What is written beside the result.
+
+    Attributes:
+        publications: messages.
+        flow: what workflows learn.
+    """
+
+    publications: tuple[Publication, ...] = ()
+    flow: Flow | None = None
+
+    def __bool__(self) -> bool:
+        return bool(self.publications) or self.flow is not None
+
+
+NOTHING: Final = Consequences()
+
+
+def together(several: Iterable[Consequences]) -> Consequences:
+    """All of these, in their order."""
+    some = [one for one in several if one]
+    if len(some) <= 1:
+        return some[0] if some else NOTHING
+    flows = [one.flow for one in some if one.flow is not None]
+    flow = Flow(
+        tuple(record for flow in flows for record in flow.results),
+        tuple(start for flow in flows for start in flow.starts),
+        tuple(group_id for flow in flows for group_id in flow.grown),
+        tuple(share for flow in flows for share in flow.shares),
+        tuple(end for flow in flows for end in flow.ends),
+    )
+    publications = tuple(publication for one in some for publication in one.publications)
+    return Consequences(publications, flow if flows else None)
+
+
+# -- what is sent ------------------------------------------------------------------------------------------------------
+
+
+def sent(
+    app: Celeriac,
+    request: Request,
+    node: Node,
+    args: Sequence[Any],
+    *,
+    chain: Sequence[Node] = (),
+    place: Place = NOWHERE,
+    fixed: Mapping[str, Any] = NO_OPTIONS,
+) -> Consequences:
+    """The messages of a signature that came with a message, or was made by the running task.
+
+    Args:
+        app: whose tasks they are.
+        request: the run that causes it.
+        node: the signature.
+        args: go in front of its arguments, unless it is immutable.
+        chain: what comes after it, last first.
+        place: where it stands.
+        fixed: options of every message, whatever its signature says.
+
+    Raises:
+        TypeError: it is no signature.
+        EncodeError, MessageTooLarge, NotSupported: it can not be sent.
+    """
+    frozen, result = freezer(app).freeze(node, place)
+    reply_to = reply_queue(request.reply_to)  # who waits for the run's result can ask for those of its children
+    defaults = {"reply_to": reply_to} if reply_to is not None else NO_OPTIONS
+    unfolding = Unfolding(app, options=defaults, fixed=fixed, checked=True)
+    calls: list[Call] = []
+    starts: list[ChordStart] = []
+    for part in unfolding.parts(frozen, args, NO_OPTIONS, chain):
+        if isinstance(part, Call):
+            calls.append(part)
+        else:
+            starts.append(part)
+    publications = make_publications(app, calls)
+    for publication, call in zip(publications, calls, strict=True):
+        announce(publication, call)
+        announce_sent(publication)
+    note_child(request, result)
+    return Consequences(tuple(placed(app, publications)), Flow(starts=tuple(starts)) if starts else None)
+
+
+def of_success(
+    app: Celeriac,
+    request: Request,
+    value: Any,
+    queue: str,
+) -> Consequences:
+    """What follows a task that has returned `value`.
+
+    Raises:
+        EncodeError, MessageTooLarge, NotSupported: a message can not be made, or the value is none that a chord takes.
+    """
+    parts = [sent(app, request, callback, (value,)) for callback in request.callbacks or ()]
+    if request.chain:
+        *rest, following = request.chain
+        parts.append(sent(app, request, following, (value,), chain=rest))
+    if is_member(request):
+        share = _own_share(app, request, states.SUCCESS, value, queue)
+        parts.append(Consequences(flow=Flow(shares=(share,))))
+    return together(parts)
+
+
+def replacing(app: Celeriac, request: Request, node: Node) -> Consequences:
+    """What is sent in place of the running task: under its id, with its links, and before what comes after it.
+
+    Raises:
+        TypeError, ValueError: it is no signature, or an empty chain.
+        EncodeError, MessageTooLarge, NotSupported: it can not be sent.
+    """
+    callbacks = {"link": request.callbacks, "link_error": request.errbacks}
+    given = {name: value for name, value in callbacks.items() if value}
+    wrapped = {"task": CHAIN, "kwargs": {"tasks": [node]}, "options": given}
+    place = Place(request.id, request.group, request.group_index, request.chord, is_member=True)
+    fixed = {"replaced_task_nesting": request.replaced_task_nesting + 1}
+    return sent(app, request, wrapped, (), chain=request.chain or (), place=place, fixed=fixed)
+
+
+def added_to_chord(app: Celeriac, request: Request, node: Node) -> Consequences:
+    """What is sent when the running task adds a member to the chord that it is a member of itself.
+
+    Raises:
+        TypeError, ValueError: it is no signature, or an empty chain.
+        EncodeError, MessageTooLarge: it can not be sent.
+    """
+    assert request.group is not None
+    place = Place(None, request.group, None, request.chord, is_member=True)
+    member = sent(app, request, node, (), place=place)
+    return together([member, Consequences(flow=Flow(grown=(request.group,)))])
+
+
+# -- failures ----------------------------------------------------------------------------------------------------------
+
+
+def of_failure(app: Celeriac, request: Request, exc: BaseException, status: str, queue: str) -> Flow | None:
+    """What a failed run means for the rest of its chain, and for its chord. Errbacks are called elsewhere."""
+    if not request.chain and not is_member(request):
+        return None
+    failing = _Failing(app, exc, status, queue, request.root_id, request.reply_to)
+    if is_member(request):
+        failing.shares.append(_own_share(app, request, status, exc, queue))
+    for node in reversed(request.chain or ()):
+        failing.fail(node)
+    return failing.flow()
+
+
+def of_failed_body(app: Celeriac, body: Node, exc: BaseException, queue: str, root_id: str | None) -> Flow:
+    """What it means that the body of a chord will not run. Its errbacks are called elsewhere."""
+    failing = _Failing(app, exc, states.FAILURE, queue, root_id, (body.get("options") or NO_OPTIONS).get("reply_to"))
+    failing.fail(body)
+    return failing.flow()
+
+
+class _Failing:
+    """Collects what is written for tasks that will never run.
+
+    Their errbacks are not called: in a chain each step has those of the chain, and the step that failed has called its.
+    """
+
+    def __init__(
+        self, app: Celeriac, exc: BaseException, status: str, queue: str, root_id: str | None, reply_to: object
+    ) -> None:
+        self._app = app
+        self._exc = exc
+        self._status = status
+        self._queue = queue
+        self._root_id = root_id
+        self._reply_to = reply_queue(reply_to)
+        self._ttl = result_ttl(app, status)
+        self.results: list[ResultRecord] = []
+        self.shares: list[ChordShare] = []
+
+    def flow(self) -> Flow:
+        return Flow(results=tuple(self.results), shares=tuple(self.shares))
+
+    def fail(self, node: Node, *, shares: bool = True) -> None:
+        """This will not run, nor what comes after it.
+
+        Args:
+            node: a signature with ids.
+            shares: members give their share to their chord; those of a chord that never begins have none.
+        """
+        options = node.get("options") or NO_OPTIONS
+        kind = kind_of(node)
+        if kind == CHAIN:
+            for step in tasks_of(node):
+                self.fail(step, shares=shares)
+        elif kind == GROUP:
+            for member in members_of(node):
+                self.fail(member, shares=shares)
+        elif kind == CHORD:
+            for member in members_of(node["kwargs"]["header"]):
+                self.fail(member, shares=False)
+            self.fail(node["kwargs"]["body"], shares=shares)
+        elif options.get("task_id"):
+            self._fail_task(options, shares)
+        for later in reversed(as_list(options.get("chain"))):
+            self.fail(later, shares=shares)
+
+    def _fail_task(self, options: Mapping[str, Any], shares: bool) -> None:
+        app, task_id = self._app, options["task_id"]
+        if app.stores_results and not options.get("ignore_result"):
+            record = failure_record(
+                task_id,
+                self._exc,
+                now=app.now(),
+                ttl=self._ttl,
+                status=self._status,
+                serializer=app.conf.result_serializer,
+                reply_to=reply_queue(options.get("reply_to")) or self._reply_to,
+            )
+            self.results.append(record)
+        chord, group_id = options.get("chord"), options.get("group_id")
+        if shares and chord is not None and group_id:
+            part = encode_part(task_id, self._status, self._exc, app.conf.result_serializer)
+            index = options.get("group_index")
+            self.shares.append(
+                ChordShare(
+                    group_id, task_id, index, part, encode_json(chord), self._root_id, self._queue, chord_ttl(app)
+                )
+            )
+
+
+def is_member(request: Request) -> bool:
+    """It is a member of a chord's header. A chord without the name of its group can be nobody's."""
+    return request.chord is not None and bool(request.group)
+
+
+def _own_share(app: Celeriac, request: Request, status: str, value: Any, queue: str) -> ChordShare:
+    task_id, group_id = request.id, request.group
+    assert task_id is not None
+    assert group_id is not None
+    return ChordShare(
+        group_id,
+        task_id,
+        request.group_index,
+        encode_part(task_id, status, value, app.conf.result_serializer),
+        encode_json(request.chord),
+        request.root_id,
+        queue,
+        chord_ttl(app),
+    )

@@ -1,0 +1,163 @@
+"""The tasks that make the body of a chord when its header is complete.
+
+Owns how the shares of a header become the body's first argument, or its failure. A worker that has claimed a complete
+chord runs `JoinChord` as an ordinary attempt, since making messages is the program's affair (routers, signals,
+serialisers); what it causes is written in one step with the end of the chord, and only under its claim.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from celeriac import states
+from celeriac.canvas.steps import CHORD, GROUP, Node, as_list, kind_of, members_of, tasks_of
+from celeriac.chords import ChordEnd, ClaimedChord
+from celeriac.consequences import Consequences, of_failed_body, sent, together
+from celeriac.einfo import ExceptionInfo
+from celeriac.exceptions import ChordError
+from celeriac.follow_ups import call_errbacks
+from celeriac.loops import run_in_new_loop
+from celeriac.outcome import Flow
+from celeriac.protocol import task_message
+from celeriac.request import Request, current_request
+from celeriac.result_meta import decode_part
+from celeriac.serialization.json import decode_json
+from celeriac.task import Task
+
+if TYPE_CHECKING:
+    from celeriac.app import Celeriac
+    from celeriac.message import Message
+
+#: Names of tasks that are not the user's begin so. A Celery worker does not know it, and never gets it.
+JOIN_CHORD: Final = "celeriac.join_chord"
+
+
+def join_message(app: Celeriac, chord: ClaimedChord, refusal: str | None) -> Message:
+    """The message of the run that makes the body of a claimed chord. It lies in no queue.
+
+    Args:
+        app: whose chord it is.
+        chord: what was claimed.
+        refusal: why the body is not made any more, if it is not.
+    """
+    body: dict[str, Any] = decode_json(chord.body)
+    return task_message(
+        task=JOIN_CHORD,
+        task_id=f"{chord.group_id}-{chord.claims}",
+        args=(chord.group_id, chord.claim, body, chord.task_id, chord.root_id, refusal),
+        kwargs={},
+        size_limit=app.conf.task_message_inflated_size_limit,
+        argsrepr=f"({chord.group_id!r}, ...)",
+        ignore_result=True,
+        root_id=chord.root_id,
+    )
+
+
+class JoinChord(Task[[str, str, dict[str, Any], str, "str | None", "str | None"], None]):
+    """Makes the body of a chord."""
+
+    name = JOIN_CHORD
+    ignore_result = True
+    acks_late = False  # there is no message to acknowledge; the claim runs out if this fails
+
+    def run(
+        self,
+        group_id: str,
+        claim: str,
+        body: dict[str, Any],
+        parent_id: str,
+        root_id: str | None,
+        refusal: str | None,
+    ) -> None:
+        """Have the body sent, or its failure written.
+
+        Args:
+            group_id: the chord.
+            claim: under which it is ended.
+            body: the body's signature.
+            parent_id: the member that completed it.
+            root_id: the root of that member's tree.
+            refusal: why the body is not made any more, if it is not.
+
+        Raises:
+            OperationalError: the shares can not be loaded now. The claim runs out, and it is tried again.
+        """
+        request = current_request.get()
+        assert request is not None
+        queue = (request.delivery_info or {}).get("routing_key") or ""
+        try:
+            if refusal is not None:
+                raise ChordError(refusal)  # noqa: TRY301 - dealt with as every other failure
+            values = self._values(group_id)
+            fixed = {"root_id": root_id or parent_id, "parent_id": parent_id}
+            made = sent(self.app, request, body, (values,), fixed=fixed)
+        except ChordError as error:
+            made = self._failed(body, error, queue, root_id)
+        except (TypeError, ValueError) as error:  # it can not be encoded, is too large, or is no signature
+            made = self._failed(body, error, queue, root_id)
+        request.caused.append(together([made, Consequences(flow=Flow(ends=(ChordEnd(group_id, claim),)))]))
+
+    def _values(self, group_id: str) -> list[Any]:
+        """What the members have returned, in their order.
+
+        Raises:
+            ChordError: one of them has failed.
+        """
+        conf = self.app.conf
+        serializer = conf.result_serializer
+        accept = conf.result_accept_content or conf.accept_content
+        values: list[Any] = []
+        for part in self.app.chord_store.chord_state(group_id).parts:
+            task_id, status, result = decode_part(part, serializer=serializer, accept=accept)
+            if status in states.PROPAGATE_STATES:
+                raise ChordError(f"Dependency {task_id} raised {result!r}") from (
+                    result if isinstance(result, BaseException) else None
+                )
+            values.append(result)
+        return values
+
+    def _failed(self, body: Node, error: Exception, queue: str, root_id: str | None) -> Consequences:
+        made = [Consequences(flow=of_failed_body(self.app, body, error, queue, root_id))]
+        for task in _first_tasks(body):
+            options = task.get("options") or {}
+            errbacks = as_list(options.get("link_error"))
+            if errbacks:
+                made.append(self._call(task, errbacks, error, root_id))
+        return together(made)
+
+    def _call(
+        self, task: Node, errbacks: Sequence[Mapping[str, Any]], error: Exception, root_id: str | None
+    ) -> Consequences:
+        options = task.get("options") or {}
+        request = Request(
+            id=options.get("task_id"),
+            task=task["task"],
+            args=list(task.get("args") or ()),
+            kwargs=dict(task.get("kwargs") or {}),
+            root_id=root_id,
+            group=options.get("group_id"),
+            errbacks=list(map(dict, errbacks)),
+            hostname=self.request.hostname,
+            called_directly=False,
+        )
+        token = current_request.set(request)
+        try:
+            called = call_errbacks(self.app, request, errbacks, ExceptionInfo(error))
+            for coroutine in called.coroutines:
+                run_in_new_loop(coroutine)
+        finally:
+            current_request.reset(token)
+        return called.consequences
+
+
+def _first_tasks(body: Node) -> list[Node]:
+    """The tasks that the body would have begun with: its errbacks are theirs, or those of a chord's body."""
+    kind = kind_of(body)
+    if kind == GROUP:
+        return [task for member in members_of(body) for task in _first_tasks(member)]
+    if kind == CHORD:
+        return _first_tasks(body["kwargs"]["body"])
+    if kind:
+        return _first_tasks(tasks_of(body)[0])
+    return [body]
