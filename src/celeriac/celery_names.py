@@ -11,21 +11,13 @@ from typing import Final, NoReturn
 
 from celeriac.exceptions import MissingAttribute
 
-_CANVAS: Final = "chains, groups and chords come with a later version: send the tasks one by one, or link them by link="
+_CANVAS: Final = "it comes with a later version: link the tasks by link="
 _CONTROL: Final = "revoking and remote control come with a later version"
 _BEAT: Final = "periodic tasks come with a later version: until then let cron or a systemd timer call `celeriac call`"
-_NESTED: Final = "results of several tasks in one come with a later version: ask each result"
 
 #: What `from celery import ...` gives and `from celeriac import ...` does not.
 _OF_THE_PACKAGE: Final[Mapping[str, str]] = {
     "Celery": "the class is called Celeriac here: from celeriac import Celeriac",
-    "maybe_signature": "use signature(), which takes a signature or its dictionary",
-    "group": _CANVAS,
-    "chain": _CANVAS,
-    "chord": _CANVAS,
-    "chunks": _CANVAS,
-    "xmap": _CANVAS,
-    "xstarmap": _CANVAS,
     "bugreport": "use the command `celeriac report`",
     "uuid": "use str(uuid.uuid4()) of the standard library",
     "schedules": _BEAT,
@@ -44,8 +36,6 @@ _OF_CLASSES: Final[Mapping[str, Mapping[str, str]]] = {
         "producer_pool": "use app.broker, which connects by itself",
         "pool": "use app.broker, which connects by itself",
         "amqp": "app.topology has the queues, app.router the routes, and app.select_queues(...) is there",
-        "GroupResult": _NESTED,
-        "ResultSet": _NESTED,
         "setup_security": "signed messages come with a later version",
         "add_defaults": "use app.conf.update(...)",
         "bugreport": "use the command `celeriac report`",
@@ -53,9 +43,6 @@ _OF_CLASSES: Final[Mapping[str, Mapping[str, str]]] = {
     },
     "Task": {
         "replace": _CANVAS,
-        "map": "use delay_many(...), which sends one message for each call",
-        "starmap": "use delay_many(...), which sends one message for each call",
-        "chunks": "use delay_many(...), which sends one message for each call",
         "add_to_chord": _CANVAS,
         "send_event": "events come with a later version: use update_state(state=..., meta=...)",
         "add_trail": "tasks that are sent by a task are noted by themselves",
@@ -63,12 +50,9 @@ _OF_CLASSES: Final[Mapping[str, Mapping[str, str]]] = {
     "AsyncResult": {
         "revoke": f"{_CONTROL}: give the call expires=, a time limit, or look at a flag of your own in the task",
         "revoke_by_stamped_headers": _CONTROL,
-        "then": "await result.aget(), or link a task by link=",
-        "collect": _NESTED,
-        "iterdeps": _NESTED,
-        "get_leaf": _NESTED,
-        "graph": _NESTED,
-        "build_graph": _NESTED,
+    },
+    "ResultSet": {
+        "revoke": f"{_CONTROL}: give the calls expires=, a time limit, or look at a flag of your own in the tasks",
     },
 }
 

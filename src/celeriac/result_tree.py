@@ -1,0 +1,145 @@
+"""What was before a result, and what came of it: parents, children, and the members of groups among them.
+
+Owns the walks. Knows nothing of how a single result is read or waited for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any, cast
+
+from celeriac import states
+from celeriac.exceptions import IncompleteStream
+from celeriac.result_graph import DependencyGraph, GraphFormatter
+from celeriac.result_looks import Look, look_at, look_for
+
+if TYPE_CHECKING:
+    from celeriac.result import AnyResult, AsyncResult
+    from celeriac.result_set import ResultSet
+
+
+class SingleResult:
+    """The part of `AsyncResult` that walks along what came of it; the rest is the subclass's."""
+
+    __slots__ = ()
+
+    @property
+    def children(self) -> list[AnyResult] | None:
+        """Results of the tasks and groups that it sent."""
+        raise NotImplementedError
+
+    def iterdeps(self, intermediate: bool = False) -> Iterator[tuple[AnyResult | None, AnyResult]]:
+        """This result and all that came of it, each with the one it came of; nearer ones first.
+
+        Args:
+            intermediate: go past those that are not done yet.
+
+        Raises:
+            IncompleteStream: one of them is not done.
+        """
+        found: list[tuple[AnyResult | None, AnyResult]] = [(None, _as_result(self))]
+        for parent, node in found:
+            yield parent, node
+            if node.ready():
+                found += [(node, child) for child in node.children or ()]
+            elif not intermediate:
+                raise IncompleteStream(
+                    f"{node!r} is not done, so what comes of it is not known: get() it first, or pass intermediate=True"
+                )
+
+    def collect(self, intermediate: bool = False, **kwargs: Any) -> Iterator[tuple[AnyResult, Any]]:
+        """This result and all that came of it, each with its value, which is waited for.
+
+        Args:
+            intermediate: as in `iterdeps`.
+            **kwargs: as in `get`.
+
+        Raises:
+            IncompleteStream: as `iterdeps`; what is waited for here is done.
+        """
+        for _, node in self.iterdeps(intermediate=intermediate):
+            yield node, node.get(**kwargs)
+
+    def get_leaf(self) -> Any:
+        """The value of the last result of `iterdeps`, each of which is waited for."""
+        value = None
+        for _, node in self.iterdeps():
+            value = node.get()
+        return value
+
+    def build_graph(self, intermediate: bool = False, formatter: GraphFormatter | None = None) -> DependencyGraph[Any]:
+        """What came of what, as a graph: `graph.to_dot(file)` writes it for Graphviz.
+
+        Args:
+            intermediate: as in `iterdeps`.
+            formatter: how nodes and edges look.
+
+        Raises:
+            IncompleteStream: as `iterdeps`.
+        """
+        graph: DependencyGraph[Any] = DependencyGraph(formatter=formatter or GraphFormatter(root=self, shape="oval"))
+        for parent, node in self.iterdeps(intermediate=intermediate):
+            graph.add_arc(node)
+            if parent is not None:
+                graph.add_edge(parent, node)
+        return graph
+
+    @property
+    def graph(self) -> DependencyGraph[Any]:
+        """`build_graph()`, made anew each time."""
+        return self.build_graph()
+
+
+def ancestors_of(result: AnyResult | ResultSet) -> list[AnyResult]:
+    """What was before it in its chain, the first one first."""
+    found: list[AnyResult] = []
+    node = result.parent
+    while node is not None:
+        found.append(node)
+        node = node.parent
+    found.reverse()
+    return found
+
+
+def singles(results: Iterable[AnyResult]) -> Iterator[AsyncResult[Any]]:
+    """The results of single tasks among these, and in the groups among these, in order."""
+    for result in results:
+        if isinstance(result, SingleResult):
+            yield result
+        else:
+            yield from singles(result.results)
+
+
+def as_tuple(result: AnyResult) -> tuple[tuple[str, Any], list[Any] | None]:
+    """See `AsyncResult.as_tuple`. Chains may be longer than Python recurses."""
+    stored: tuple[tuple[str, Any], list[Any] | None] | None = None
+    for node in (*ancestors_of(result), result):
+        members = None if isinstance(node, SingleResult) else [as_tuple(member) for member in node.results]
+        stored = (node.id, stored), members
+    assert stored is not None
+    return stored
+
+
+def look_before(result: AnyResult | ResultSet) -> Look[AsyncResult[Any] | None]:
+    """Find what failed before `result` in its chain, and look at `result` itself on the way if it is a single one.
+
+    A group has hundreds of thousands of members at times. What comes after one succeeds only if they all have, so they
+    need not be asked then.
+    """
+    ancestors = ancestors_of(result)
+    own = [result] if isinstance(result, SingleResult) else []
+    plain = [node for node in ancestors if isinstance(node, SingleResult)]
+    yield from look_at([*own, *plain])
+    if own and own[0].known_state == states.SUCCESS:
+        return (yield from look_for(plain, states.PROPAGATE_STATES.__contains__))
+    return (yield from look_for(singles(ancestors), states.PROPAGATE_STATES.__contains__))
+
+
+def raise_error_of(failed: AsyncResult[Any] | None) -> None:
+    """Raise its exception, if there is one that failed."""
+    if failed is not None:
+        failed.maybe_throw()
+
+
+def _as_result(result: SingleResult) -> AsyncResult[Any]:
+    return cast("AsyncResult[Any]", result)
