@@ -106,13 +106,14 @@ local function is_over(chord)
 end
 
 -- As Celery: whoever begins a chord again means a new run of it. Shares that came before are kept.
+-- The first write is one that a server without memory refuses.
 local function start_chord(chord, size, seconds)
-  redis.call('DEL', chord.claim)
   if tonumber(seconds) >= 0 then
     redis.call('SET', chord.size, size, 'EX', seconds)
   else
     redis.call('SET', chord.size, size)
   end
+  redis.call('DEL', chord.claim)
   chord.over, chord.started = false, true
 end
 
