@@ -8,10 +8,11 @@ from collections.abc import Iterator, Sequence
 import pytest
 
 from celeriac.backends import open_backend
+from celeriac.backends.redis.chords import CLAIM_CHORDS
 from celeriac.brokers import open_broker
 from celeriac.brokers.base import Broker
 from celeriac.brokers.redis import scripts
-from celeriac.chords import ChordEnd, ChordState
+from celeriac.chords import ChordEnd, ChordState, ClaimedChord
 from celeriac.exceptions import StoreRefused
 from celeriac.message import Delivery
 from celeriac.outcome import Acknowledge, Bury, Flow, Keep, Settlement
@@ -20,7 +21,7 @@ from servers.proxy import Point, RedisProxy
 from servers.redis import RedisServer
 
 from .chord_support import DAY, claim_one, own_keys, settled_member, share, start, store_of, stored_keys
-from .support import backend_at, fails_in_time, load_scripts, take_all, try_on, worker_at
+from .support import PATIENCE, backend_at, fails_in_time, load_scripts, take_all, try_on, worker_at
 
 either_way = pytest.mark.parametrize("point", [Point.CUT_BEFORE, Point.CUT_AFTER], ids=["request", "reply"])
 
@@ -28,6 +29,7 @@ either_way = pytest.mark.parametrize("point", [Point.CUT_BEFORE, Point.CUT_AFTER
 @pytest.fixture
 def proxy(redis_server: RedisServer, redis_url: str) -> Iterator[RedisProxy]:
     load_scripts(redis_server)
+    redis_server.call("SCRIPT", "LOAD", CLAIM_CHORDS.text)
     assert redis_url
     with RedisProxy(redis_server.port) as running:
         yield running
@@ -137,6 +139,38 @@ async def test_a_body_whose_answer_is_lost_is_sent_once(proxy: RedisProxy, point
         assert await chords.claim_chords(["q"], 10, 30.0) == []
 
 
+@either_way
+@in_loop
+async def test_a_claim_whose_answer_is_lost_runs_out(proxy: RedisProxy, point: Point) -> None:
+    """Nobody knows it; the chord is claimed anew, by anybody."""
+    async with worker_at(proxy.url()) as broker:
+        chords = store_of(broker)
+        (delivery,) = await taken(broker, "g-0")
+        await chords.astart_chords([start(1)])
+        assert await broker.settle([settled_member(delivery, share(0))]) == []
+        cut = proxy.at(lambda command: CLAIM_CHORDS.sha.encode() in command, point)
+        await fails_in_time(chords.claim_chords(["q"], 10, 0.2))
+        cut.wait()
+        claimed: list[ClaimedChord] = []
+        async with asyncio.timeout(PATIENCE):
+            while not claimed:
+                claimed = await try_on(lambda: chords.claim_chords(["q"], 10, 30.0))
+        assert claimed[0].claims == (1 if point is Point.CUT_BEFORE else 2)
+        assert await chords.end_chords([ChordEnd("g", claimed[0].claim)]) == []
+
+
+@either_way
+@in_loop
+async def test_a_header_whose_answer_is_lost_has_its_chord_if_it_is_there(proxy: RedisProxy, point: Point) -> None:
+    async with worker_at(proxy.url()) as broker:
+        cut = proxy.at(lambda command: scripts.PUBLISH.sha.encode() in command, point)
+        await fails_in_time(broker.apublish([job("g-0"), job("g-1")], [start(2)]))
+        cut.wait()
+        arrived = await try_on(lambda: take(broker))
+        state = await store_of(broker).achord_state("g")
+        assert (len(arrived), state.size) == ((0, None) if point is Point.CUT_BEFORE else (2, 2))
+
+
 @in_loop
 async def test_who_joins_under_an_old_claim_writes_nothing(redis_url: str, redis_server: RedisServer) -> None:
     async with worker_at(redis_url, "a") as slow, worker_at(redis_url, "b") as fast:
@@ -144,7 +178,7 @@ async def test_who_joins_under_an_old_claim_writes_nothing(redis_url: str, redis
         await store_of(slow).astart_chords([start(1)])
         assert await slow.settle([settled_member(delivery, share(0))]) == []
         claims = [await claim_one(store_of(slow), 0.0)]
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             while len(claims) < 2:  # the claim that has run out is claimed anew, as soon as the server says so
                 claims += await store_of(fast).claim_chords(["q"], 1, 30.0)
         assert [claim.claims for claim in claims] == [1, 2]
