@@ -55,7 +55,7 @@ def _run(subject: Subject, shape: str, size: int) -> dict[str, float]:
 def _counted(here: Place, **request: Any) -> Commands:
     """What a client and the worker ask of Redis; with what a process does once."""
     with redis_of(here).commands() as commands:
-        _client(here, "run", **request)
+        _client(here, "run", limit=2 * _DEADLINE, **request)
     return commands
 
 
