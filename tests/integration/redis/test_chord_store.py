@@ -16,6 +16,7 @@ from celeriac.backends.redis import RedisBackend
 from celeriac.chords import ChordEnd, ChordShare, ChordState, ClaimedChord
 from celeriac.exceptions import StoreRefused
 from celeriac.testing.conformance.support import in_loop
+from conformance.redis_time import ServerClock
 from servers.redis import RedisServer
 
 from .chord_support import (
@@ -273,6 +274,25 @@ async def test_a_claim_holds_beyond_its_time_while_nobody_else_has_it(
     assert await chords.end_chords([ChordEnd("g", claimed.claim)]) == []
     redis_server.call("DEL", f"{KEY}.c")
     assert await chords.end_chords([ChordEnd("g", claimed.claim)]) == [ChordEnd("g", claimed.claim)]
+
+
+@in_loop
+async def test_a_clock_that_is_set_back_does_not_keep_chords(redis_url: str, redis_server: RedisServer) -> None:
+    clock = ServerClock(redis_server)
+    backend = make_backend(redis_url, clock=clock)
+    chords = store_of(backend)
+    try:
+        await chords.astart_chords([start(1), start(1, "h")])
+        await chords.add_shares([share(0)])
+        await claim_one(chords)
+        await chords.add_shares([share(0, "h")])
+        clock.set_back(100_000)
+        assert await chords.claim_chords(["q"], 10, 30.0) == []
+        clock.advance(30)
+        claimed = await chords.claim_chords(["q"], 10, 30.0)
+        assert {one.group_id: one.claims for one in claimed} == {"g": 2, "h": 1}
+    finally:
+        backend.disconnect()
 
 
 @pytest.mark.parametrize(

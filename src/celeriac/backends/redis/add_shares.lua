@@ -1,7 +1,7 @@
 -- Add members to chords, then note what members have come to. Includes storage/redis/chords.lua.
 --
 -- KEYS[1]  any key with the prefix: a cluster finds the node by it
--- ARGV[1]  Unix time in seconds, or '' for the server's own
+-- ARGV[1]  reading of the clock for claims in seconds, or '' for the server's own
 -- then what read_chords reads; the number of chords that grow, and each of them; the number of shares, and for each:
 -- sender, member, part
 
@@ -16,7 +16,7 @@ local chords, senders = read_chords(next_argument)
 if not chords then
   return senders
 end
-local now = wall_clock(ARGV[1])
+local now = clock_for_claims(ARGV[1])
 for _ = 1, tonumber(next_argument()) do
   grow_chord(chords[tonumber(next_argument())])
 end

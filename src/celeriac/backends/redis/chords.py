@@ -99,7 +99,7 @@ class RedisChords:
         return await self._here().run(script, [self._nothing], arguments)
 
     def _now(self) -> Arg:
-        return "" if self._clock is SYSTEM_CLOCK else self._clock.time()
+        return "" if self._clock is SYSTEM_CLOCK else self._clock.monotonic()
 
     def _start_arguments(self, starts: Sequence[ChordStart]) -> list[Arg]:
         table = ChordTable(self.rules)

@@ -1,7 +1,7 @@
 -- Claim complete chords. Includes storage/redis/chords.lua.
 --
 -- KEYS[1]  any key with the prefix: a cluster finds the node by it
--- ARGV[1]  Unix time in seconds, or '' for the server's own
+-- ARGV[1]  reading of the clock for claims in seconds, or '' for the server's own
 -- ARGV[2]  prefix of all keys
 -- ARGV[3]  most chords to claim
 -- ARGV[4]  seconds until a claim runs out
@@ -13,10 +13,10 @@
 redis.call('DEL', KEYS[1])  -- it is never there: see working.lua
 local MOST_LOOKS = 1000  -- at chords that are not to be claimed, which are then out of the way
 local FOREIGN_SECONDS = 60  -- for a claim without an end, which nobody makes
-
+local ROUNDING = 0.001
 local LEAST_SECONDS = 0.001  -- or one call would claim the same chord again and again
 
-local now, prefix, limit = wall_clock(ARGV[1]), ARGV[2], tonumber(ARGV[3])
+local now, prefix, limit = clock_for_claims(ARGV[1]), ARGV[2], tonumber(ARGV[3])
 local seconds = math.max(tonumber(ARGV[4]), LEAST_SECONDS)
 local found, looks = {}, 0
 
@@ -47,14 +47,24 @@ local function look_at(chord, queue)
     end
   elseif present and present ~= known[4] then  -- a worker of Celery makes the body
     local left = redis.call('PTTL', chord.claim)
-    put_off(chord, queue, now + (left >= 0 and (left + 1) / 1000 or FOREIGN_SECONDS))
+    put_off(chord, queue, now + math.min(seconds, left >= 0 and (left + 1) / 1000 or FOREIGN_SECONDS))
   else
     claim(chord, queue, known)
   end
 end
 
+-- Nothing waits longer than a claim lasts: what is further ahead tells that the clock was set back.
+local function bring_back(queue)
+  local key, latest = joins_key(prefix, queue), string.format('%.6f', now + seconds)
+  local after = string.format('(%.6f', now + seconds + ROUNDING)
+  for _, group in ipairs(redis.call('ZRANGEBYSCORE', key, after, '+inf', 'LIMIT', 0, MOST_LOOKS)) do
+    redis.call('ZADD', key, latest, group)
+  end
+end
+
 for n = 6, #ARGV do
   local queue = ARGV[n]
+  bring_back(queue)
   while #found < limit and looks < MOST_LOOKS do
     local due = redis.call(
       'ZRANGEBYSCORE', joins_key(prefix, queue), '-inf', string.format('%.6f', now), 'LIMIT', 0, limit - #found

@@ -1,7 +1,7 @@
 -- Begin chords. Includes storage/redis/chords.lua.
 --
 -- KEYS[1]  any key with the prefix: a cluster finds the node by it
--- ARGV[1]  Unix time in seconds, or '' for the server's own
+-- ARGV[1]  reading of the clock for claims in seconds, or '' for the server's own
 -- then what read_chords reads, the number of chords to begin, and for each: chord, size, seconds to keep it or -1
 
 local at = 1
@@ -14,7 +14,7 @@ local chords, wrong = read_chords(next_argument)
 if not chords then
   return wrong
 end
-local now = wall_clock(ARGV[1])
+local now = clock_for_claims(ARGV[1])
 for _ = 1, tonumber(next_argument()) do
   start_chord(chords[tonumber(next_argument())], next_argument(), next_argument())
 end

@@ -39,6 +39,6 @@ for from = first, #ARGV, 5 do
   push(ARGV[from], ARGV[from + 1], ARGV[from + 2], ARGV[from + 3], ARGV[from + 4])
 end
 for _, chord in ipairs(chords) do
-  review_chord(chord, WALL)
+  review_chord(chord, MONOTONIC)
 end
 return (#ARGV - first + 1) / 5

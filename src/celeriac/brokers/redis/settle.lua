@@ -233,7 +233,7 @@ while at <= #ARGV do
 end
 
 for _, chord in ipairs(chords) do
-  review_chord(chord, WALL)
+  review_chord(chord, MONOTONIC)
 end
 
 local answer = table.concat(refused, ',')

@@ -10,7 +10,7 @@
 -- Ours:
 --   celeriac:chord:<group>  hash: what is needed to make the body (body, task_id, root_id, queue), the claim under which
 --                           one of our workers makes it, and how often there was one (claims)
---   celeriac:joins:<queue>  sorted set: complete chords by the time from which they may be claimed
+--   celeriac:joins:<queue>  sorted set: complete chords by the reading of the clock from which they may be claimed
 --
 -- The names must agree with celeriac.storage.redis.keys.
 --
@@ -23,8 +23,8 @@ local GROWN_SECONDS = 86400  -- for members added to a chord of which nothing el
 local function chord_note_key(prefix, group) return prefix .. 'celeriac:chord:' .. group end
 local function joins_key(prefix, queue) return prefix .. 'celeriac:joins:' .. queue end
 
--- The caller's time, or the server's own if that is ''.
-local function wall_clock(given)
+-- The caller's reading, or the server's own if that is ''.
+local function clock_for_claims(given)
   if given ~= '' then
     return tonumber(given)
   end
