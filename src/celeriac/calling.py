@@ -194,7 +194,7 @@ def _publish(
     starts: Sequence[ChordStart] = (),
     awaited: Sequence[str] = (),
 ) -> Mapping[str, object]:
-    """Publish, and begin chords: in the same step where the broker can.
+    """Publish, again and again as the call's options say.
 
     Args:
         app: whose messages they are.
@@ -211,12 +211,7 @@ def _publish(
     while True:
         try:
             kept = expect_replies(app, publications, awaited)
-            if starts and app.joins_chords_at_broker:
-                app.broker.publish(messages, starts)
-            else:
-                if starts:  # before its messages: a chord that has begun twice is the same chord
-                    app.chord_store.start_chords(starts)
-                app.broker.publish(messages)
+            publish(app, messages, starts)
         except OperationalError:
             pause = next(pauses, None)
             if pause is None:
@@ -224,6 +219,17 @@ def _publish(
         else:
             return kept
         time.sleep(pause)
+
+
+def publish(app: Celeriac, messages: Sequence[Publication], starts: Sequence[ChordStart]) -> None:
+    """Hand messages to the broker, and begin chords: in the same step where the broker can."""
+    if not starts:
+        app.broker.publish(messages)
+    elif app.joins_chords_at_broker:
+        app.broker.publish(messages, starts)
+    else:  # first the chords: one that has begun twice is the same chord
+        app.chord_store.start_chords(starts)
+        app.broker.publish(messages)
 
 
 async def _apublish(

@@ -42,8 +42,6 @@ _OF_CLASSES: Final[Mapping[str, Mapping[str, str]]] = {
         "start": 'use app.worker_main(["worker"])',
     },
     "Task": {
-        "replace": _CANVAS,
-        "add_to_chord": _CANVAS,
         "send_event": "events come with a later version: use update_state(state=..., meta=...)",
         "add_trail": "tasks that are sent by a task are noted by themselves",
     },

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from celeriac import states
 from celeriac.calling import announce, announce_sent, note_child
 from celeriac.canvas.freezing import NOWHERE, Place
+from celeriac.canvas.signature import Signature
 from celeriac.canvas.steps import CHAIN, CHORD, GROUP, Node, as_list, kind_of, members_of, tasks_of
 from celeriac.chords import ChordShare, ChordStart
 from celeriac.message import Publication
@@ -92,6 +93,9 @@ def sent(
         TypeError: it is no signature.
         EncodeError, MessageTooLarge, NotSupported: it can not be sent.
     """
+    if request.is_eager and app.conf.task_always_eager and kind_of(node):
+        Signature.from_dict(node, app).apply(args)  # here and now, as everything else
+        return NOTHING
     frozen, result = freezer(app).freeze(node, place)
     reply_to = reply_queue(request.reply_to)  # who waits for the run's result can ask for those of its children
     defaults = {"reply_to": reply_to} if reply_to is not None else NO_OPTIONS

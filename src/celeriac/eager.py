@@ -10,10 +10,11 @@ from collections.abc import Generator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from celeriac import states
+from celeriac.calling import publish
 from celeriac.eager_result import EagerResult
 from celeriac.loops import call_in_new_thread, loop_is_running
 from celeriac.message import Publication
-from celeriac.outcome import Failed, Outcome, ResultRecord, Retried, Succeeded, TimedOut
+from celeriac.outcome import Failed, Flow, Outcome, ResultRecord, Retried, Succeeded, TimedOut
 from celeriac.protocol.origin import host_name
 from celeriac.publications import Call, make_publication
 from celeriac.result_meta import decode_meta
@@ -89,15 +90,17 @@ def _run_publication(app: Celeriac, publication: Publication, *, store: bool) ->
         ignored = attempt.conclusion is None or attempt.conclusion.request.ignore_result
         if store and record is not None and not ignored:
             app.backend.store([record])
-        yield from _follow_up(app, outcome.follow_ups)
+        yield from _follow_up(app, outcome.follow_ups, outcome.flow)
     return _result(app, attempt, outcome)
 
 
-def _follow_up(app: Celeriac, publications: Sequence[Publication]) -> Generator[Attempt, Outcome, None]:
+def _follow_up(
+    app: Celeriac, publications: Sequence[Publication], flow: Flow | None
+) -> Generator[Attempt, Outcome, None]:
     """Links run in place, too, if everything does; else they are sent."""
     if not app.conf.task_always_eager:
         if publications:
-            app.broker.publish(publications)
+            publish(app, publications, flow.starts if flow is not None else ())
         return
     for publication in publications:
         task = app.tasks.find(publication.message.headers["task"])

@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from celeriac import Celeriac, Task
-from celeriac.attempt import Attempt, Job, errback_publications
+from celeriac import states
+from celeriac.attempt import Attempt, Job, failure_of
+from celeriac.consequences import NOTHING, Consequences
 from celeriac.exceptions import (
     ContentDisallowed,
     EncodeError,
@@ -124,16 +126,20 @@ def test_errbacks_of_a_run_that_can_not_speak_for_itself(app: Celeriac) -> None:
     def task() -> None: ...
 
     message = make_message(app, task, task_id="1", root_id="0", link_error=[old.s(), new.s()])
-    by_id, with_exception = errback_publications(app, message, TimeLimitExceeded(3))
+
+    def failed(message: Message) -> Consequences:
+        return failure_of(app, message, TimeLimitExceeded(3), states.FAILURE, "celery", calls_errbacks=True)
+
+    by_id, with_exception = failed(message).publications
     assert by_id.message.headers["task"] == "old"
     assert by_id.message.headers["parent_id"] == "1"
     assert by_id.message.headers["root_id"] == "0"
     outcome = Attempt(app, Job(1, with_exception.message, "celery"), SITE).run()
     assert isinstance(outcome, Succeeded)
     assert called == [("1", repr(TimeLimitExceeded(3)))]
-    assert errback_publications(app, make_message(app, task), TimeLimitExceeded(3)) == ()
+    assert failed(make_message(app, task)) == NOTHING
     with pytest.raises(ContentDisallowed):
-        errback_publications(app, Message({"task": "t", "id": "1"}, {}, b"", "x/y"), TimeLimitExceeded(3))
+        failed(Message({"task": "t", "id": "1"}, {}, b"", "x/y"))
 
 
 def test_what_can_not_be_encoded_is_a_failure_with_its_errbacks(app: Celeriac) -> None:

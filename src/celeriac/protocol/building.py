@@ -229,7 +229,9 @@ def _common_properties(options: MessageOptions) -> dict[str, Any]:
         properties.update(checked_json(further, "properties"))
     properties["delivery_mode"] = options.get("delivery_mode", PERSISTENT)
     expires = options.get("expires")
-    if expires is not None:
+    # RabbitMQ drops what has expired without a word. A chord would wait for its member for ever, and who waits for a
+    # chain, too: such a message must get to a worker, which says what has become of it.
+    if expires is not None and not (options.get("chord") or options.get("chain")):
         properties["expiration"] = expiration(expires, options.get("now"))
     properties["priority"] = options.get("priority") or 0
     return properties

@@ -142,7 +142,7 @@ def _properties(
     properties = {"correlation_id": invocation.id, "reply_to": "", "delivery_mode": PERSISTENT, "priority": 0}
     properties |= {name: value for name, value in received.items() if name not in _DELIVERY_PROPERTIES}
     properties.pop("expiration", None)
-    if expires is not None:
+    if expires is not None and not (invocation.chain or invocation.chord):  # as in a new message
         properties["expiration"] = expiration(expires, now)
     if priority is not None:
         properties["priority"] = priority
