@@ -14,7 +14,47 @@ from celeriac.result import AnyResult, AsyncResult
 
 if TYPE_CHECKING:
     from celeriac.app import Celeriac
+    from celeriac.backends.base import Backend
     from celeriac.result_watcher import Watcher
+
+
+class GroupResults:
+    """Results of groups that belong to one app; called, it makes one.
+
+    Args:
+        app: the app.
+    """
+
+    def __init__(self, app: Celeriac) -> None:
+        self._app = app
+
+    def __call__(
+        self,
+        id: str,  # noqa: A002 - Celery's name
+        results: Iterable[AnyResult] = (),
+        parent: AnyResult | None = None,
+        app: Celeriac | None = None,
+    ) -> GroupResult:
+        """See `celeriac.group_result.GroupResult`."""
+        return GroupResult(id, results, parent, app=app or self._app)
+
+    def restore(
+        self,
+        id: str,  # noqa: A002 - Celery's name
+        backend: Backend | None = None,
+        app: Celeriac | None = None,
+    ) -> GroupResult | None:
+        """See `celeriac.group_result.GroupResult.restore`."""
+        return GroupResult.restore(id, backend, app or self._app)
+
+    async def arestore(
+        self,
+        id: str,  # noqa: A002 - Celery's name
+        backend: Backend | None = None,
+        app: Celeriac | None = None,
+    ) -> GroupResult | None:
+        """`restore` for asyncio."""
+        return await GroupResult.arestore(id, backend, app or self._app)
 
 
 class AppResults:
@@ -31,14 +71,10 @@ class AppResults:
         """Results that are asked and waited for together."""
         return ResultSet(results, app=self._as_app())
 
-    def GroupResult(  # noqa: N802 - Celery's name
-        self,
-        id: str,  # noqa: A002 - Celery's name
-        results: Iterable[AnyResult] = (),
-        parent: AnyResult | None = None,
-    ) -> GroupResult:
-        """The result of a group with this id and these members. A saved one: `GroupResult.restore(id, app=app)`."""
-        return GroupResult(id, results, parent, app=self._as_app())
+    @property
+    def GroupResult(self) -> GroupResults:  # noqa: N802 - Celery's name
+        """Makes and restores results of groups: `app.GroupResult(id, results)`, `app.GroupResult.restore(id)`."""
+        return GroupResults(self._as_app())
 
     @property
     def watcher(self) -> Watcher:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from celeriac import states
 from celeriac.current import get_current_app
 from celeriac.exceptions import DecodeError
-from celeriac.records import result_ttl
+from celeriac.records import MOST_PARENTS, result_ttl
 from celeriac.result import AnyResult, result_from_tuple
 from celeriac.result_meta import decode_group, encode_group
 from celeriac.result_set import ResultSet
@@ -50,9 +50,13 @@ class GroupResult(ResultSet):
         """The members."""
         return self.results
 
-    def as_tuple(self) -> tuple[tuple[str, Any], list[Any] | None]:
-        """What `result_from_tuple` makes a result of again: `((id, tuple of the parent), tuples of the members)`."""
-        return as_tuple(self)
+    def as_tuple(self, most_parents: int | None = None) -> tuple[tuple[str, Any], list[Any] | None]:
+        """What `result_from_tuple` makes a result of again: `((id, tuple of the parent), tuples of the members)`.
+
+        Args:
+            most_parents: how many of those before it in its chain are told of; None for all.
+        """
+        return as_tuple(self, most_parents)
 
     def as_list(self) -> list[str]:
         """The ids of the members' tasks, then those of the tasks before the group, nearer ones first."""
@@ -75,7 +79,8 @@ class GroupResult(ResultSet):
 
     def _encoded(self) -> bytes:
         conf = self.app.conf
-        return encode_group(self.as_tuple(), serializer=conf.result_serializer, compression=conf.result_compression)
+        stored = self.as_tuple(MOST_PARENTS)
+        return encode_group(stored, serializer=conf.result_serializer, compression=conf.result_compression)
 
     def delete(self, backend: Backend | None = None) -> None:
         """Undo `save`. The members' results stay."""

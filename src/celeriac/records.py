@@ -6,7 +6,7 @@ Owns which settings and fields of a request go into a record. The bytes are `cel
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from celeriac import states
 from celeriac.outcome import ResultRecord
@@ -16,6 +16,9 @@ from celeriac.result_meta import encode_meta
 if TYPE_CHECKING:
     from celeriac.app import Celeriac
     from celeriac.task import Task
+
+#: How many of the steps before it a result that is stored tells of: serialisers nest some hundred levels.
+MOST_PARENTS: Final = 50
 
 
 def result_record(
@@ -33,7 +36,7 @@ def result_record(
         status=status,
         result=result,
         traceback=traceback,
-        children=[child.as_tuple() for child in request.children],
+        children=[child.as_tuple(MOST_PARENTS) for child in request.children],
         date_done=app.now() if status in states.READY_STATES else None,
         group_id=request.group,
         parent_id=request.parent_id,

@@ -114,7 +114,7 @@ class AsyncResult(ResultFields, SingleResult, Generic[R_co]):
             interval: accepted for Celery's sake: the wake-up comes with the result, there is nothing to poll.
             no_ack: accepted for Celery's sake.
             follow_parents: raise the exception of a failed task before this one in a chain, also while this one's own
-                result is not there. Of a failed chord's body that is the exception of the member.
+                result is not there; a ChordError if that was a member of a group.
             callback: called with the id and the value.
             disable_sync_subtasks: refuse to wait inside a task.
 
@@ -317,9 +317,13 @@ class AsyncResult(ResultFields, SingleResult, Generic[R_co]):
             await self.parent.aforget()
         await self.backend.aforget(self.id)
 
-    def as_tuple(self) -> tuple[tuple[str, Any], list[Any] | None]:
-        """What `result_from_tuple` makes a result of again: `((id, tuple of the parent), None)`."""
-        return as_tuple(self)
+    def as_tuple(self, most_parents: int | None = None) -> tuple[tuple[str, Any], list[Any] | None]:
+        """What `result_from_tuple` makes a result of again: `((id, tuple of the parent), None)`.
+
+        Args:
+            most_parents: how many of those before it in its chain are told of; None for all.
+        """
+        return as_tuple(self, most_parents)
 
     def as_list(self) -> list[str]:
         """The id, and those of the tasks before it, nearer ones first."""

@@ -6,10 +6,10 @@ Owns the walks. Knows nothing of how a single result is read or waited for.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from celeriac import states
-from celeriac.exceptions import IncompleteStream
+from celeriac.exceptions import ChordError, IncompleteStream
 from celeriac.result_graph import DependencyGraph, GraphFormatter
 from celeriac.result_looks import Look, look_at, look_for
 
@@ -110,35 +110,65 @@ def singles(results: Iterable[AnyResult]) -> Iterator[AsyncResult[Any]]:
             yield from singles(result.results)
 
 
-def as_tuple(result: AnyResult) -> tuple[tuple[str, Any], list[Any] | None]:
-    """See `AsyncResult.as_tuple`. Chains may be longer than Python recurses."""
+def as_tuple(result: AnyResult, most_parents: int | None = None) -> tuple[tuple[str, Any], list[Any] | None]:
+    """See `AsyncResult.as_tuple`. Chains may be longer than Python recurses.
+
+    Args:
+        result: the result of a task or of a group.
+        most_parents: how many of those before it are told of; None for all. What is deeper nested than some hundred
+            levels can not be serialised.
+    """
+    ancestors = ancestors_of(result)
     stored: tuple[tuple[str, Any], list[Any] | None] | None = None
-    for node in (*ancestors_of(result), result):
-        members = None if isinstance(node, SingleResult) else [as_tuple(member) for member in node.results]
+    for node in (*ancestors[-most_parents if most_parents is not None else 0 :], result):
+        members = None if isinstance(node, SingleResult) else [as_tuple(one, most_parents) for one in node.results]
         stored = (node.id, stored), members
     assert stored is not None
     return stored
 
 
-def look_before(result: AnyResult | ResultSet) -> Look[AsyncResult[Any] | None]:
+class FailedBefore(NamedTuple):
+    """A task that failed before a result in its chain, and whether it was a member of a group there."""
+
+    task: AsyncResult[Any]
+    is_member: bool
+
+
+def look_before(result: AnyResult | ResultSet) -> Look[FailedBefore | None]:
     """Find what failed before `result` in its chain, and look at `result` itself on the way if it is a single one.
 
-    A group has hundreds of thousands of members at times. What comes after one succeeds only if they all have, so they
-    need not be asked then.
+    A group has hundreds of thousands of members at times. They need not be asked when the result is there: what comes
+    after a group tells itself of a member that failed.
     """
     ancestors = ancestors_of(result)
     own = [result] if isinstance(result, SingleResult) else []
     plain = [node for node in ancestors if isinstance(node, SingleResult)]
     yield from look_at([*own, *plain])
-    if own and own[0].known_state == states.SUCCESS:
-        return (yield from look_for(plain, states.PROPAGATE_STATES.__contains__))
-    return (yield from look_for(singles(ancestors), states.PROPAGATE_STATES.__contains__))
+    is_known = bool(own) and own[0].known_state is not None
+    for node in ancestors:
+        if isinstance(node, SingleResult):
+            if node.known_state in states.PROPAGATE_STATES:
+                return FailedBefore(node, False)
+        elif not is_known:
+            failed = yield from look_for(singles([node]), states.PROPAGATE_STATES.__contains__)
+            if failed is not None:
+                return FailedBefore(failed, True)
+    return None
 
 
-def raise_error_of(failed: AsyncResult[Any] | None) -> None:
-    """Raise its exception, if there is one that failed."""
-    if failed is not None:
-        failed.maybe_throw()
+def raise_error_of(failed: FailedBefore | None) -> None:
+    """Raise the exception of what failed, if anything did; of a member of a group as what comes after it will.
+
+    Raises:
+        ChordError: a member of a group failed.
+        Exception: that of the task before.
+    """
+    if failed is None:
+        return
+    if not failed.is_member:
+        failed.task.maybe_throw()
+    error = failed.task.value()
+    raise ChordError(f"Dependency {failed.task.id} raised {error!r}") from error
 
 
 def _as_result(result: SingleResult) -> AsyncResult[Any]:
