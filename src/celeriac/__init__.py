@@ -10,9 +10,10 @@ from celeriac.declaring import shared_task
 from celeriac.eager_result import EagerResult
 from celeriac.entities import Broadcast, Exchange, Queue, binding, worker_direct
 from celeriac.exceptions import Ignore, Reject, Retry
+from celeriac.group_result import GroupResult, ResultSet
 from celeriac.option_types import CallOptions, TaskOptions
 from celeriac.request import Request, current_task, get_current_task
-from celeriac.result import AsyncResult, allow_join_result, result_from_tuple
+from celeriac.result import AsyncResult, allow_join_result, denied_join_result, result_from_tuple
 from celeriac.task import CoroutineTask, Task
 from celeriac.version import __version__
 
@@ -27,10 +28,12 @@ __all__ = [
     "CoroutineTask",
     "EagerResult",
     "Exchange",
+    "GroupResult",
     "Ignore",
     "Queue",
     "Reject",
     "Request",
+    "ResultSet",
     "Retry",
     "Signature",
     "Task",
@@ -40,6 +43,7 @@ __all__ = [
     "binding",
     "current_app",
     "current_task",
+    "denied_join_result",
     "get_current_app",
     "get_current_task",
     "result_from_tuple",

@@ -58,7 +58,7 @@ def test_current_app_and_task_are_functions_and_say_so(app: Celeriac) -> None:
     assert repr(current_task) == "<function current_task>"
 
 
-@pytest.mark.parametrize("name", ["control", "add_periodic_task", "connection", "amqp", "GroupResult"])
+@pytest.mark.parametrize("name", ["control", "add_periodic_task", "connection", "amqp"])
 def test_an_app_tells_what_it_has_instead(app: Celeriac, name: str) -> None:
     check_missing(app, name)
 
@@ -68,7 +68,7 @@ def test_a_task_tells_what_it_has_instead(app: Celeriac, name: str) -> None:
     check_missing(app.task(print), name)
 
 
-@pytest.mark.parametrize("name", ["revoke", "then", "collect"])
+@pytest.mark.parametrize("name", ["revoke", "revoke_by_stamped_headers"])
 def test_a_result_tells_what_it_has_instead(app: Celeriac, name: str) -> None:
     check_missing(app.AsyncResult("1"), name)
 
@@ -126,3 +126,7 @@ def test_celerys_idiom_of_a_base_class_bound_to_the_app(app: Celeriac, clock: Vi
     assert shout.apply(("a",)).get() == "aa"
     assert whisper.apply(("A",)).get() == "a"
     assert whisper.app is app is not other
+
+
+def test_results_of_several_tasks_tell_what_they_have_instead(app: Celeriac) -> None:
+    check_missing(app.ResultSet([]), "revoke")
