@@ -70,7 +70,7 @@ class Site:
 
     def s(self, name: str, *args: Any, **options: Any) -> Signature[Any]:
         """A signature of one of the tasks."""
-        return self.app.signature(name, args, options=options)
+        return self.app.signature(name, args, **options)
 
     def build(self, tree: Node, run: str = "") -> Any:
         """The signature of a tree."""

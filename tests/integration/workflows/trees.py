@@ -10,6 +10,14 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple, TypeAlias
 
 
+def _short(node: Any) -> str:
+    """Only what is not as it is by default, so that a failing tree can be read."""
+    fields = [
+        f"{name}={part!r}" for name, part in node._asdict().items() if part != node._field_defaults.get(name, ...)
+    ]
+    return f"{type(node).__name__}({', '.join(fields)})"
+
+
 class Errback(NamedTuple):
     """An error callback.
 
@@ -22,6 +30,8 @@ class Errback(NamedTuple):
     label: str
     style: str = "old"
     queue: str | None = None
+
+    __repr__ = _short
 
 
 class Task(NamedTuple):
@@ -53,6 +63,8 @@ class Task(NamedTuple):
     replacement: Node | None = None
     queue: str | None = None
 
+    __repr__ = _short
+
 
 class Chain(NamedTuple):
     """One after the other, each with the value of the one before.
@@ -69,6 +81,8 @@ class Chain(NamedTuple):
     links: tuple[Task, ...] = ()
     errbacks: tuple[Errback, ...] = ()
 
+    __repr__ = _short
+
 
 class Group(NamedTuple):
     """All at once; its value is the list of theirs.
@@ -82,6 +96,8 @@ class Group(NamedTuple):
     members: tuple[Node, ...]
     lazy: bool = False
     errbacks: tuple[Errback, ...] = ()
+
+    __repr__ = _short
 
 
 class Chord(NamedTuple):
@@ -100,6 +116,8 @@ class Chord(NamedTuple):
     listed: bool = True
     links: tuple[Task, ...] = ()
     errbacks: tuple[Errback, ...] = ()
+
+    __repr__ = _short
 
 
 Node: TypeAlias = Task | Chain | Group | Chord
@@ -161,7 +179,7 @@ def build(node: Node | Errback, words: Words, run: str) -> Any:
 def _build_bare(node: Node | Errback, words: Words, run: str) -> Any:
     if isinstance(node, Errback):
         kwargs = {"label": node.label, "run": run}
-        return words.app.signature(f"flow.{node.style}", kwargs=kwargs, options=_placing(node))
+        return words.app.signature(f"flow.{node.style}", kwargs=kwargs, **_placing(node))
     if isinstance(node, Task):
         return _build_task(node, words, run)
     if isinstance(node, Chain):
@@ -184,7 +202,7 @@ def _build_task(node: Task, words: Words, run: str) -> Any:
         name, kwargs["tree"] = "flow.replace", encode(node.replacement)
     elif node.retries:
         name, kwargs["retries"] = "flow.again", node.retries
-    return words.app.signature(name, node.args, kwargs, _placing(node), immutable=node.immutable)
+    return words.app.signature(name, node.args, kwargs, **_placing(node), immutable=node.immutable)
 
 
 def _placing(node: Task | Errback) -> dict[str, Any]:
