@@ -20,12 +20,14 @@ from typing import Any
 
 from benchmarks.chaos.workflows import shapes
 
-from celeriac import backends, brokers
-from celeriac.storage import sqlite as sqlite_storage
+from celeriac.backends import redis as redis_backend
+from celeriac.backends import sqlite as sqlite_backend
+from celeriac.brokers import redis as redis_broker
+from celeriac.brokers import sqlite as sqlite_broker
 from celeriac.worker import Worker, WorkerOptions
 
 #: Imported before the forks, not in each.
-LOADED = (shapes, backends, brokers, sqlite_storage)
+LOADED = (shapes, redis_backend, sqlite_backend, redis_broker, sqlite_broker)
 
 
 class KillingConnection(sqlite3.Connection):

@@ -32,10 +32,14 @@ from benchmarks.chaos.workflows.shapes import KINDS
 from benchmarks.chaos.workflows.verdict import judge, plan_of, running
 from redis import Redis
 
+from celeriac.backends.redis.chords import CLAIM_CHORDS
+from celeriac.brokers.redis.scripts import SETTLE
 from servers.proxy import Point, RedisProxy
 from servers.redis import RedisServer
 
 When = Literal["before", "after"]
+#: All that a worker has the server execute, or those alone by which a workflow goes on.
+Scripts = Literal["all", "of workflows"]
 
 #: Seconds for whatever is waited for: a process to start or to end, a workflow to come to its end.
 DEADLINE: Final = 30.0
@@ -45,6 +49,7 @@ _LEASE: Final = 0.5
 _WORK_ON_REDIS: Final = re.compile(
     r"celery|celeriac:(due|held|dead|chord|joins):?.*|celery-taskset-meta-.*\.[^c]", re.DOTALL
 )
+_OF_WORKFLOWS: Final = frozenset((SETTLE.sha, CLAIM_CHORDS.sha))
 _PROGRAM: Final = Path(__file__).with_name("forked_workers.py")
 _ROOT: Final = Path(__file__).parent.parent.parent
 
@@ -263,18 +268,21 @@ def try_on_sqlite(program: Forks, folder: Path, kind: str, at: int, when: When) 
     return _go_on(place, victim, at, when, lambda: not is_alive(victim))
 
 
-def try_on_redis(program: Forks, folder: Path, server: RedisServer, db: int, kind: str, at: int, when: When) -> Trial:
+def try_on_redis(
+    program: Forks, folder: Path, store: RedisStore, kind: str, at: int, when: When, scripts: Scripts = "all"
+) -> Trial:
     """Kill the worker of a workflow of this kind right before or after the server executes its script number `at`."""
-    store = RedisStore(server, db)
     place = _Place(program, folder, store, kind)
     place.send()
-    scripts = iter(range(1, 1_000_000))
+    counted = iter(range(1, 1_000_000))
+
+    def is_due(command: list[bytes]) -> bool:
+        is_script = command[0].upper() == b"EVALSHA" and (scripts == "all" or command[1].decode() in _OF_WORKFLOWS)
+        return is_script and next(counted) == at
+
     with RedisProxy(store.port) as proxy:
-        reached = proxy.at(
-            lambda command: command[0].upper() == b"EVALSHA" and next(scripts) == at,
-            Point.DELAY,
-        )
-        victim = place.work(proxy.url(db))
+        reached = proxy.at(is_due, Point.DELAY)
+        victim = place.work(proxy.url(store.db))
         wait_until(lambda: reached.is_sprung or place.is_over(), f"step {at}, or the end; {place.log()}")
         if reached.is_sprung:
             kill(victim)

@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
 
 import pytest
 from benchmarks.chaos.workflows.shapes import KINDS
 
-from chaos.steps import Forks, Trial, When, forks, try_all, try_on_redis, try_on_sqlite
+from chaos.steps import (
+    Forks,
+    RedisStore,
+    Scripts,
+    Trial,
+    When,
+    forks,
+    try_all,
+    try_on_redis,
+    try_on_sqlite,
+)
 from servers.redis import RedisServer
 
-Try = Callable[[str, int, When, int], Trial]
+#: How many are tried side by side: as many as a Redis server has databases. Most of the time goes by until the lease of
+#: the dead has run out.
+_AT_ONCE = 16
 
-#: How many are tried side by side. Most of the time goes by until the lease of the dead has run out.
-_AT_ONCE = 12
+Try = Callable[[int, When, int], Trial]
 
 
 @pytest.fixture(scope="module")
@@ -24,13 +34,15 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forks]:
         yield running
 
 
-@pytest.fixture(params=["sqlite", "redis"])
-def attempt(request: pytest.FixtureRequest, program: Forks, tmp_path: Path) -> Try:
-    """Kills a worker once, on either store."""
-    if request.param == "sqlite":
-        return lambda kind, at, when, _: try_on_sqlite(program, tmp_path / f"{when}-{at}", kind, at, when)
-    server: RedisServer = request.getfixturevalue("redis_server")
-    return lambda kind, at, when, lane: try_on_redis(program, tmp_path / f"{when}-{at}", server, lane, kind, at, when)
+def _on_sqlite(program: Forks, folder: Path, kind: str) -> Try:
+    return lambda at, when, _: try_on_sqlite(program, folder / f"{when}-{at}", kind, at, when)
+
+
+def _on_redis(program: Forks, folder: Path, kind: str, server: RedisServer, scripts: Scripts) -> Try:
+    def attempt(at: int, when: When, lane: int) -> Trial:
+        return try_on_redis(program, folder / f"{when}-{at}", RedisStore(server, lane), kind, at, when, scripts)
+
+    return attempt
 
 
 def _check(trials: list[Trial], least: int) -> None:
@@ -42,10 +54,25 @@ def _check(trials: list[Trial], least: int) -> None:
 @pytest.mark.chaos
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_kill_at_any_step(kind: str, attempt: Try) -> None:
-    _check(try_all(partial(attempt, kind), at_once=_AT_ONCE), least=10)
+def test_a_kill_at_any_transaction(kind: str, program: Forks, tmp_path: Path) -> None:
+    _check(try_all(_on_sqlite(program, tmp_path, kind), at_once=_AT_ONCE), least=10)
+
+
+@pytest.mark.chaos
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_kill_at_any_script(kind: str, program: Forks, tmp_path: Path, redis_server: RedisServer) -> None:
+    _check(try_all(_on_redis(program, tmp_path, kind, redis_server, "all"), at_once=_AT_ONCE), least=10)
 
 
 @pytest.mark.timeout(120)
-def test_a_kill_at_any_step_of_a_small_chord(attempt: Try) -> None:
-    _check(try_all(partial(attempt, "chord with a failure"), at_once=_AT_ONCE), least=10)
+def test_a_kill_at_any_transaction_of_a_chord_in_a_chain(program: Forks, tmp_path: Path) -> None:
+    _check(try_all(_on_sqlite(program, tmp_path, "chord in a chain"), at_once=_AT_ONCE), least=10)
+
+
+@pytest.mark.timeout(120)
+def test_a_kill_at_any_settlement_or_claim_of_a_chord_in_a_chain(
+    program: Forks, tmp_path: Path, redis_server: RedisServer
+) -> None:
+    attempt = _on_redis(program, tmp_path, "chord in a chain", redis_server, "of workflows")
+    _check(try_all(attempt, at_once=_AT_ONCE), least=10)
