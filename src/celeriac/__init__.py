@@ -3,8 +3,19 @@
 from typing import TYPE_CHECKING
 
 from celeriac.app import Celeriac
-from celeriac.canvas.signature import Signature, signature
-from celeriac.canvas.signature import signature as subtask
+from celeriac.canvas import (
+    Signature,
+    StampingVisitor,
+    chain,
+    chord,
+    chunks,
+    group,
+    maybe_signature,
+    signature,
+    xmap,
+    xstarmap,
+)
+from celeriac.canvas import signature as subtask
 from celeriac.current import current_app, get_current_app
 from celeriac.declaring import shared_task
 from celeriac.eager_result import EagerResult
@@ -36,19 +47,27 @@ __all__ = [
     "ResultSet",
     "Retry",
     "Signature",
+    "StampingVisitor",
     "Task",
     "TaskOptions",
     "__version__",
     "allow_join_result",
     "binding",
+    "chain",
+    "chord",
+    "chunks",
     "current_app",
     "current_task",
     "denied_join_result",
     "get_current_app",
     "get_current_task",
+    "group",
+    "maybe_signature",
     "result_from_tuple",
     "shared_task",
     "signature",
     "subtask",
     "worker_direct",
+    "xmap",
+    "xstarmap",
 ]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast
 
 from celeriac import calling, eager
 from celeriac.arguments import ArgumentChecker
+from celeriac.canvas import batches
 from celeriac.canvas.signature import Signature
 from celeriac.current import get_current_app
 from celeriac.eager_result import EagerResult
@@ -215,6 +216,38 @@ class SendingTask(Generic[P, R]):
         return Signature(self._itself, args, kwargs, options, immutable=immutable)
 
     subtask = signature
+
+    def map(self, it: Iterable[Any]) -> batches.xmap[list[R]]:
+        """One message that calls the task for each item, one after the other. It comes to the list of results.
+
+        Example:
+            >>> from celeriac import Celeriac
+            >>> app = Celeriac("doc", broker="memory://")
+            >>> @app.task
+            ... def square(x: int) -> int:
+            ...     return x * x
+            >>> square.map([1, 2, 3]).apply().get()
+            [1, 4, 9]
+        """
+        return batches.xmap(self.s(), it)
+
+    def starmap(self, it: Iterable[Sequence[Any]]) -> batches.xstarmap[list[R]]:
+        """`map` with items that are lists of arguments."""
+        return batches.xstarmap(self.s(), it)
+
+    def chunks(self, it: Iterable[Sequence[Any]], n: int) -> batches.chunks:
+        """Messages that each call the task for `n` lists of arguments; they run side by side.
+
+        Example:
+            >>> from celeriac import Celeriac
+            >>> app = Celeriac("doc", broker="memory://")
+            >>> @app.task
+            ... def add(x: int, y: int) -> int:
+            ...     return x + y
+            >>> add.chunks([(1, 1), (2, 2), (3, 3)], 2).apply().get()
+            [[2, 4], [6]]
+        """
+        return batches.chunks(self.s(), it, n)
 
     def AsyncResult(self, task_id: str) -> AsyncResult[R]:  # noqa: N802 - Celery's name
         """The result of the call with this id."""

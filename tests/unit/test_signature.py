@@ -112,8 +112,10 @@ def test_from_dictionaries(app: Celeriac) -> None:
     assert repr(signature("t", (1,), {"x": "y"}, {"queue": "q"}, priority=2)) == "t(1, x='y')"
     assert signature("t", options={"queue": "q"}, priority=2).options == {"queue": "q", "priority": 2}
     assert app.signature("t", immutable=True).immutable
-    with pytest.raises(NotSupported, match="group"):
-        Signature.from_dict({"task": "celery.group", "subtask_type": "group"})
+    with pytest.raises(NotSupported, match="a quartet is no type"):
+        Signature.from_dict({"task": "celery.quartet", "subtask_type": "quartet"})
+    with pytest.raises(NotSupported, match="without a task"):
+        Signature.from_dict({"args": []})
 
 
 def test_the_current_app_sends_what_belongs_to_none(app: Celeriac, worker: HandWorker) -> None:
@@ -127,15 +129,13 @@ def test_the_type_is_the_task(add: Task[[int, int], int]) -> None:
     assert made.reprcall(1, y=2) == "add(1, y=2)"
 
 
-def test_a_pipe_does_not_drop_the_first_task(add: Task[[int, int], int]) -> None:
+def test_a_pipe_takes_dictionaries_of_signatures_too(add: Task[[int, int], int]) -> None:
     first: Any = add.s(1, 2)
-    with pytest.raises(NotSupported, match="link="):
-        _ = first | add.s(3)
-    with pytest.raises(NotSupported, match="link="):
-        _ = {"task": "add"} | first
-    with pytest.raises(NotSupported, match="link="):
-        first |= add.s(3)
-    assert first.args == (1, 2)
+    made = first | {"task": "add", "args": [3]}
+    assert repr(made) == "add(1, 2) | add(3)"
+    assert repr({"task": "add"} | first) == "add() | add(1, 2)"
+    first |= add.s(3)
+    assert repr(first) == repr(made)
 
 
 @pytest.mark.parametrize(
