@@ -45,10 +45,16 @@ class ArgumentChecker:
         """Whether the function has a parameter that is called so."""
         return name in self._signature.parameters
 
-    @property
-    def most_positional(self) -> float:
-        """How many positional arguments the function takes at most; infinity for `*args`."""
-        return self._most
+    def positional_left(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> float:
+        """How many more positional arguments the function takes when it is given these; infinity for `*args`."""
+        left = -len(args)
+        for name, parameter in self._signature.parameters.items():
+            if parameter.kind is inspect.Parameter.VAR_POSITIONAL:
+                return float("inf")
+            if parameter.kind not in _POSITIONAL or name in kwargs:
+                break  # what comes after one that is given by name can only be given so, too
+            left += 1
+        return max(left, 0)
 
 
 def _positional_range(parameters: Sequence[inspect.Parameter]) -> tuple[float, float]:

@@ -93,7 +93,7 @@ def _wants_exception(app: Celeriac, errback: Mapping[str, Any]) -> bool:
     if kind_of(errback):
         return False
     task = app.tasks.find(errback["task"])
-    return task is not None and task.most_positional > 1
+    return task is not None and task.is_errback_with_exception(errback)
 
 
 def _fields_of(request: Request) -> dict[str, Any]:

@@ -204,10 +204,13 @@ class Task(TaskHandlers, WorkflowTask, SendingTask[P, R]):
         """What runs in the end, and how many of its first parameters are not the caller's."""
         return (self._function, int(self._takes_self)) if self._function is not None else (self.run, 0)
 
-    @property
-    def most_positional(self) -> float:
-        """How many positional arguments it takes at most."""
-        return self._checker.most_positional
+    def is_errback_with_exception(self, errback: Mapping[str, Any]) -> bool:
+        """Whether `errback`, a signature of this task, takes `(request, exception, traceback)`, not just the task's id.
+
+        Celery's rule: there is room for more than one positional argument beside those that it has.
+        """
+        given: Mapping[str, Any] = {} if errback.get("immutable") else errback
+        return self._checker.positional_left(given.get("args") or (), given.get("kwargs") or {}) > 1
 
     @property
     def app(self) -> Celeriac:

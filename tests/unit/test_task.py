@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -288,3 +289,24 @@ def test_task_annotations(app: Celeriac) -> None:
     assert (b.max_retries, b.time_limit, b.rate_limit) == (9, None, None)
     late = app.task(name="late")(plain)
     assert late.max_retries == 9
+
+
+@pytest.mark.parametrize(
+    ("function", "args", "kwargs", "wants"),
+    [
+        (lambda task_id: None, (), {}, False),
+        (lambda request, exc, traceback: None, (), {}, True),
+        (lambda *args: None, (), {}, True),
+        (lambda request, exc, traceback, *, label: None, (), {"label": 1}, True),
+        (lambda task_id, *, label: None, (), {"label": 1}, False),
+        (lambda task_id, label: None, (), {"label": 1}, False),
+        (lambda task_id, label: None, (1,), {}, False),
+        (lambda task_id, label: None, (), {}, True),
+        (lambda request, exc, traceback, label: None, (1,), {}, True),
+    ],
+)
+def test_which_errbacks_take_the_exception(
+    app: Celeriac, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], wants: bool
+) -> None:
+    task = app.task(name="errback")(function)
+    assert task.is_errback_with_exception(task.signature(args, kwargs)) is wants

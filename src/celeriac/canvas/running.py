@@ -226,7 +226,7 @@ def _call_errbacks(app: Celeriac, step: Signature[Any], task_id: str, error: Bas
         errback = type(step).from_dict(data, app)
         task = app.tasks.find(errback.task)
         try:
-            if task is not None and task.most_positional > 1:
+            if task is not None and task.is_errback_with_exception(errback):
                 called: object = errback(request, error, None)
                 if hasattr(called, "__await__"):
                     run_in_new_loop(cast("Any", called))
