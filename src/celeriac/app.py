@@ -372,13 +372,13 @@ class Celeriac(AppTasks, AppResults):
 
     def close(self) -> None:
         """Close connections. The app is nobody's current app any more; used again, it connects anew."""
+        self._stop_watching()  # before the connections, which it uses
         with self._lock:
             parts = (self._backend, self._broker)
             self._backend = self._broker = self._stores_results = None
         for part in parts:
             if part is not None:
                 part.disconnect()
-        self._stop_watching()
         forget_app(self)
 
     def __enter__(self) -> Self:

@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 
-from celeriac import AsyncResult, Celeriac, EagerResult, Task, allow_join_result, result_from_tuple
+from celeriac import AsyncResult, Celeriac, EagerResult, GroupResult, Task, allow_join_result, result_from_tuple
 from celeriac.attempt import Attempt, Job
-from celeriac.exceptions import NotSupported, TimeoutError  # noqa: A004 - Celery's name
+from celeriac.exceptions import IncompleteStream, NotSupported, TimeoutError  # noqa: A004 - Celery's name
 from hand_worker import HandWorker
+from storing import finish
 
 
 @pytest.fixture
@@ -26,7 +27,7 @@ def divide(app: Celeriac) -> Task[[int, int], float]:
     return divide
 
 
-def children_of(result: AsyncResult[Any]) -> list[AsyncResult[Any]] | None:
+def children_of(result: AsyncResult[Any]) -> list[AsyncResult[Any] | GroupResult] | None:
     return result.children
 
 
@@ -311,3 +312,54 @@ def test_a_call_can_want_the_result_that_its_task_ignores(app: Celeriac, worker:
     result = five.apply_async(ignore_result=False)
     worker.run()
     assert (result.ignored, result.get(timeout=0)) == (False, 5)
+
+
+# -- what came of a task -----------------------------------------------------------------------------------------------
+
+
+def tree_of(app: Celeriac) -> AsyncResult[Any]:
+    """A task that sent a group of two, one of which sent another task."""
+    group = GroupResult("g", [app.AsyncResult("1"), app.AsyncResult("2")], app=app)
+    finish(app, "root", "r", children=[group.as_tuple()])
+    finish(app, "1", "one", children=[app.AsyncResult("3").as_tuple()])
+    finish(app, "2", "two", children=[])
+    return app.AsyncResult("root")
+
+
+def test_walking_along_what_came_of_a_task(app: Celeriac) -> None:
+    root = tree_of(app)
+    assert root.children == [GroupResult("g", [app.AsyncResult("1"), app.AsyncResult("2")], app=app)]
+    with pytest.raises(IncompleteStream, match="3"):
+        list(root.iterdeps())
+    found = [(str(parent), str(node)) for parent, node in root.iterdeps(intermediate=True)]
+    assert found == [("None", "root"), ("root", "g"), ("g", "1"), ("g", "2"), ("1", "3")]
+    finish(app, "3", "three", children=[])
+    values = [(str(node), value) for node, value in root.collect(timeout=0)]
+    assert values == [("root", "r"), ("g", ["one", "two"]), ("1", "one"), ("2", "two"), ("3", "three")]
+    assert root.get_leaf() == "three"
+    graph = root.graph
+    assert [str(node) for node in graph.topsort()][-1] == "root"
+    assert graph.valency_of(root) == 4
+    assert root.supports_native_join
+
+
+def test_what_was_before_as_a_list(app: Celeriac) -> None:
+    parent = GroupResult("g", [app.AsyncResult("1"), app.AsyncResult("2")], app.AsyncResult("0"), app)
+    assert AsyncResult("3", app=app, parent=parent).as_list() == ["3", "1", "2", "0"]
+
+
+def test_the_result_of_a_task_that_sent_a_very_long_chain_could_not_be_stored(
+    app: Celeriac, worker: HandWorker
+) -> None:
+    @app.task(bind=True)
+    def sends(self: Task[..., Any]) -> int:
+        result = app.AsyncResult("0")
+        for number in range(1, 2000):
+            result = AsyncResult(str(number), app=app, parent=result)
+        self.request.children.append(result)
+        return 5
+
+    sent = sends.delay()
+    worker.run()
+    assert sent.get(timeout=0) == 5
+    assert sent.children == [app.AsyncResult("1999")]
