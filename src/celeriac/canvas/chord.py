@@ -230,7 +230,7 @@ class chord(Workflow[R]):  # noqa: N801 - Celery's name
         on_header = self.app.conf.task_allow_error_cb_on_chord_header
         for task in self.tasks:
             if on_header:
-                task.link_error(signature.clone().set(immutable=True))
+                task.link_error(signature.clone())
             if isinstance(task, type(self)):
                 task.link_error(signature)
         self.body.link_error(signature)

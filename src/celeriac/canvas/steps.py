@@ -173,8 +173,7 @@ def _with_errbacks(header: Any, options: Mapping[str, Any], errbacks_on_header: 
     errbacks = as_list(options.get("link_error"))
     if not (errbacks and errbacks_on_header):
         return header
-    immutable = [{**errback, "immutable": True} for errback in errbacks]
-    members = [_linked(member, (), immutable) for member in members_of(header)]
+    members = [_linked(member, (), errbacks) for member in members_of(header)]
     return _with_tasks(header, members) if isinstance(header, Mapping) else members
 
 
