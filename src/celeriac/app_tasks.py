@@ -181,14 +181,14 @@ class AppTasks(AppSettings):
 
     @property
     def tasks(self) -> Registry:
-        """All tasks by name. Names that begin with `celeriac.` are this package's own."""
+        """All tasks by name. Names that begin with `celeriac.` or `celery.` are this package's own."""
         if not self.finalized:
             self.finalize(auto=True)
         return self._registry
 
     def user_tasks(self) -> list[Task[Any, Any]]:
         """The tasks that are not this package's own."""
-        return [task for name, task in self.tasks.items() if not name.startswith("celeriac.")]
+        return [task for name, task in self.tasks.items() if not name.startswith(("celeriac.", "celery."))]
 
     def finalize(self, auto: bool = False) -> None:
         """Take in shared tasks and apply `task_annotations`. Done by itself when the tasks are first looked at.
@@ -198,7 +198,8 @@ class AppTasks(AppSettings):
         """
         if auto and not self._autofinalize:
             raise RuntimeError(f"{self!r} was made with autofinalize=False: call finalize() before it is used")
-        from celeriac.joins import JoinChord  # noqa: PLC0415 - start-up time: only runs need it
+        from celeriac.builtin_tasks import BUILTIN_TASKS  # noqa: PLC0415 - start-up time: only runs need it
+        from celeriac.joins import JoinChord  # noqa: PLC0415 - as above
         from celeriac.late_errbacks import LateErrback  # noqa: PLC0415 - as above
 
         with self._lock:
@@ -207,6 +208,8 @@ class AppTasks(AppSettings):
             self.finalized = True
             self._register(LateErrback())
             self._register(JoinChord())
+            for builtin in BUILTIN_TASKS:
+                self._register(builtin())
             for task in shared_tasks():
                 self.adopt(task)
             for name in self._registry:

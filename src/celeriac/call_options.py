@@ -32,7 +32,6 @@ CALL_OPTION_NAMES: Final = frozenset(CallOptions.__annotations__)
 
 #: Options of Celery's that need what this version does not have, with what to do instead.
 _NOT_YET: Final = {
-    "stamped_headers": "stamps come with a later version; use headers=",
     "producer": "messages go through the app's own connection",
     "connection": "messages go through the app's own connection",
     "publisher": "messages go through the app's own connection",
@@ -79,6 +78,8 @@ def checked_options(options: Mapping[str, Any], task: str) -> Mapping[str, Any]:
         is_plain = _PLAIN.get(name)
         if is_plain is not None and (value is None or is_plain(value)):
             continue  # nearly all, in a fraction of a microsecond
+        if name not in CALL_OPTION_NAMES and name in (options.get("stamped_headers") or ()):
+            continue  # a stamp
         kept = checked_option(name, value, task)
         if kept is not value:
             changed = dict(options) if changed is None else changed
@@ -208,6 +209,12 @@ def _checked_links(given: Any) -> Any:
     return given
 
 
+def _checked_names(given: Any) -> list[str]:
+    if isinstance(given, str) or not all(isinstance(name, str) for name in given):
+        raise TypeError("the names of stamps, as a list; signature.stamp(...) sets it")
+    return list(given)
+
+
 _PAUSE: Final = Rule(type=float, at_least=0, expects="a number of seconds")
 
 
@@ -242,6 +249,7 @@ _DETAILS: Final[Mapping[str, Rule]] = {
     "link_error": _LINKS,
     "chain": _LINKS,
     "chord": _LINKS,
+    "stamped_headers": Rule(type=object, check=_checked_names),
     "replaced_task_nesting": COUNT,
     "headers": MAPPING,
     "properties": MAPPING,

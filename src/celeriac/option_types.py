@@ -48,6 +48,7 @@ class CallOptions(TypedDict, total=False):
         exchange_type: the type of the exchange, if no queue of the settings tells it.
         mandatory: whether it is an error if no queue takes it; by default it is, unless it is a fanout.
         headers: more headers for the message, of JSON types; not those of the protocol.
+        stamped_headers: names of the stamps among the options; see `Signature.stamp`.
         link: signature (or several) to send with the result on success.
         link_error: signature (or several) to call on failure.
         serializer: name of a serializer.
@@ -91,6 +92,7 @@ class CallOptions(TypedDict, total=False):
     exchange_type: str | None
     mandatory: bool | None
     headers: Mapping[str, Any] | None
+    stamped_headers: Sequence[str] | None
     link: SignatureLike | Sequence[SignatureLike] | None
     link_error: SignatureLike | Sequence[SignatureLike] | None
     serializer: str | None

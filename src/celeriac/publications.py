@@ -240,6 +240,10 @@ def _override(app: Celeriac, chosen: dict[str, Any], options: Mapping[str, Any])
         chosen["chain"] = [_sendable(app, signature) for signature in options["chain"]]
     if options.get("chord") is not None:
         chosen["chord"] = _sendable(app, options["chord"])
+    stamped = options.get("stamped_headers")
+    if stamped is not None:
+        chosen["stamped_headers"] = list(stamped)
+        chosen["stamps"] = {name: options[name] for name in stamped if name in options}
     properties = dict(options.get("properties") or {})
     properties |= {name: options[name] for name in PROPERTY_NAMES if options.get(name) is not None}
     if properties:

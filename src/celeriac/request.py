@@ -166,7 +166,13 @@ class Request(msgspec.Struct, kw_only=True):
             "link": self.callbacks,
             "link_error": self.errbacks,
             "expires": self.expires,
+            "chord": self.chord,
+            "chain": self.chain,
+            "replaced_task_nesting": self.replaced_task_nesting or None,
+            "stamped_headers": self.stamped_headers,
         }
+        stamps = self.stamps or {}
+        options |= {name: stamps[name] for name in self.stamped_headers or () if name in stamps}
         if self.delivery_info:
             options["queue"] = self.delivery_info.get("routing_key")
             options["priority"] = self.delivery_info.get("priority")

@@ -169,9 +169,9 @@ class SignatureForm(dict[str, Any]):
         """A copy in which what is given stands instead of what was."""
         twin = self._twin()
         if args is not None:
-            twin.args = args  # type: ignore[assignment]  # what is set is checked, and kept as a tuple
+            twin.args = args
         if kwargs is not None:
-            twin.kwargs = kwargs  # type: ignore[assignment]  # likewise, as a dictionary
+            twin.kwargs = kwargs
         if options is not None:
             twin.options = dict(options)
         return twin

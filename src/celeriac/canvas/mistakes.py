@@ -23,9 +23,7 @@ def no_signature(value: object) -> str:
         return f"task {value.name} stands where its signature is wanted: write {_last(value.name)}.s(...)"
     if isinstance(value, Coroutine):
         value.close()  # else Python warns that nobody awaits it
-        return (
-            f"a coroutine of {value.__qualname__} stands where a signature is wanted: write task.s(...), not task(...)"
-        )
+        return f"{value!r:.100} stands where a signature is wanted: write task.s(...), not task(...)"
     if isinstance(value, str):
         return f"the text {value!r:.100} stands where a signature is wanted: write signature({value!r:.100})"
     if isinstance(value, list | tuple):
