@@ -136,7 +136,7 @@ def _run_outages(arguments: argparse.Namespace, seed: int, folder: Path) -> tupl
 
 
 def _run_workflows(arguments: argparse.Namespace, seed: int, folder: Path) -> tuple[workflows.Plan, WorkflowsVerdict]:
-    plan = workflows.Plan(arguments.workflows, kills=arguments.kills, interval=arguments.interval, seed=seed)
+    plan = workflows.Plan(arguments.workflows, kills=arguments.kills, seed=seed)
     if arguments.on == "redis":
         plan = dataclasses.replace(plan, outages=workflows.ON_REDIS)
         return plan, workflows.run_on_redis(folder, plan)

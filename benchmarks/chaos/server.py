@@ -29,6 +29,14 @@ if TYPE_CHECKING:
 
 _DEADLINE: Final = 20.0
 _ID: Final = re.compile(rb"chaos-(\d+)\b")
+#: Names of all keys that stay for good.
+_LASTING: Final = """
+local found = {}
+for _, key in ipairs(redis.call('KEYS', '*')) do
+  if redis.call('PTTL', key) == -1 then found[#found + 1] = key end
+end
+return found
+"""
 _READ: Final = {
     b"list": ("LRANGE", 0, -1),
     b"hash": ("HGETALL",),
@@ -134,11 +142,8 @@ class RedisServer:
 
     def left_over(self) -> list[str]:
         """See `outage.Server`: keys without a time to live. Bindings of queues belong to the queues."""
-        return sorted(
-            key.decode(errors="replace")
-            for key in self.call("KEYS", "*")
-            if not key.startswith(b"_kombu.binding") and self.call("PTTL", key) == -1
-        )
+        lasting = self.call("EVAL", _LASTING, 0)
+        return sorted(key.decode(errors="replace") for key in lasting if not key.startswith(b"_kombu.binding"))
 
     def left_of_chords(self) -> list[str]:
         """Keys of chords that are not over, whatever their time to live; `.c` says for some minutes that one is."""

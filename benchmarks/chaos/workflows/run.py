@@ -46,7 +46,7 @@ class Plan:
         kills: of children or workers.
         outages: what befalls the server, among the kills in an order that the seed decides. One more child or worker
             is killed in each absence and each pause.
-        interval: seconds from one event to the next, on average.
+        interval: seconds from the sending of a part to the event, on average: so few that the part is under way.
         workers: how many, of two processes each.
         lease_seconds: the setting `worker_lease_seconds`.
         absence: seconds between the kill of the server and its new start, when it is not restarted at once.
@@ -55,10 +55,10 @@ class Plan:
     """
 
     workflows: int = 2_000
-    task_seconds: float = 0.005
+    task_seconds: float = 0.01
     kills: int = 12
     outages: tuple[What, ...] = ()
-    interval: float = 2.0
+    interval: float = 0.5
     workers: int = 3
     lease_seconds: float = 5.0
     absence: float = 7.0
