@@ -115,6 +115,8 @@ class Unfolding:
         self, node: Node, args: Sequence[Any], kwargs: Mapping[str, Any], chain: Sequence[Node], chord: Node | None
     ) -> Iterator[Part]:
         first, *rest = tasks_of(node)
+        if any(kind_of(step) == CHORD for step in rest):
+            _ = self._app.chord_store  # refuses now, not when half of the chain has run
         if chord is not None and rest:
             rest[-1] = attached(rest[-1], chord)
             chord = None
