@@ -132,5 +132,5 @@ def test_what_is_in_no_chord_can_not_add_to_it(site: Site) -> None:
 
 
 def test_waiting_for_a_group_in_a_task_is_refused(site: Site) -> None:
-    with pytest.raises(RuntimeError, match=r"result\.get"):
+    with pytest.raises(RuntimeError, match=r"calls get\(\)"):
         site.s("waits_inside").apply_async().get(timeout=DEADLINE)
