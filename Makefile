@@ -7,7 +7,8 @@
 BIN := .venv/bin
 ARGS ?=
 FOLDER ?= .
-JOBS ?= 2
+# More than most machines' cores, for tests mostly wait.
+JOBS ?= 4
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_ROOT_USER_ACTION := ignore
@@ -35,7 +36,7 @@ test: $(DEV) ## run the tests
 	@scripts/install-servers
 	$(BIN)/python -m pytest -m "not chaos and not long" -n $(JOBS) $(ARGS)
 
-test-long: $(DEV) ## run the tests that say the same for one more kind of queue on RabbitMQ
+test-long: $(DEV) ## run the tests that say the same once more, above all for another kind of queue on RabbitMQ
 	@scripts/install-servers
 	$(BIN)/python -m pytest -m long -n $(JOBS) $(ARGS)
 

@@ -50,10 +50,3 @@ def rabbit_vhost(rabbit_server: RabbitServer) -> Iterator[str]:
 def rabbit_url(rabbit_server: RabbitServer, rabbit_vhost: str) -> str:
     """The URL of a virtual host of the shared node, with nothing in it."""
     return rabbit_server.url(rabbit_vhost)
-
-
-@pytest.fixture
-def own_rabbit() -> Iterator[RabbitServer]:
-    """A node for this test alone, which may kill it; its start takes some seconds."""
-    with RabbitServer() as server:
-        yield server

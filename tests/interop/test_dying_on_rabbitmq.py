@@ -27,7 +27,7 @@ class Scene(NamedTuple):
     queue: str
 
 
-@pytest.fixture(scope="module", params=["classic", "quorum"])
+@pytest.fixture(scope="module", params=[pytest.param("classic", marks=pytest.mark.long), "quorum"])
 def producers(
     request: pytest.FixtureRequest,
     interop_server: RedisServer,

@@ -19,6 +19,18 @@ from servers.rabbitmq import QueueState, RabbitServer
 IMPATIENT: Mapping[str, Any] = {"confirm_timeout": 2.0, "connect_timeout": 2.0}
 
 
+#: Nodes for some tests alone. With xdist one process runs all that share one, so that no other has to start it, too.
+NODES = ("frail_node", "impatient_node")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        names = item.fixturenames if isinstance(item, pytest.Function) else []
+        for name in NODES:
+            if name in names:
+                item.add_marker(pytest.mark.xdist_group(name))
+
+
 class Place(NamedTuple):
     """A virtual host of a node."""
 
@@ -58,6 +70,17 @@ def frail(frail_node: RabbitServer) -> Iterator[Place]:
     yield place
     _heal(frail_node)
     frail_node.remove_vhost(place.vhost)
+
+
+@contextlib.contextmanager
+def largest_message(server: RabbitServer, size: int) -> Iterator[None]:
+    """Have a node refuse what is larger than `size` bytes, on channels that are opened meanwhile."""
+    before = server.eval("{ok, Size} = application:get_env(rabbit, max_message_size), Size")
+    server.eval(f"application:set_env(rabbit, max_message_size, {size})")
+    try:
+        yield
+    finally:
+        server.eval(f"application:set_env(rabbit, max_message_size, {before})")
 
 
 @pytest.fixture

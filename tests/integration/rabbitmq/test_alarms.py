@@ -20,6 +20,7 @@ from servers.rabbitmq import RabbitServer
 from servers.tcp_proxy import TcpProxy
 from servers.waiting import wait_until
 
+from .conftest import Place
 from .links_support import BOUND, TIMEOUT, bodies, depth, linked, parcel
 
 NOTHING = "nothing was sent"
@@ -230,12 +231,12 @@ def test_a_large_call_that_is_written_in_part(rabbit_server: RabbitServer, rabbi
         assert bodies(links) == [b"next"]
 
 
-def test_a_server_that_is_started_again_is_tried_again(own_rabbit: RabbitServer) -> None:
-    with linked(own_rabbit.url(), timeout=TIMEOUT) as links:
-        own_rabbit.memory_alarm(True)
+def test_a_server_that_is_started_again_is_tried_again(frail: Place) -> None:
+    with linked(frail.url, timeout=TIMEOUT) as links:
+        frail.server.memory_alarm(True)
         fails(links)
-        own_rabbit.kill()
-        own_rabbit.restart()
+        frail.server.kill()
+        frail.server.restart()
         links.publish([parcel(body=b"next")])
         assert bodies(links) == [b"next"]
 

@@ -19,6 +19,7 @@ from servers.rabbitmq import RabbitServer
 from servers.tcp_proxy import TcpProxy
 from servers.waiting import wait_until
 
+from .conftest import Place, largest_message
 from .links_support import BOUND, TIMEOUT, bodies, depth, linked, location, parcel
 
 MAYBE = "may be stored all the same"
@@ -94,8 +95,8 @@ def test_what_the_server_will_never_take(rabbit_url: str) -> None:
         assert bodies(links)[-1] == b"next"
 
 
-def test_a_message_larger_than_the_server_takes() -> None:
-    with RabbitServer(config={"max_message_size": "1000"}) as server, linked(server.url()) as links:
+def test_a_message_larger_than_the_server_takes(frail: Place) -> None:
+    with largest_message(frail.server, 1000), linked(frail.url) as links:
         with pytest.raises(StoreRefused, match="larger than configured max size"):
             links.publish([parcel(body=bytes(1001))])
         links.publish([parcel(body=bytes(1000))])
@@ -154,19 +155,20 @@ def test_a_place_in_the_pool_is_waited_for(rabbit_url: str) -> None:
 # -- faults ------------------------------------------------------------------------------------------------------------
 
 
-def test_a_restarted_server_is_not_noticed_by_the_next_call(own_rabbit: RabbitServer) -> None:
-    with linked(own_rabbit.url()) as links:
+def test_a_restarted_server_is_not_noticed_by_the_next_call(frail: Place) -> None:
+    server = frail.server
+    with linked(frail.url) as links:
         links.publish([parcel(body=b"1")])
-        own_rabbit.stop()
+        server.stop()
         with pytest.raises(OperationalError, match="start the server") as caught:
             links.publish([parcel(body=b"lost")])
         assert MAYBE not in str(caught.value)
-        own_rabbit.restart()
+        server.restart()
         links.publish([parcel(body=b"2")])
-        assert own_rabbit.close_all_connections() >= 1
+        assert server.close_all_connections() >= 1
         links.publish([parcel(body=b"3")])
-        own_rabbit.stop_app()
-        own_rabbit.start_app()
+        server.stop_app()
+        server.start_app()
         links.publish([parcel(body=b"4")])
         assert bodies(links) == [b"1", b"2", b"3", b"4"]
 

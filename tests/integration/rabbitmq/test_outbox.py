@@ -12,6 +12,9 @@ from celeriac.config import Settings
 from celeriac.exceptions import OperationalError
 from celeriac.message import Message, Publication
 from servers.rabbitmq import RabbitServer
+from servers.tcp_proxy import TcpProxy
+
+from .conftest import Place, largest_message
 
 
 def job(name: object, queue: str = "q") -> Publication:
@@ -57,18 +60,22 @@ def test_a_cancelled_call_harms_no_other(rabbit_url: str) -> None:
         broker.disconnect()
 
 
-def test_all_callers_of_a_trip_hear_what_went_wrong(own_rabbit: RabbitServer) -> None:
-    broker = make_broker(own_rabbit.url())
-    own_rabbit.stop()
+def test_all_callers_of_a_trip_hear_what_went_wrong(rabbit_server: RabbitServer, rabbit_url: str) -> None:
+    with TcpProxy(rabbit_server.port) as proxy:
+        broker = make_broker(rabbit_url.replace(f":{rabbit_server.port}/", f":{proxy.port}/"))
 
-    async def main() -> None:
-        outcomes = await asyncio.gather(*(broker.apublish([job(n)]) for n in range(5)), return_exceptions=True)
-        assert all(isinstance(outcome, OperationalError) for outcome in outcomes)
+        async def main() -> None:
+            await broker.apublish([job("before")])
+            proxy.refuse()
+            proxy.cut()
+            outcomes = await asyncio.gather(*(broker.apublish([job(n)]) for n in range(5)), return_exceptions=True)
+            assert all(isinstance(outcome, OperationalError) for outcome in outcomes)
 
-    try:
-        asyncio.run(main())
-    finally:
-        broker.disconnect()
+        try:
+            asyncio.run(main())
+        finally:
+            broker.disconnect()
+            proxy.admit()
 
 
 def test_one_that_no_queue_takes_fails_alone(rabbit_url: str) -> None:
@@ -89,10 +96,9 @@ def test_one_that_no_queue_takes_fails_alone(rabbit_url: str) -> None:
 
 
 @pytest.mark.parametrize("size", [100_000, 2_000_000])
-def test_one_that_the_server_finds_too_large_fails_alone(own_rabbit: RabbitServer, size: int) -> None:
+def test_one_that_the_server_finds_too_large_fails_alone(frail: Place, size: int) -> None:
     """Be it so small that it shares a trip with the others, or not."""
-    own_rabbit.eval(f"application:set_env(rabbit, max_message_size, {size - 1})")
-    broker = make_broker(own_rabbit.url())
+    broker = make_broker(frail.url)
     large = Publication(Message({"task": "t", "id": "large"}, {}, b"x" * size), "q")
 
     async def main() -> None:
@@ -106,14 +112,14 @@ def test_one_that_the_server_finds_too_large_fails_alone(own_rabbit: RabbitServe
         assert await broker.depth("q") >= 4
 
     try:
-        asyncio.run(main())
+        with largest_message(frail.server, size - 1):
+            asyncio.run(main())
     finally:
         broker.disconnect()
 
 
-def test_what_travels_alone_is_sent_once_and_so_are_the_others(own_rabbit: RabbitServer) -> None:
-    own_rabbit.eval("application:set_env(rabbit, max_message_size, 1000000)")
-    broker = make_broker(own_rabbit.url())
+def test_what_travels_alone_is_sent_once_and_so_are_the_others(frail: Place) -> None:
+    broker = make_broker(frail.url)
     large = Publication(Message({"task": "t", "id": "large"}, {}, b"x" * 2_000_000), "q")
 
     async def main() -> None:
@@ -122,7 +128,8 @@ def test_what_travels_alone_is_sent_once_and_so_are_the_others(own_rabbit: Rabbi
         assert await broker.depth("q") == 3
 
     try:
-        asyncio.run(main())
+        with largest_message(frail.server, 1_000_000):
+            asyncio.run(main())
     finally:
         broker.disconnect()
 

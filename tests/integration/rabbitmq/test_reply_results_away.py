@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 
 import pytest
@@ -16,14 +16,14 @@ from servers.process import free_port
 from servers.rabbitmq import RabbitServer
 from servers.waiting import wait_until
 
+from .conftest import Place
 from .rpc_support import PATIENCE, done, opened, received
 
 
-@pytest.fixture(scope="module")
-def node() -> Iterator[RabbitServer]:
-    """A node that tests here may disturb, if they leave it running."""
-    with RabbitServer() as server:
-        yield server
+@pytest.fixture
+def node(frail: Place) -> RabbitServer:
+    """A node that tests here may disturb."""
+    return frail.server
 
 
 SHORT = {"connect_timeout": 1.0, "confirm_timeout": 1.0}
@@ -82,7 +82,7 @@ def test_waiting_ends_when_it_is_away_for_too_long(node: RabbitServer) -> None:
         crew.start(lambda: _fail(client, "a"))
         crew.start(lambda: asyncio.run(_afail(client, "b")))
         wait_until(lambda: client._places.count_waiting() == 2, "they wait")
-        node.kill()
+        node.stop_app()
         crew.join()
         began = time.monotonic()
         with pytest.raises(OperationalError):
@@ -94,7 +94,7 @@ def test_waiting_ends_when_it_is_away_for_too_long(node: RabbitServer) -> None:
         with pytest.raises(OperationalError):
             client.store([done("a", client)])
         assert time.monotonic() - began < 10
-        node.restart()
+        node.start_app()
         wait_until(lambda: is_heard(node, client), "it listens again")
         client.store([done("a", client)])
         assert client.wait_ready("a", PATIENCE) == received("a")
@@ -104,11 +104,11 @@ def test_waiting_ends_when_it_is_away_for_too_long(node: RabbitServer) -> None:
 def test_a_short_wait_that_was_all_outage_is_an_error(node: RabbitServer) -> None:
     with opened(node.url(), transport=SHORT) as client:
         kept = client.expect(["a"])
-        node.kill()
+        node.stop_app()
         wait_until(lambda: not client._listener.is_listening, "the loss is noticed")
         with pytest.raises(OperationalError, match="results can not be received"):
             client.wait_ready("a", 0.2)
-        node.restart()
+        node.start_app()
         assert kept
 
 

@@ -27,6 +27,9 @@ from servers.rabbitmq import QueueState, RabbitServer
 ROOT = Path(__file__).resolve().parents[3]
 QUORUM = {"x-queue-type": "quorum"}
 
+#: With xdist one process runs them all: each would start a node.
+pytestmark = pytest.mark.xdist_group("servers")
+
 
 @pytest.fixture(scope="module")
 def node() -> Iterator[RabbitServer]:
@@ -107,7 +110,7 @@ def test_rabbitmqctl_and_erlang_reach_the_node(rabbit_server: RabbitServer, rabb
         rabbit_server.ctl("no_such_command")
 
 
-@pytest.mark.parametrize("end", ["kill", "stop"])
+@pytest.mark.parametrize("end", ["kill", pytest.param("stop", marks=pytest.mark.long)])
 def test_it_comes_back_on_its_port_with_its_data(node: RabbitServer, end: str) -> None:
     vhost = node.add_vhost()
     url = node.url(vhost)
@@ -172,6 +175,7 @@ def test_an_unsettled_delivery_closes_its_channel_after_the_timeout(node: Rabbit
             connection_of(talk).drain_events(timeout=DEADLINE)
 
 
+@pytest.mark.long
 def test_tls_is_spoken_to_who_shows_a_certificate(tmp_path: Path) -> None:
     files = make_certificates(tmp_path / "authority", clients_need_one=True)
     with RabbitServer(tls=files) as server:
@@ -183,6 +187,7 @@ def test_tls_is_spoken_to_who_shows_a_certificate(tmp_path: Path) -> None:
             pass
 
 
+@pytest.mark.long
 def test_a_taken_port_is_no_obstacle(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as stranger:
         ports = [stranger.getsockname()[1]]
@@ -192,6 +197,7 @@ def test_a_taken_port_is_no_obstacle(monkeypatch: pytest.MonkeyPatch) -> None:
             assert server.connections() == 0
 
 
+@pytest.mark.long
 def test_a_node_that_does_not_start_shows_its_log() -> None:
     with pytest.raises(ServerFailed, match="no_such_setting"):
         RabbitServer(config={"no_such_setting": "1"}).__enter__()
@@ -213,6 +219,7 @@ def descendants(ancestor: int) -> dict[str, list[int]]:
     return found
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="only Linux tells a process of its parent's death")
 def test_all_processes_of_a_node_end_when_the_test_process_is_killed() -> None:
     need_program(RABBITMQ)

@@ -14,7 +14,7 @@ from .conftest import Place
 from .session_support import DEADLINE, new_broker, opened, publication, take
 
 
-@pytest.mark.parametrize("limit", [1, 2])
+@pytest.mark.parametrize("limit", [1, pytest.param(2, marks=pytest.mark.long)])
 def test_waiting_beside_a_suspect_takes_few_turns(place: Place, monkeypatch: pytest.MonkeyPatch, limit: int) -> None:
     turns = 0
     raise_prefetch = Supply.raise_prefetch

@@ -49,7 +49,7 @@ def begin(bench: Bench, name: str) -> float:
     return time.monotonic()
 
 
-@pytest.mark.parametrize("kind", ["quorum", "classic"])
+@pytest.mark.parametrize("kind", ["quorum", pytest.param("classic", marks=pytest.mark.long)])
 def test_a_task_longer_than_the_timeout_runs_once(hurried: Place, bench_at: StartBench, kind: str) -> None:
     bench = bench_at(hurried.url, **TOLD, **of_kind(kind))
     workers = [bench.start("-c", "1", "-n", f"{name}@%h") for name in ("one", "two")]
@@ -100,7 +100,7 @@ def test_with_others_a_worker_that_was_not_told_has_a_task_run_twice_at_most(
     assert any("consumer_timeout is 3 s" in worker.log for worker in workers)
 
 
-@pytest.mark.parametrize("kind", ["quorum", "classic"])
+@pytest.mark.parametrize("kind", ["quorum", pytest.param("classic", marks=pytest.mark.long)])
 def test_a_worker_that_dies_with_a_renewed_hold_has_its_task_run_elsewhere(
     hurried: Place, bench_at: StartBench, kind: str
 ) -> None:

@@ -23,10 +23,14 @@ OUTAGES: dict[str, tuple[Callable[[Place], object], Callable[[Place], object]]] 
     "app stopped": (lambda place: place.server.stop_app(), lambda place: place.server.start_app()),
     "paused": (lambda place: place.server.pause(), lambda place: place.server.resume()),
 }
+#: A server that is restarted looks to a worker like one whose application is.
+EACH_OUTAGE = pytest.mark.parametrize(
+    "outage", [pytest.param(name, marks=[pytest.mark.long] if name == "restarted" else []) for name in OUTAGES]
+)
 
 
 @pytest.mark.parametrize("kind", ["quorum", pytest.param("classic", marks=pytest.mark.long)])
-@pytest.mark.parametrize("outage", OUTAGES)
+@EACH_OUTAGE
 def test_an_outage_under_load_loses_nothing(frail: Place, bench_at: StartBench, outage: str, kind: str) -> None:
     begin, end = OUTAGES[outage]
     bench = bench_at(frail.url, task_default_queue_type=kind, task_create_missing_queue_type=kind)
@@ -51,7 +55,7 @@ def test_an_outage_under_load_loses_nothing(frail: Place, bench_at: StartBench, 
     quiet(worker)
 
 
-@pytest.mark.parametrize("outage", OUTAGES)
+@EACH_OUTAGE
 def test_an_idle_worker_is_back_soon(frail: Place, bench_at: StartBench, outage: str) -> None:
     begin, end = OUTAGES[outage]
     bench = bench_at(frail.url)
