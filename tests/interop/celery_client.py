@@ -95,6 +95,18 @@ def store(task_id: str, value: Any, settings: dict[str, Any] | None = None) -> N
     _app(settings).backend.store_result(task_id, value, "SUCCESS")
 
 
+def save_group(group_id: str, task_ids: list[str]) -> None:
+    """Save a group's result."""
+    members = [celery_app.app.AsyncResult(task_id) for task_id in task_ids]
+    _result.GroupResult(group_id, members, app=celery_app.app).save()
+
+
+def restore_group(group_id: str) -> list[str] | None:
+    """The ids of the members of a saved group."""
+    group = celery_app.app.GroupResult.restore(group_id)
+    return None if group is None else [member.id for member in group.results]
+
+
 def restore() -> None:
     """Put back what dead workers hold, as any peer does after the visibility timeout."""
     app = _app({"broker_transport_options": {"visibility_timeout": 0}})
@@ -104,7 +116,20 @@ def restore() -> None:
 
 _METHODS = {
     function.__name__: function
-    for function in (send, send_group, send_tree, send_chord, see, get, join, look, store, restore)
+    for function in (
+        send,
+        send_group,
+        send_tree,
+        send_chord,
+        see,
+        get,
+        join,
+        look,
+        store,
+        save_group,
+        restore_group,
+        restore,
+    )
 }
 
 

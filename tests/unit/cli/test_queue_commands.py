@@ -235,6 +235,34 @@ def test_result_of_a_task_that_runs(run: Run, app: Celeriac) -> None:
     assert "id-1 is STARTED" in result.stderr
 
 
+def test_a_tree_shows_all_that_a_task_sent(run: Run, app: Celeriac) -> None:
+    group = app.GroupResult("g", [app.AsyncResult("1"), app.AsyncResult("2")])
+    root = app.AsyncResult("root")
+    metas = {
+        "root": encode_meta(task_id="root", status="SUCCESS", result=1, children=[group.as_tuple()]),
+        "1": encode_meta(
+            task_id="1",
+            status="SUCCESS",
+            result=1,
+            children=[app.AsyncResult("3").as_tuple(), root.as_tuple()],
+            extended={"name": "shop.add"},
+        ),
+        "2": encode_meta(task_id="2", status="FAILURE", result=ValueError("boom")),
+    }
+    states = {"2": "FAILURE"}
+    app.backend.store([ResultRecord(one, states.get(one, "SUCCESS"), meta) for one, meta in metas.items()])
+    result = run("-A", "shop", "result", "root", "--tree")
+    assert result.exit_code == 0
+    assert result.stdout.splitlines() == [
+        "root SUCCESS",
+        "  group g: 1 of 2 succeeded",
+        "    shop.add[1] SUCCESS",
+        "      3 PENDING",
+        "      root SUCCESS",
+        "    2 FAILURE",
+    ]
+
+
 # -- report --------------------------------------------------------------------------------------------------------
 
 
