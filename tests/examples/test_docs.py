@@ -2,6 +2,7 @@
 
 A Python block whose fence says `python run` is executed; the blocks of one page share their names, as a
 reader's session would. `<!-- run ... -->` holds lines that only the test needs. Each page runs in its own process.
+A page with `pycon` blocks has its `>>>` lines run, and compared, beside a real worker for its block `# tasks.py`.
 """
 
 import re
@@ -18,6 +19,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").rglob("*.md")])
 _RUN = re.compile(r"^```python run\n(.*?)^```|^<!-- run\n(.*?)^-->", re.MULTILINE | re.DOTALL)
+_PROGRAM = re.compile(r"^```python\n(# tasks\.py\n.*?)^```", re.MULTILINE | re.DOTALL)
+_SESSION = re.compile(r"^```pycon\n(.*?)^```", re.MULTILINE | re.DOTALL)
 _FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 _HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
@@ -31,6 +34,11 @@ def runnable(page: Path) -> str:
         first_line = text.count("\n", 0, match.start()) + 1
         program += "\n" * (first_line - program.count("\n")) + (match[1] or match[2])
     return program
+
+
+def session(page: Path) -> list[str]:
+    """The page's `>>>` lines, block by block. They need a worker for the page's `tasks.py`."""
+    return _SESSION.findall(page.read_text(encoding="utf-8"))
 
 
 def name(page: Path) -> str:
@@ -72,15 +80,13 @@ def test_every_page_is_in_the_index() -> None:
     assert missing == []
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/tutorial/first-steps.md"])
-def test_the_first_program_of(page: str, tmp_path: Path, run_python: RunPython, start_worker: StartWorker) -> None:
+@pytest.mark.parametrize("page", [page for page in PAGES if session(page)], ids=name)
+def test_the_session_of(page: Path, tmp_path: Path, run_python: RunPython, start_worker: StartWorker) -> None:
     """A worker runs the block that calls itself `tasks.py`; then come the `>>>` lines of the page."""
-    text = (ROOT / page).read_text(encoding="utf-8")
-    program = re.search(r"^```python\n(# tasks\.py\n.*?)^```", text, re.MULTILINE | re.DOTALL)
+    program = _PROGRAM.search(page.read_text(encoding="utf-8"))
     assert program is not None
     (tmp_path / "tasks.py").write_text(program[1], encoding="utf-8")
-    session = re.findall(r"^```pycon\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
-    (tmp_path / "session.txt").write_text("\n\n".join(session), encoding="utf-8")
+    (tmp_path / "session.txt").write_text("\n\n".join(session(page)), encoding="utf-8")
     start_worker("tasks")
     done = run_python("-m", "doctest", "-o", "ELLIPSIS", "session.txt")
     assert done.returncode == 0, done.stdout + (tmp_path / "worker.log").read_text()
