@@ -3,7 +3,7 @@
 After each death the file is looked at: every message must be in exactly one place, and the step done whole or not at
 all. A program of its own because it forks often, which only a process without threads can do safely:
 
-    python kill_at_statement.py STEP DIRECTORY
+    python -m conformance.kill_at_statement STEP DIRECTORY
 
 Prints one line for each broken rule; the exit code is the number of them, or 100 if the step never came to its end.
 """
@@ -23,12 +23,13 @@ from typing import Any
 
 from celeriac.backends.sqlite import SQLiteBackend
 from celeriac.brokers.sqlite import SQLiteBroker
-from celeriac.message import Delivery, Loss, Message, Publication
-from celeriac.outcome import Acknowledge, Action, Bury, Keep, Requeue, ResultRecord, Settlement
+from celeriac.chords import ChordEnd, ChordShare, ChordStart
+from celeriac.message import Delivery, Loss, Message, PackedMessage, Publication
+from celeriac.outcome import Acknowledge, Action, Bury, Flow, Keep, Requeue, ResultRecord, Settlement
 from celeriac.testing import VirtualClock
+from conformance.kill_rules import NAMES, half_joined, misplaced, places, whole_or_not
 
 MOST_STATEMENTS = 300
-NAMES = [f"m{n}" for n in range(8)]
 LOSS = Loss(1.0, "victim", "killed")
 
 
@@ -61,6 +62,15 @@ def result_of(name: str) -> ResultRecord:
     return ResultRecord(name, "SUCCESS", b"meta")
 
 
+def share_of(name: str) -> ChordShare:
+    return ChordShare("g", name, int(name[1:]), b"part", b"body", None, "q")
+
+
+def flow_of(name: str) -> Flow:
+    """Each gives a share of one chord, begins another and has a result of a step that will never run."""
+    return Flow((result_of(f"step of {name}"),), (ChordStart(name, 2),), ("g",), (share_of(name),))
+
+
 def settlements(deliveries: list[Delivery]) -> list[Settlement]:
     """One of each kind: what becomes of m0 to m7."""
     actions: list[Action] = [
@@ -74,7 +84,7 @@ def settlements(deliveries: list[Delivery]) -> list[Settlement]:
         Acknowledge(),
     ]
     return [
-        Settlement(delivery, action, result_of(name), (job(f"after {name}", "next"),))
+        Settlement(delivery, action, result_of(name), (job(f"after {name}", "next"),), flow=flow_of(name))
         for delivery, action, name in zip(deliveries, actions, NAMES, strict=True)
     ]
 
@@ -99,6 +109,14 @@ async def prepare_dead(broker: SQLiteBroker) -> None:
     await broker.open("before", lease_seconds=10)
     await broker.settle([Settlement(d, Bury("bad")) for d in await broker.reserve(["q"], 100, 0)])
     await broker.close()
+
+
+async def prepare_complete(broker: SQLiteBroker) -> None:
+    """A chord that waits for its body."""
+    await prepare_messages(broker)
+    assert broker.chords is not None
+    await broker.chords.astart_chords([ChordStart("g", 2)])
+    await broker.chords.add_shares([share_of("m0"), share_of("m1")])
 
 
 async def do_publish(broker: SQLiteBroker, arm: Callable[[], None]) -> None:
@@ -128,6 +146,17 @@ async def do_settle(broker: SQLiteBroker, arm: Callable[[], None]) -> None:
     deliveries = await broker.reserve(["q"], 8, 0)
     arm()
     assert await broker.settle(settlements(deliveries)) == []
+
+
+async def do_join(broker: SQLiteBroker, arm: Callable[[], None]) -> None:
+    assert broker.chords is not None
+    await broker.open("victim", lease_seconds=10)
+    arm()
+    (claimed,) = await broker.chords.claim_chords(["q"], 10, 10)
+    flow = Flow(ends=(ChordEnd("g", claimed.claim),))
+    nowhere = Delivery(0, 0, PackedMessage(b"[{}, {}]", b"", "", ""), "q")
+    sent = Settlement(nowhere, Keep(), None, (job("body", "next"),), fenced=False, flow=flow)
+    assert await broker.settle([sent]) == []
 
 
 async def do_mark(broker: SQLiteBroker, arm: Callable[[], None]) -> None:
@@ -191,6 +220,7 @@ STEPS: dict[str, tuple[Prepare, Do]] = {
     "reserve": (prepare_messages, do_reserve),
     "wait": (prepare_messages, do_wait),
     "settle": (prepare_messages, do_settle),
+    "join": (prepare_complete, do_join),
     "mark": (prepare_messages, do_mark),
     "release": (prepare_messages, do_release),
     "renew": (prepare_messages, do_renew),
@@ -215,66 +245,18 @@ def broken_rules(path: str, step: str) -> list[str]:
     """What must hold after any death, and what must hold for this step."""
     with closing_backend(path) as backend:
         stored = {name for name in NAMES if backend.load(name) is not None}
+        steps = [name for name in NAMES if backend.load(f"step of {name}") is not None]
     connection = sqlite3.connect(path)
     try:
         problems = misplaced(connection)
         everything = places(connection)
         problems += whole_or_not(step, everything, stored)
+        problems += half_joined(connection, step, everything, steps)
         if connection.execute("PRAGMA integrity_check").fetchone() != ("ok",):
             problems.append("the file is corrupt")
     finally:
         connection.close()
     return problems
-
-
-def misplaced(connection: sqlite3.Connection) -> list[str]:
-    """Every message is in exactly one of ready, future and held; nothing there has no message or no lease."""
-    rows = connection.execute(
-        "SELECT m, COUNT(*) FROM (SELECT message AS m FROM ready UNION ALL SELECT message FROM future "
-        "UNION ALL SELECT message FROM held) GROUP BY m"
-    ).fetchall()
-    stored = {row[0] for row in connection.execute("SELECT id FROM message")}
-    problems = [f"message {m} is in {count} places" for m, count in rows if count != 1]
-    problems += [f"message {m} is in no place" for m in stored.difference(m for m, _ in rows)]
-    problems += [f"message {m} has no content" for m, _ in rows if m not in stored]
-    orphans = connection.execute("SELECT COUNT(*) FROM held WHERE lease NOT IN (SELECT id FROM lease)").fetchone()[0]
-    return problems + [f"{orphans} messages held by nobody"] * bool(orphans)
-
-
-def places(connection: sqlite3.Connection) -> dict[str, list[str]]:
-    """Names by place."""
-    name = "json_extract(CAST(head AS TEXT), '$[0].id')"
-    found: dict[str, list[str]] = {}
-    for place, sql in {
-        "ready": f"SELECT {name} FROM ready JOIN message ON id = message ORDER BY 1",
-        "future": f"SELECT {name} FROM future JOIN message ON id = message ORDER BY 1",
-        "held": f"SELECT {name} FROM held JOIN message ON id = message ORDER BY 1",
-        "dead": f"SELECT {name} FROM dead ORDER BY 1",
-    }.items():
-        found[place] = [row[0] for row in connection.execute(sql)]
-    return found
-
-
-def whole_or_not(step: str, found: dict[str, list[str]], results: set[str]) -> list[str]:
-    """The step's own rule."""
-    everywhere = sorted(name for names in found.values() for name in names)
-    before = everywhere == NAMES and not results
-    followed = sorted([f"after {name}" for name in NAMES])
-    settled = sorted(["m2", "m4", *followed])
-    done = {
-        "create": len(everywhere) in {0, 6, 8} and everywhere == NAMES[: len(everywhere)],
-        "publish": len(everywhere) in {0, 6, 8} and everywhere == NAMES[: len(everywhere)],
-        "reserve": before and len(found["held"]) in {0, 5},
-        "settle": (before and len(found["held"]) == 8)
-        or (found == {"ready": settled, "future": ["m3"], "held": ["m6"], "dead": ["m5"]} and results == set(NAMES)),
-        "release": before and len(found["held"]) in {0, 8},
-        "close": before and len(found["held"]) in {0, 8},
-        "recover": before and len(found["held"]) == 8,
-        "revive": before and len(found["dead"]) in {0, 8},
-        "purge": everywhere in (NAMES, NAMES[6:], []),
-    }
-    holds = done.get(step, before)
-    return [] if holds else [f"half done: {found}, results {sorted(results)}"]
 
 
 async def recovered_names(path: str, clock: VirtualClock) -> list[str]:

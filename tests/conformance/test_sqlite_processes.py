@@ -20,7 +20,20 @@ from celeriac.brokers.sqlite import SQLiteBroker
 from celeriac.message import Message, Publication
 
 HERE = Path(__file__).parent
-STEPS = ["create", "publish", "open", "reserve", "wait", "settle", "mark", "release", "renew", "recover", "close"]
+STEPS = [
+    "create",
+    "publish",
+    "open",
+    "reserve",
+    "wait",
+    "settle",
+    "join",
+    "mark",
+    "release",
+    "renew",
+    "recover",
+    "close",
+]
 PATIENCE = 40
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are killed by POSIX signals here")
@@ -35,12 +48,14 @@ def directory() -> Iterator[Path]:
 
 
 def start(*arguments: str) -> subprocess.Popen[str]:
-    return subprocess.Popen([sys.executable, *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    return subprocess.Popen(
+        [sys.executable, *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=HERE.parent
+    )
 
 
 @pytest.mark.parametrize("step", [*STEPS, "revive", "purge"])
 def test_a_process_killed_at_any_statement_leaves_nothing_half_done(step: str, directory: Path) -> None:
-    process = start(str(HERE / "kill_at_statement.py"), step, str(directory))
+    process = start("-m", "conformance.kill_at_statement", step, str(directory))
     output, _ = process.communicate(timeout=2 * PATIENCE)
     assert process.returncode == 0, output
     assert int(output.split()[-2]) >= 4, f"too few deaths to mean anything: {output}"
