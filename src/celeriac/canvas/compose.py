@@ -38,12 +38,12 @@ def join(left: Node, right: Node) -> Node:
         return left if _is_empty(right) else chord(left, right, app=left.bound_app)
     if _is_empty(right):
         return chain_of([left], left)
-    right = alone(right)
-    if isinstance(left, chord) and not isinstance(right, group | chain):
+    one = alone(right)
+    if isinstance(left, chord) and (one is not right or not isinstance(right, group | chain)):
         twin = left.clone()
-        twin.body = join(twin.body, right)
+        twin.body = join(twin.body, one)
         return twin
-    return chain_of([left, *(right.unchain_tasks() if isinstance(right, chain) else [right])], left)
+    return chain_of([left, *(one.unchain_tasks() if isinstance(one, chain) else [one])], left)
 
 
 def _join_chain(left: chain[Any], right: Node) -> Node:

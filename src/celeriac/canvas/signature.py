@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, TypeVar, overload
 
-from celeriac.call_options import checked_options
+from celeriac.call_options import CALL_OPTION_NAMES, checked_options
 from celeriac.canvas.form import SignatureForm
 from celeriac.canvas.mistakes import no_signature
 from celeriac.canvas.stamping import StampingVisitor, merged_stamps, stamped_link
@@ -302,8 +302,8 @@ class Signature(SignatureForm, Generic[R]):
 
 
 def given(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Options without those that are None: they stand for "as it is"."""
-    return {name: value for name, value in options.items() if value is not None}
+    """Options without those that are None, which stands for "as it is". What is no option is kept, to be refused."""
+    return {name: value for name, value in options.items() if value is not None or name not in CALL_OPTION_NAMES}
 
 
 def as_list(signatures: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None) -> list[Mapping[str, Any]]:
