@@ -67,9 +67,9 @@ def _show(console: Console, title: str, verdict: _AnyVerdict) -> None:
 
 
 def _figures(verdict: _AnyVerdict) -> dict[str, Any]:
-    """Those of the tasks of workflows come after those of the workflows."""
+    """Of workflows, those of their tasks too; `seconds` is the whole run."""
     figures = dataclasses.asdict(verdict)
-    return figures | figures.pop("tasks") if isinstance(verdict, WorkflowsVerdict) else figures
+    return {**figures.pop("tasks"), **figures} if isinstance(verdict, WorkflowsVerdict) else figures
 
 
 def _run(console: Console, arguments: argparse.Namespace, seed: int, folder: Path) -> list[str]:

@@ -55,7 +55,7 @@ class Plan:
     """
 
     workflows: int = 2_000
-    task_seconds: float = 0.01
+    task_seconds: float = 0.02
     kills: int = 12
     outages: tuple[What, ...] = ()
     interval: float = 0.5
@@ -127,7 +127,7 @@ def _disturb(plan: Plan, feed: Feed, fleet: Fleet, server: Server | None) -> tup
     outages: list[Outage] = []
 
     def kill() -> None:
-        kills.append(fleet.kill(chance))
+        kills.append(fleet.kill(random.Random(plan.seed * 1000 + len(kills))))
 
     for done, what in enumerate(events):
         feed.send((plan.workflows - feed.published) // (len(events) - done))
