@@ -40,9 +40,9 @@ local function look_at(chord, queue)
   end
   local known = redis.call('HMGET', chord.note, 'body', 'task_id', 'root_id', 'claim', 'queue')
   local present = redis.call('GET', chord.claim)
-  if known[5] ~= queue or present == 'done' or not is_complete(chord) then
+  if known[5] ~= queue or not is_complete(chord) then
     redis.call('ZREM', joins_key(prefix, queue), chord.group)
-    if known[5] == queue then
+    if known[5] == queue and not size_of(chord) then  -- it is over; else it has grown
       redis.call('DEL', chord.note)
     end
   elseif present and present ~= known[4] then  -- a worker of Celery makes the body

@@ -32,12 +32,13 @@ local function clock_for_claims(given)
   return tonumber(now[1]) + tonumber(now[2]) / 1e6
 end
 
--- A chord as scripts handle it. `fresh` is how parts are kept if there is none yet: 'zset' or 'list'.
+-- A chord as scripts handle it. `fresh` is how parts are kept if there is none yet: 'zset' or 'list'; `news` is how many
+-- shares this script has added.
 local function open_chord(prefix, group, fresh)
   local key = prefix .. 'celery-taskset-meta-' .. group
   return {
     group = group, prefix = prefix, fresh = fresh, saved = key, note = chord_note_key(prefix, group),
-    size = key .. '.s', grown = key .. '.t', members = key .. '.d', parts = key .. '.j', claim = key .. '.c',
+    news = 0, size = key .. '.s', grown = key .. '.t', members = key .. '.d', parts = key .. '.j', claim = key .. '.c',
   }
 end
 
@@ -105,15 +106,18 @@ local function is_over(chord)
   return chord.over
 end
 
--- As Celery: whoever begins a chord again means a new run of it. Shares that came before are kept.
--- The first write is one that a server without memory refuses.
+-- As Celery: whoever begins a chord again means a new run of it. Shares that came before are kept, and so is the claim of
+-- one of ours: its start came twice. The first write is one that a server without memory refuses.
 local function start_chord(chord, size, seconds)
   if tonumber(seconds) >= 0 then
     redis.call('SET', chord.size, size, 'EX', seconds)
   else
     redis.call('SET', chord.size, size)
   end
-  redis.call('DEL', chord.claim)
+  local claim = redis.call('GET', chord.claim)
+  if claim and claim ~= redis.call('HGET', chord.note, 'claim') then
+    redis.call('DEL', chord.claim)
+  end
   chord.over, chord.started = false, true
 end
 
@@ -164,7 +168,7 @@ local function add_share(sender, member, part)
   end
   if redis.call('SADD', chord.members, member) == 1 then
     put_part(chord, string.match(member, '^.*:(.*)$'), part)
-    chord.sender, chord.last, chord.has_news = sender, member, true
+    chord.sender, chord.last, chord.news = sender, member, chord.news + 1
   elseif not chord.sender then
     chord.sender, chord.last = sender, member
   end
@@ -235,12 +239,13 @@ local function review_shares(chord, now)
       redis.call('EXPIRE', chord.saved, sender.seconds)
     end
   end
-  local size = size_of(chord)
-  if size and count_parts(chord) < size or redis.call('EXISTS', chord.claim) == 1 then
+  local size, count = size_of(chord), count_parts(chord)
+  if size and count < size or redis.call('EXISTS', chord.claim) == 1 then
     return
   end
   local queue = redis.call('HGET', chord.note, 'queue')
-  if chord.has_news or not queue then
+  local was_complete = size and count - chord.news >= size
+  if not queue or chord.news > 0 and not was_complete then
     note_sender(chord, sender)
     queue = sender.queue
   end
