@@ -242,7 +242,7 @@ def _rules() -> dict[str, Rule]:
 _LINKS: Final = Rule(type=object, check=_checked_links)
 _DETAILS: Final[Mapping[str, Rule]] = {
     **SHARED_RULES,
-    **dict.fromkeys(("task_id", "root_id", "parent_id", "group_id", "exchange_type"), NAME),
+    **dict.fromkeys(("task_id", "root_id", "parent_id", "group_id", "exchange_type", "route_name"), NAME),
     "countdown": COUNTDOWN,
     "eta": Rule(expects="a datetime; seconds are given with countdown="),
     "link": _LINKS,

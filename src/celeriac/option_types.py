@@ -45,6 +45,7 @@ class CallOptions(TypedDict, total=False):
         exchange: the exchange to publish to, or its name, with `routing_key`; `""` is the default one.
         routing_key: the key by which the exchange finds queues; of no meaning without an exchange for a queue on a
             direct one.
+        route_name: go where the task of this name goes by default; what maps do.
         exchange_type: the type of the exchange, if no queue of the settings tells it.
         mandatory: whether it is an error if no queue takes it; by default it is, unless it is a fanout.
         headers: more headers for the message, of JSON types; not those of the protocol.
@@ -89,6 +90,7 @@ class CallOptions(TypedDict, total=False):
     queue: str | Queue | None
     exchange: str | Exchange | None
     routing_key: str | None
+    route_name: str | None
     exchange_type: str | None
     mandatory: bool | None
     headers: Mapping[str, Any] | None

@@ -105,7 +105,7 @@ def _plan(app: Celeriac, call: Call) -> _Plan:
     name, options, task = call.name, call.options, call.task
     if options:
         options = _without_reserved_headers(options) if call.checked else checked_options(options, name)
-    route = app.router.route(name, call.args, call.kwargs, options, task)
+    route = _route(app, call, options)
     if route.options:
         options = _with_route(route.options, options, task)
     not_before, eta, expires = _moments(app, options, task)
@@ -131,6 +131,14 @@ def _plan(app: Celeriac, call: Call) -> _Plan:
         **chosen,
     )
     return _Plan(template, options, route, priority, not_before)
+
+
+def _route(app: Celeriac, call: Call, options: Mapping[str, Any]) -> Route:
+    """Where it goes: where its task does, or the one that `route_name` names."""
+    name, task, other = call.name, call.task, options.get("route_name")
+    if other is not None:
+        name, task = other, app.tasks.find(other)
+    return app.router.route(name, call.args, call.kwargs, options, task)
 
 
 def _with_route(route: Mapping[str, Any], options: Mapping[str, Any], task: Task[Any, Any] | None) -> Mapping[str, Any]:

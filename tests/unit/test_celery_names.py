@@ -79,11 +79,11 @@ def check_missing(thing: object, name: str) -> None:
 
 
 def test_a_subclass_can_have_what_is_missing() -> None:
-    class Replacing(Task[[], None]):
-        def replace(self) -> int:
+    class Sending(Task[[], None]):
+        def send_event(self) -> int:
             return 5
 
-    assert Replacing().replace() == 5
+    assert Sending().send_event() == 5
 
 
 def test_a_true_error_inside_a_property_is_not_hidden() -> None:

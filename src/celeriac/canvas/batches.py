@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 from celeriac.canvas.group import group
 from celeriac.canvas.signature import Signature, as_signature
 from celeriac.canvas.workflow import Workflow
+from celeriac.result import AsyncResult
 
 if TYPE_CHECKING:
     from celeriac.app import Celeriac
@@ -45,6 +46,18 @@ class Batch(Signature[R]):
     def adopt_parts(self) -> None:
         kwargs = self["kwargs"] = dict(self.kwargs)
         kwargs["task"] = as_signature(kwargs.get("task"), self._app)
+
+    def apply_async(
+        self, args: Sequence[Any] | None = None, kwargs: Mapping[str, Any] | None = None, **options: Any
+    ) -> AsyncResult[R]:
+        """Send it where its task goes by default. See `Task.apply_async`."""
+        return super().apply_async(args, kwargs, **{"route_name": self.kwargs["task"].task, **options})
+
+    async def aapply_async(
+        self, args: Sequence[Any] | None = None, kwargs: Mapping[str, Any] | None = None, **options: Any
+    ) -> AsyncResult[R]:
+        """`apply_async` for asyncio."""
+        return await super().aapply_async(args, kwargs, **{"route_name": self.kwargs["task"].task, **options})
 
     def __repr__(self) -> str:
         shown = repr(self.kwargs["it"])
@@ -126,14 +139,14 @@ class chunks(Workflow[list[Any]]):  # noqa: N801 - Celery's name
     ) -> Any:
         """Send its messages. Returns a `GroupResult`, in which each message has the list of its results."""
         del args, kwargs  # its calls have theirs
-        return self.group().apply_async(**options)
+        return self.group().apply_async(**{"route_name": self.kwargs["task"].task, **options})
 
     async def aapply_async(
         self, args: Sequence[Any] | None = None, kwargs: Mapping[str, Any] | None = None, **options: Any
     ) -> Any:
         """`apply_async` for asyncio."""
         del args, kwargs
-        return await self.group().aapply_async(**options)
+        return await self.group().aapply_async(**{"route_name": self.kwargs["task"].task, **options})
 
     def apply(self, args: Sequence[Any] | None = None, kwargs: Mapping[str, Any] | None = None, **options: Any) -> Any:
         """Run them in place."""

@@ -171,9 +171,8 @@ class TaskSettings(Section, title="Tasks", intro="An option of the task itself t
     )
     task_allow_error_cb_on_chord_header: bool = setting(
         False,
-        "An errback of a chord is called for tasks of its header, too.",
+        "An errback that is linked to a chord is called for each task of its header that fails, too.",
         old=("CELERY_ALLOW_ERROR_CB_ON_CHORD_HEADER",),
-        later="canvas",
     )
 
 
