@@ -98,8 +98,5 @@ class EagerResult(AsyncResult[R_co]):
         arguments = (eager["result"], eager["status"], eager["traceback"], eager["name"], None, self._children)
         return type(self), (self.id, *arguments)
 
-    def forget(self) -> None:
-        """Nothing is stored that would have to be deleted."""
-
-    async def aforget(self) -> None:
+    def let_go(self) -> None:
         """Nothing is stored that would have to be deleted."""

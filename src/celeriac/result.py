@@ -17,9 +17,9 @@ from celeriac.exceptions import NotSupported, TimeoutError  # noqa: A004 - Celer
 from celeriac.outcome import ResultRecord
 from celeriac.result_fields import ResultFields
 from celeriac.result_joins import allow_join_result, assert_will_not_block, denied_join_result
-from celeriac.result_looks import acarry_out, carry_out
+from celeriac.result_looks import acarry_out, carry_out, in_chunks
 from celeriac.result_meta import decode_meta
-from celeriac.result_tree import SingleResult, ancestors_of, as_tuple, look_before, raise_error_of, singles
+from celeriac.result_tree import SingleResult, ancestors_of, as_tuple, let_go, look_before, raise_error_of, singles
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -305,17 +305,18 @@ class AsyncResult(ResultFields, SingleResult, Generic[R_co]):
 
     def forget(self) -> None:
         """Delete the stored result, and those of its parents."""
-        self._final = None
-        if self.parent is not None:
-            self.parent.forget()
-        self.backend.forget(self.id)
+        for task_ids in in_chunks(let_go([self])):
+            self.backend.forget_many(task_ids)
 
     async def aforget(self) -> None:
         """`forget` for asyncio."""
+        for task_ids in in_chunks(let_go([self])):
+            await self.backend.aforget_many(task_ids)
+
+    def let_go(self) -> str | None:
+        """Drop what is known here. Returns the id under which it is stored; None for what is stored nowhere."""
         self._final = None
-        if self.parent is not None:
-            await self.parent.aforget()
-        await self.backend.aforget(self.id)
+        return self.id
 
     def as_tuple(self, most_parents: int | None = None) -> tuple[tuple[str, Any], list[Any] | None]:
         """What `result_from_tuple` makes a result of again: `((id, tuple of the parent), None)`.

@@ -14,8 +14,8 @@ from celeriac.celery_names import tell_what_is_missing
 from celeriac.current import get_current_app
 from celeriac.result import AnyResult
 from celeriac.result_joins import assert_will_not_block
-from celeriac.result_looks import acarry_out, carry_out, look_at, look_for
-from celeriac.result_tree import singles
+from celeriac.result_looks import acarry_out, carry_out, in_chunks, look_at, look_for
+from celeriac.result_tree import let_go, singles
 from celeriac.result_waits import Waiting, arrivals, async_arrivals
 
 if TYPE_CHECKING:
@@ -298,14 +298,14 @@ class ResultSet:  # noqa: PLW1641 - members come and go; the result of a group h
         return self.app.watcher.call_back(lambda: self.backend, self, list(singles(self)), callback, on_error)
 
     def forget(self) -> None:
-        """Delete the results of all members."""
-        for member in self.results:
-            member.forget()
+        """Delete the results of all members, and of what was before each of them in a chain."""
+        for task_ids in in_chunks(let_go(self.results)):
+            self.backend.forget_many(task_ids)
 
     async def aforget(self) -> None:
         """`forget` for asyncio."""
-        for member in self.results:
-            await member.aforget()
+        for task_ids in in_chunks(let_go(self.results)):
+            await self.backend.aforget_many(task_ids)
 
 
 def _is_not_success(state: str) -> bool:

@@ -110,6 +110,17 @@ def singles(results: Iterable[AnyResult]) -> Iterator[AsyncResult[Any]]:
             yield from singles(result.results)
 
 
+def let_go(results: Iterable[AnyResult]) -> list[str]:
+    """Drop what is known here of these, and of what was before them. Returns the ids of what is stored."""
+    found: dict[str, None] = {}
+    for result in results:
+        for single in singles([result, *ancestors_of(result)]):
+            stored = single.let_go()
+            if stored is not None:
+                found[stored] = None
+    return list(found)
+
+
 def as_tuple(result: AnyResult, most_parents: int | None = None) -> tuple[tuple[str, Any], list[Any] | None]:
     """See `AsyncResult.as_tuple`. Chains may be longer than Python recurses.
 

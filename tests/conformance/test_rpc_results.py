@@ -33,6 +33,7 @@ class Fleet:
         self.load_many, self.aload_many = client.load_many, client.aload_many
         self.wait_ready, self.await_ready = client.wait_ready, client.await_ready
         self.forget, self.aforget = client.forget, client.aforget
+        self.forget_many, self.aforget_many = client.forget_many, client.aforget_many
         self.save_group, self.asave_group = client.save_group, client.asave_group
         self.load_group, self.aload_group = client.load_group, client.aload_group
         self.forget_group, self.aforget_group = client.forget_group, client.aforget_group

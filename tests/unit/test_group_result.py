@@ -427,6 +427,19 @@ def test_members_of_what_was_before_are_not_asked_when_the_own_result_is_there(
     assert trips == ["load_many"]
 
 
+def test_forgetting_many_costs_few_trips(app: Celeriac, monkeypatch: pytest.MonkeyPatch) -> None:
+    ids = [str(number) for number in range(2500)]
+    app.backend.store([record(one) for one in ids])
+    chain = app.AsyncResult("0")
+    for one in ids[1:]:
+        chain = AsyncResult(one, app=app, parent=chain)
+    trips: list[str] = []
+    monkeypatch.setattr(app.backend, "forget_many", _noting(app.backend.forget_many, "forget_many", trips))
+    chain.forget()
+    assert trips == ["forget_many"] * 3
+    assert group_of(app, *ids).completed_count() == 0
+
+
 def test_forgetting_forgets_what_was_before(app: Celeriac) -> None:
     for one in ("1", "2", "body"):
         finish(app, one)

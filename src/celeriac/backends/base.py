@@ -111,6 +111,14 @@ class Backend(Protocol):
         """`forget` for asyncio."""
         ...
 
+    def forget_many(self, task_ids: Sequence[str]) -> None:
+        """`forget` of many, in few trips."""
+        ...
+
+    async def aforget_many(self, task_ids: Sequence[str]) -> None:
+        """`forget_many` for asyncio."""
+        ...
+
     def save_group(self, group_id: str, meta: bytes, ttl: float | None) -> None:
         """Keep the list of a group's members for `ttl` seconds, or for good.
 

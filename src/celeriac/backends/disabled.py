@@ -54,6 +54,12 @@ class DisabledBackend:
     async def aforget(self, task_id: str) -> None:
         """Nothing is kept."""
 
+    def forget_many(self, task_ids: Sequence[str]) -> None:
+        """Nothing is kept."""
+
+    async def aforget_many(self, task_ids: Sequence[str]) -> None:
+        """Nothing is kept."""
+
     def save_group(self, group_id: str, meta: bytes, ttl: float | None) -> None:  # noqa: ARG002 - the contract's
         """Always raises NotSupported."""
         _refuse_group(group_id)

@@ -174,6 +174,18 @@ class MemoryBackend:
         """See `Backend.aforget`."""
         self.forget(task_id)
 
+    def forget_many(self, task_ids: Sequence[str]) -> None:
+        """See `Backend.forget_many`."""
+        memory = self.memory
+        memory.check_process()
+        with memory.lock:
+            for task_id in task_ids:
+                memory.results.pop(task_id, None)
+
+    async def aforget_many(self, task_ids: Sequence[str]) -> None:
+        """See `Backend.aforget_many`."""
+        self.forget_many(task_ids)
+
     def save_group(self, group_id: str, meta: bytes, ttl: float | None) -> None:
         """See `Backend.save_group`."""
         memory = self.memory

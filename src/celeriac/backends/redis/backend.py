@@ -165,6 +165,16 @@ class RedisBackend:
         """See `Backend.aforget`."""
         await self._side().link.call("DEL", self.key(task_id))
 
+    def forget_many(self, task_ids: Sequence[str]) -> None:
+        """See `Backend.forget_many`."""
+        for keys in batches(map(self.key, task_ids)):
+            self._links.call("DEL", *keys)
+
+    async def aforget_many(self, task_ids: Sequence[str]) -> None:
+        """See `Backend.aforget_many`."""
+        for keys in batches(map(self.key, task_ids)):
+            await self._side().link.call("DEL", *keys)
+
     def save_group(self, group_id: str, meta: bytes, ttl: float | None) -> None:
         """See `Backend.save_group`."""
         self._links.run(SAVE_GROUP, [self._group_keys.group(group_id)], [ttl_ms(ttl), meta])

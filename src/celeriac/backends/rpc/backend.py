@@ -204,6 +204,20 @@ class RpcBackend:
             await self._asking.run(self._catch_up)
         self._places.forget(task_id)
 
+    def forget_many(self, task_ids: Sequence[str]) -> None:
+        """See `Backend.forget_many`."""
+        if not all(map(self._has_all_of, task_ids)):
+            self._catch_up()
+        for task_id in task_ids:
+            self._places.forget(task_id)
+
+    async def aforget_many(self, task_ids: Sequence[str]) -> None:
+        """See `Backend.aforget_many`."""
+        if not all(map(self._has_all_of, task_ids)):
+            await self._asking.run(self._catch_up)
+        for task_id in task_ids:
+            self._places.forget(task_id)
+
     def save_group(self, group_id: str, meta: bytes, ttl: float | None) -> None:  # noqa: ARG002 - the contract's
         """Always raises NotSupported."""
         _refuse_group(group_id)

@@ -109,6 +109,15 @@ class SQLiteBackend:
         """See `Backend.aforget`."""
         await self._runner.run(lambda: self.forget(task_id))
 
+    def forget_many(self, task_ids: Sequence[str]) -> None:
+        """See `Backend.forget_many`."""
+        if task_ids:
+            self.database.write(lambda transaction: results.forget_results(transaction, task_ids))
+
+    async def aforget_many(self, task_ids: Sequence[str]) -> None:
+        """See `Backend.aforget_many`."""
+        await self._runner.run(lambda: self.forget_many(task_ids))
+
     def save_group(self, group_id: str, meta: bytes, ttl: float | None) -> None:
         """See `Backend.save_group`."""
         self.database.write(lambda transaction: groups.save_group(transaction, group_id, meta, ttl))

@@ -65,6 +65,11 @@ def forget_result(transaction: Transaction, task_id: str) -> None:
     transaction.execute(load_statements("result")["forget"], (task_id,))
 
 
+def forget_results(transaction: Transaction, task_ids: Sequence[str]) -> None:
+    """Delete many results."""
+    transaction.executemany(load_statements("result")["forget"], [(task_id,) for task_id in task_ids])
+
+
 def sweep_results(transaction: Transaction) -> int:
     """Delete up to `SWEEP_BATCH` expired results, and bells of waiters that are gone."""
     sql = load_statements("result")

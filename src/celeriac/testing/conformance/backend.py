@@ -102,6 +102,16 @@ class StoringCases(Harness):
         assert [(record.task_id, record.status) for record in found] == [("a", "SUCCESS"), ("b", "FAILURE")]
         assert await backend.aload_many([]) == []
 
+    @in_loop
+    async def test_many_are_forgotten_together(self, make_backend: MakeBackend) -> None:
+        backend = make_backend()
+        backend.store([success(f"t{n}") for n in range(1200)] + [success("kept")])
+        backend.forget_many([])
+        backend.forget_many([f"t{n}" for n in range(600)])
+        await backend.aforget_many([f"t{n}" for n in range(500, 1200)] + ["unknown"])
+        left = await backend.aload_many([f"t{n}" for n in range(1200)] + ["kept"])
+        assert [record.task_id for record in left] == ["kept"]
+
     def test_nothing_to_store(self, make_backend: MakeBackend) -> None:
         make_backend().store([])
 
