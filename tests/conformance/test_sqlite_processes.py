@@ -118,12 +118,12 @@ def test_many_processes_lose_nothing_and_do_nothing_twice(crew: Crew) -> None:
     workers = crew.workers(3)
     making = [crew.start("produce", f"p{n}", str(each)) for n in range(producers)]
     names = {f"p{n}-{k}" for n in range(producers) for k in range(each)}
-    wait_until_stored(crew.path, names)
+    wait_until_stored(crew.path, names | bodies(producers))
     tell_to_stop(crew.path)
     done = [name for worker in workers for name in done_by(worker)]
     assert sorted(done) == sorted(names)
     assert [process.wait(PATIENCE) for process in making + workers] == [0] * 6
-    check_empty(crew.path)
+    check_empty(crew.path, bodies(producers))
 
 
 def test_workers_killed_at_random_lose_nothing(crew: Crew) -> None:
@@ -136,19 +136,27 @@ def test_workers_killed_at_random_lose_nothing(crew: Crew) -> None:
         backend.wait_ready(f"p0-{n * 40}", PATIENCE)  # in the middle of the work
         victim.send_signal(signal.SIGKILL)
     backend.disconnect()
-    wait_until_stored(crew.path, names)
+    wait_until_stored(crew.path, names | bodies(2))
     tell_to_stop(crew.path)
     done = [name for worker in (survivor, *victims) for name in done_by(worker)]
     assert len(done) == len(set(done)), "acknowledged twice"
     assert set(done) <= names
-    check_empty(crew.path)
+    check_empty(crew.path, bodies(2))
 
 
-def check_empty(path: str) -> None:
+def bodies(producers: int) -> set[str]:
+    """Of their chords."""
+    return {f"body of p{n}" for n in range(producers)}
+
+
+def check_empty(path: str, sent: set[str]) -> None:
+    """Nothing is left but one of each body."""
+
     async def check() -> None:
         broker = SQLiteBroker(path)
         await broker.open("checker", lease_seconds=10)
         assert [d.message.headers["id"] for d in await broker.reserve(["q"], 100, 0)] == ["stop"]
+        assert sorted(d.message.headers["id"] for d in await broker.reserve(["bodies"], 100, 0)) == sorted(sent)
         assert await broker.recover(100) == []
         await broker.close()
 
