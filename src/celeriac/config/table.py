@@ -21,7 +21,6 @@ T = TypeVar("T")
 Later = Literal[
     "autoscaling",
     "beat",
-    "canvas",
     "control",
     "daemons",
     "deduplication",
@@ -38,7 +37,6 @@ Later = Literal[
 LATER: Final[dict[Later, str]] = {
     "autoscaling": "autoscaling is",
     "beat": "the scheduler (beat) is",
-    "canvas": "chords are",
     "control": "remote control is",
     "daemons": "running in the background is",
     "deduplication": "skipping of tasks that have succeeded before is",
