@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import builtins
 import contextvars
 import copy
 import pickle
@@ -334,6 +335,32 @@ def test_members_are_yielded_as_they_finish_for_asyncio(app: Celeriac) -> None:
         return arrived
 
     assert asyncio.run(main()) == ["2", "3", "1"]
+
+
+def test_who_stops_to_iterate_leaves_nothing_behind(app: Celeriac) -> None:
+    finish(app, "1")
+
+    async def main() -> None:
+        async for member in group_of(app, "1", "2", "3").aiterate(timeout=PATIENCE):
+            assert member == "1"
+            break
+        waiting = asyncio.create_task(group_of(app, "2", "3").aget())
+        iterating = group_of(app, "1", "2", "3").aiterate(timeout=PATIENCE)
+        assert await anext(iterating) == "1"
+        with pytest.raises(builtins.TimeoutError):
+            async with asyncio.timeout(0.02):
+                await anext(iterating)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        async with asyncio.timeout(PATIENCE):
+            while len(asyncio.all_tasks()) > 1:
+                await asyncio.sleep(0)
+
+    asyncio.run(main())
+    for member in group_of(app, "1", "2", "3").iterate(timeout=PATIENCE):
+        assert member == "1"
+        break
 
 
 def test_of_a_large_group_those_that_nobody_waits_for_are_looked_at(
