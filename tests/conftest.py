@@ -6,8 +6,15 @@ from collections.abc import Iterator
 
 import pytest
 
+from scheduling import Scheduling
 from servers.rabbitmq import RabbitServer
 from servers.redis import RedisServer
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Scheduling | None:
+    """With `-n`, if no other way to share the tests is asked for."""
+    return Scheduling(config, log) if config.getoption("dist") == "load" else None
 
 
 @pytest.fixture(scope="session")

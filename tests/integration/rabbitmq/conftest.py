@@ -19,18 +19,6 @@ from servers.rabbitmq import QueueState, RabbitServer
 IMPATIENT: Mapping[str, Any] = {"confirm_timeout": 2.0, "connect_timeout": 2.0}
 
 
-#: Nodes for some tests alone. With xdist one process runs all that share one, so that no other has to start it, too.
-NODES = ("frail_node", "impatient_node")
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        names = item.fixturenames if isinstance(item, pytest.Function) else []
-        for name in NODES:
-            if name in names:
-                item.add_marker(pytest.mark.xdist_group(name))
-
-
 class Place(NamedTuple):
     """A virtual host of a node."""
 

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Iterator
 from typing import Any
 
 import amqp
+import pytest
 
+from celeriac.brokers import open_broker
+from celeriac.brokers.rabbitmq import RabbitBroker
 from celeriac.config import Settings
+from celeriac.exceptions import OperationalError
+from celeriac.message import Message, Publication
 from celeriac.storage.rabbitmq.framing import Content
 from celeriac.storage.rabbitmq.links import Links, Parcel
 from celeriac.storage.rabbitmq.location import RabbitLocation
 from celeriac.storage.rabbitmq.reading import read_location
 
+#: What errors say of messages that the server has not confirmed.
+MAYBE = "may be stored all the same"
 #: Seconds for answers where a test waits for one that does not come.
 TIMEOUT = 1.0
 #: Seconds within which such a wait must have ended.
@@ -57,3 +65,24 @@ def bodies(links: Links, queue: str = "q") -> list[bytes]:
         return found
 
     return links.run(take)
+
+
+def fails(links: Links, *parcels: Parcel) -> str:
+    """Publish in vain, within the time for that; what the error says."""
+    began = time.monotonic()
+    with pytest.raises(OperationalError, match="takes no messages at the moment") as caught:
+        links.publish(parcels or [parcel()])
+    assert time.monotonic() - began < BOUND
+    return str(caught.value)
+
+
+def job(name: object, queue: str = "q") -> Publication:
+    """A message of this name."""
+    return Publication(Message({"task": "t", "id": str(name)}, {}, b"[]"), queue)
+
+
+def make_broker(url: str) -> RabbitBroker:
+    """A broker at `url`."""
+    broker = open_broker(url, settings=Settings())
+    assert isinstance(broker, RabbitBroker)
+    return broker

@@ -19,10 +19,7 @@ from servers.rabbitmq import RabbitServer
 from servers.tcp_proxy import TcpProxy
 from servers.waiting import wait_until
 
-from .conftest import Place, largest_message
-from .links_support import BOUND, TIMEOUT, bodies, depth, linked, location, parcel
-
-MAYBE = "may be stored all the same"
+from .links_support import BOUND, MAYBE, TIMEOUT, bodies, depth, linked, location, parcel
 
 
 def through(url: str, server: RabbitServer, proxy: TcpProxy) -> str:
@@ -95,13 +92,6 @@ def test_what_the_server_will_never_take(rabbit_url: str) -> None:
         assert bodies(links)[-1] == b"next"
 
 
-def test_a_message_larger_than_the_server_takes(frail: Place) -> None:
-    with largest_message(frail.server, 1000), linked(frail.url) as links:
-        with pytest.raises(StoreRefused, match="larger than configured max size"):
-            links.publish([parcel(body=bytes(1001))])
-        links.publish([parcel(body=bytes(1000))])
-
-
 def test_a_user_who_may_not(rabbit_server: RabbitServer, rabbit_vhost: str) -> None:
     rabbit_server.add_user("reader", "pw")
     rabbit_server.permit("reader", rabbit_vhost, write="^$")
@@ -153,24 +143,6 @@ def test_a_place_in_the_pool_is_waited_for(rabbit_url: str) -> None:
 
 
 # -- faults ------------------------------------------------------------------------------------------------------------
-
-
-def test_a_restarted_server_is_not_noticed_by_the_next_call(frail: Place) -> None:
-    server = frail.server
-    with linked(frail.url) as links:
-        links.publish([parcel(body=b"1")])
-        server.stop()
-        with pytest.raises(OperationalError, match="start the server") as caught:
-            links.publish([parcel(body=b"lost")])
-        assert MAYBE not in str(caught.value)
-        server.restart()
-        links.publish([parcel(body=b"2")])
-        assert server.close_all_connections() >= 1
-        links.publish([parcel(body=b"3")])
-        server.stop_app()
-        server.start_app()
-        links.publish([parcel(body=b"4")])
-        assert bodies(links) == [b"1", b"2", b"3", b"4"]
 
 
 @pytest.mark.parametrize("point", [AmqpPoint.CUT_BEFORE, AmqpPoint.CUT_AFTER])

@@ -6,27 +6,12 @@ import asyncio
 
 import pytest
 
-from celeriac.brokers import open_broker
-from celeriac.brokers.rabbitmq import RabbitBroker
-from celeriac.config import Settings
 from celeriac.exceptions import OperationalError
 from celeriac.message import Message, Publication
 from servers.rabbitmq import RabbitServer
 from servers.tcp_proxy import TcpProxy
 
-from .conftest import Place, largest_message
-
-
-def job(name: object, queue: str = "q") -> Publication:
-    """A message of this name."""
-    return Publication(Message({"task": "t", "id": str(name)}, {}, b"[]"), queue)
-
-
-def make_broker(url: str) -> RabbitBroker:
-    """A broker at `url`."""
-    broker = open_broker(url, settings=Settings())
-    assert isinstance(broker, RabbitBroker)
-    return broker
+from .links_support import job, make_broker
 
 
 def test_hundreds_of_coroutines_share_trips_and_all_is_stored(rabbit_url: str) -> None:
@@ -91,45 +76,6 @@ def test_one_that_no_queue_takes_fails_alone(rabbit_url: str) -> None:
 
     try:
         asyncio.run(main())
-    finally:
-        broker.disconnect()
-
-
-@pytest.mark.parametrize("size", [100_000, 2_000_000])
-def test_one_that_the_server_finds_too_large_fails_alone(frail: Place, size: int) -> None:
-    """Be it so small that it shares a trip with the others, or not."""
-    broker = make_broker(frail.url)
-    large = Publication(Message({"task": "t", "id": "large"}, {}, b"x" * size), "q")
-
-    async def main() -> None:
-        calls = [job(1), job(2), large, job(3), job(4)]
-        outcomes = await asyncio.gather(*(broker.apublish([one]) for one in calls), return_exceptions=True)
-        assert [type(outcome).__name__ for outcome in outcomes] == [
-            *["NoneType"] * 2,
-            "StoreRefused",
-            *["NoneType"] * 2,
-        ]
-        assert await broker.depth("q") >= 4
-
-    try:
-        with largest_message(frail.server, size - 1):
-            asyncio.run(main())
-    finally:
-        broker.disconnect()
-
-
-def test_what_travels_alone_is_sent_once_and_so_are_the_others(frail: Place) -> None:
-    broker = make_broker(frail.url)
-    large = Publication(Message({"task": "t", "id": "large"}, {}, b"x" * 2_000_000), "q")
-
-    async def main() -> None:
-        calls = [job(1), large, job(2), job(3)]
-        await asyncio.gather(*(broker.apublish([one]) for one in calls), return_exceptions=True)
-        assert await broker.depth("q") == 3
-
-    try:
-        with largest_message(frail.server, 1_000_000):
-            asyncio.run(main())
     finally:
         broker.disconnect()
 

@@ -27,9 +27,6 @@ from servers.rabbitmq import QueueState, RabbitServer
 ROOT = Path(__file__).resolve().parents[3]
 QUORUM = {"x-queue-type": "quorum"}
 
-#: With xdist one process runs them all: each would start a node.
-pytestmark = pytest.mark.xdist_group("servers")
-
 
 @pytest.fixture(scope="module")
 def node() -> Iterator[RabbitServer]:

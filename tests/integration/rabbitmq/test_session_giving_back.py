@@ -59,15 +59,15 @@ async def _become(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0)
 
 
-def test_what_nobody_asks_for_is_not_lost_while_nothing_can_be_published(frail: Place) -> None:
+def test_what_nobody_asks_for_is_not_lost_while_nothing_can_be_published(place: Place) -> None:
     async def run() -> None:
-        async with opened(new_broker(frail, options=_IMPATIENT)) as broker:
+        async with opened(new_broker(place, options=_IMPATIENT)) as broker:
             broker.publish([publication(str(n)) for n in range(4)])
             first = await take(broker, 4)
             await broker.settle([Settlement(one, Acknowledge()) for one in first])
             broker.publish([publication(f"x{n}") for n in range(4)])
             await _here(broker, 4)
-            async with _alarm(frail):
+            async with _alarm(place):
                 session = session_of(broker)
                 await _become(lambda: bool(session._unwanted))
                 await _become(lambda: not any(held.writing for held in session._holdings._held.values()))
@@ -77,9 +77,9 @@ def test_what_nobody_asks_for_is_not_lost_while_nothing_can_be_published(frail: 
     _run(run())
 
 
-def test_the_outcome_of_an_orphan_is_written_when_it_can_be(frail: Place) -> None:
+def test_the_outcome_of_an_orphan_is_written_when_it_can_be(place: Place) -> None:
     async def run() -> None:
-        async with opened(new_broker(frail, options=_IMPATIENT)) as broker:
+        async with opened(new_broker(place, options=_IMPATIENT)) as broker:
             broker.publish([publication("a"), publication("z", "next")])
             [delivery] = await take(broker, 1)
             await cut(broker)
@@ -87,12 +87,12 @@ def test_the_outcome_of_an_orphan_is_written_when_it_can_be(frail: Place) -> Non
             assert await broker.settle([Settlement(delivery, Acknowledge(), None, follow_up)]) == []
             held = session_of(broker)._holdings.find(delivery)
             assert held is not None
-            async with _alarm(frail):
+            async with _alarm(place):
                 await _become(lambda: held.writing)
                 await _become(lambda: not held.writing)
-            await until(lambda: frail.queues()["tasks"].unacknowledged == 0, "it is settled")
-            assert frail.queues()["tasks"].ready == 0
-            assert frail.queues()["next"].ready == 2
+            await until(lambda: place.queues()["tasks"].unacknowledged == 0, "it is settled")
+            assert place.queues()["tasks"].ready == 0
+            assert place.queues()["next"].ready == 2
 
     _run(run())
 

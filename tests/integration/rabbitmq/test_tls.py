@@ -22,10 +22,6 @@ def tls(tmp_path_factory: pytest.TempPathFactory) -> Tls:
     return make_certificates(tmp_path_factory.mktemp("tls"), clients_need_one=True)
 
 
-#: With xdist one process runs them all: each would start a node.
-pytestmark = pytest.mark.xdist_group("tls")
-
-
 @pytest.fixture(scope="module")
 def server(tls: Tls) -> Iterator[RabbitServer]:
     """A node that speaks nothing but TLS."""

@@ -149,8 +149,8 @@ def test_a_second_run_elsewhere_does_not_change_the_result(
     assert bench.tasks.app.AsyncResult(result.id).get(timeout=DEADLINE) == second
 
 
-def test_a_channel_error(frail: Place, bench_at: StartBench) -> None:
-    bench = bench_at(frail.url)
+def test_a_channel_error(place: Place, bench_at: StartBench) -> None:
+    bench = bench_at(place.url)
     worker = bench.start("-c", "2")
     result = bench.tasks.gated.delay("during")
     bench.pid_of("begin-during")
@@ -159,14 +159,14 @@ def test_a_channel_error(frail: Place, bench_at: StartBench) -> None:
         bench.tasks.noted.delay(name)
     # Again until it is heard: a consumer that is being replaced just now takes it with it.
     wait_until(
-        lambda: frail.server.eval(_CHANNEL_ERROR % frail.vhost) and "unknown delivery tag" in worker.log,
+        lambda: place.server.eval(_CHANNEL_ERROR % place.vhost) and "unknown delivery tag" in worker.log,
         "the worker has heard of it",
     )
     works_again(bench, "a channel error")
     bench.open("during")
     assert result.get(timeout=DEADLINE) == "during"
     each_ran_once(bench, names)
-    wait_until(frail.is_worked_off, "all is settled")
+    wait_until(place.is_worked_off, "all is settled")
     assert bench.count("begin-during") == 1
     quiet(worker)
 
