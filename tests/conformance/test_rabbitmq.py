@@ -34,7 +34,7 @@ class TestRabbitBroker(BrokerConformance):
         return RunningClock()
 
     @pytest.fixture
-    def make_broker(self, clock: VirtualClock) -> Iterator[MakeBroker]:
+    def make_broker(self, clock: VirtualClock, _scissors_at_hand: None) -> Iterator[MakeBroker]:
         queues = routed_queues(x_queue_type=self.queue_type)
         with ExitStack() as stack:
 

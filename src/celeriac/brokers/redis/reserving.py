@@ -41,6 +41,17 @@ class Taken(msgspec.Struct):
 def read_taken(reply: list[Any], lease: Lease, first: int) -> Taken:
     """Read what `reserve.lua` returned. `first` is the number that it was given."""
     lapsed, next_due, watched, misfits, *groups = reply
+    return Taken(
+        read_groups(groups, lease, first),
+        bool(lapsed),
+        float(next_due) if next_due else None,
+        [name.decode() for name in watched],
+        [key.decode("utf-8", "replace") for key in misfits],
+    )
+
+
+def read_groups(groups: Iterable[list[bytes]], lease: Lease, first: int) -> list[Delivery]:
+    """Read groups of envelopes, each with the name of its queue behind them. `first` is the number of the first one."""
     deliveries: list[Delivery] = []
     number = first
     for *envelopes, name in groups:
@@ -52,13 +63,7 @@ def read_taken(reply: list[Any], lease: Lease, first: int) -> Taken:
                 delivery.note_head(opened.head)
             deliveries.append(delivery)
             number += 1
-    return Taken(
-        deliveries,
-        bool(lapsed),
-        float(next_due) if next_due else None,
-        [name.decode() for name in watched],
-        [key.decode("utf-8", "replace") for key in misfits],
-    )
+    return deliveries
 
 
 def read_recovered(groups: Iterable[list[bytes]], lease: Lease, first: int) -> list[Delivery]:

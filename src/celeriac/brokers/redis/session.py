@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from celeriac.brokers.batches import WrittenParts, split
 from celeriac.brokers.redis import scripts
+from celeriac.brokers.redis.handing import Handover
 from celeriac.brokers.redis.leasing import Lease, field_of
-from celeriac.brokers.redis.reserving import TAKEN_BYTES, Taken, read_recovered, read_taken
+from celeriac.brokers.redis.reserving import TAKEN_BYTES, Taken, read_groups, read_recovered, read_taken
 from celeriac.brokers.redis.settling import SettlementWriter, read_refused
-from celeriac.brokers.redis.waiting import LOOKOUT_MS, WorkWaiter
+from celeriac.brokers.redis.waiting import FRESH_SECONDS, LOOKOUT_MS, WorkWaiter
 from celeriac.exceptions import ImproperlyConfigured, OperationalError, StoreRefused
 from celeriac.outcome import Keep
 from celeriac.storage.redis.async_links import AsyncLink
@@ -85,6 +86,9 @@ class Session:
         #: Batches whose answer was lost: their numbers and places in the server's memory, by what they settle.
         self._unanswered: dict[tuple[str, ...], tuple[int, int]] = {}
         self._written = WrittenParts()
+        #: Queues that were found empty, when that was, and what had rung until then.
+        self._empty: tuple[frozenset[str], float, int] | None = None
+        self._handover = Handover(lease, layout.steps, self.release, self._waiter.nudge)
 
     async def open(self) -> None:
         """Take the lease and begin to listen."""
@@ -101,6 +105,7 @@ class Session:
         """Give everything back and hang up."""
         self.is_open = False
         await self._waiter.stop()
+        await self._handover.close()
         memories = [self._keys.settled(self.lease.id, slot) for slot in range(SETTLED_SLOTS)]
         try:
             await self._run(scripts.CLOSE, [len(memories), *memories, *self._waited])
@@ -113,24 +118,42 @@ class Session:
         loop, waiter = asyncio.get_running_loop(), self._waiter
         deadline = loop.time() + wait
         waiter.waiting += 1
+        self._handover.begin(queues, limit)
         try:
             await self._bind(queues)
             while self.is_open:
                 seen, remaining = waiter.rings, deadline - loop.time()
-                taken = await self._take(queues, limit, waits=remaining > 0)
-                if taken.deliveries or remaining <= 0:
-                    return taken.deliveries
-                watched = [key for queue in taken.watched for key in self._layout.lists(queue)]
-                waiter.set_alarm(taken.next_due)
-                if watched and await waiter.watch(watched):
-                    continue  # it came between the two looks
-                await waiter.sleep(remaining, seen, is_lookout=bool(watched))
+                is_lookout = True
+                if remaining <= 0 or not self._is_known_empty(queues, seen):
+                    taken = await self._take(queues, limit, waits=remaining > 0)
+                    if taken.deliveries or self._handover or remaining <= 0:
+                        return self._handover.joined(taken.deliveries, limit)
+                    watched = [key for queue in taken.watched for key in self._layout.lists(queue)]
+                    waiter.set_alarm(taken.next_due)
+                    if watched and await waiter.watch(watched):
+                        continue  # it came between the two looks
+                    is_lookout = bool(watched)
+                    if is_lookout and len(taken.watched) == len(queues) and waiter.is_told:
+                        self._empty = frozenset(queues), loop.time(), seen
+                if not self._handover:
+                    await waiter.sleep(remaining, seen, is_lookout=is_lookout)
+                if self._handover:
+                    return self._handover.joined([], limit)
         except OperationalError:
             if self.is_open:
                 raise
         finally:
             waiter.waiting -= 1
+            self._handover.end()
         return []  # closed meanwhile
+
+    def _is_known_empty(self, queues: Sequence[str], rings: int) -> bool:
+        """They were empty a moment ago, and the server would have told of a change."""
+        if self._empty is None or not self._waiter.is_told:
+            return False
+        names, looked_at, rung = self._empty
+        fresh = asyncio.get_running_loop().time() - looked_at < FRESH_SECONDS
+        return fresh and rung == rings and names == frozenset(queues)
 
     async def settle(self, settlements: Sequence[Settlement]) -> list[Settlement]:
         """Write settlements; returns those that were refused."""
@@ -353,15 +376,25 @@ class Session:
         fields = tuple(field_of(settlement.delivery) for settlement in part)
         known = self._unanswered.pop(fields, None)
         batch, slot = self._new_batch() if known is None else known
-        settlements = self._writer.write(part, self._clock.time())
-        memory = self._keys.settled(self.lease.id, slot)
+        memory, lease = self._keys.settled(self.lease.id, slot), self.lease
+        count, first, handing = self._handover.ask(part)
+        settlements = self._writer.write(part, self._clock.time(), handing)
         arguments: list[Arg] = [batch, memory, _REMEMBERED_MS, self._writer.results.final_mark or "", *settlements]
+        trip = (first, first + count - 1)
+        if count:
+            lease.under_way.add(trip)
         try:
-            answer = await self._run(scripts.SETTLE, arguments)
+            answer, *groups = await self._run(scripts.SETTLE, arguments)
         except BaseException:
             self._unanswered[fields] = (batch, slot)  # it may have been written
+            if count:
+                lease.given_up, lease.in_doubt = max(lease.given_up, trip[1]), True
             raise
+        finally:
+            lease.under_way.discard(trip)
         self._forget([one.delivery for one in part if one.fenced and type(one.action) is not Keep])
+        if groups:
+            self._handover.take(read_groups(groups, lease, first))
         return read_refused(answer, part)
 
     def _new_batch(self) -> tuple[int, int]:

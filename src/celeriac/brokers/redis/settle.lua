@@ -1,10 +1,13 @@
--- Write settlements, each whole or not at all. Needs names.lua, wake.lua, push.lua, result.lua and chords.lua.
+-- Write settlements, each whole or not at all. Needs names.lua, lease.lua, wake.lua, push.lua, result.lua and chords.lua.
 --
 -- ARGV[6]  number of this batch, growing
 -- ARGV[7]  key that remembers a batch, and answers if it comes again or late
 -- ARGV[8]  milliseconds to remember it
 -- ARGV[9]  how stored results are encoded (the mark of store_result)
 -- ARGV[10] number of places to look at first; then queue, step, due for each
+-- then how many follow-ups may be handed on to the caller, which waits for work just now; if not 0, prefix and first number
+--   of the names under which they are held, the number of steps and the steps, the number of queues that it waits for and
+--   these queues
 -- then the chords of the batch, as read_chords reads them
 -- then the settlements, each beginning with a kind and the name under which the message is held:
 --   a  acknowledge: nothing more
@@ -28,7 +31,11 @@
 --        grown:    their number; each chord
 --        shares:   their number; sender, member, part of each
 --
--- Returns the numbers of the settlements that were refused, from 1, as one text with commas.
+-- Returns { the numbers of the settlements that were refused, from 1, as one text with commas,
+--           groups of envelopes that were handed on, each with the name of its queue behind them }
+--
+-- A follow-up is handed on, rather than put into its queue, where nothing else waits in that queue: it would have been the
+-- caller's next message, and a chain of short tasks takes half the time.
 --
 -- The order inside a settlement is such that an error leaves the message held: it is written again then.
 
@@ -37,7 +44,7 @@ local HELD, MARK = held_key(ME), ARGV[9]
 
 local batch, answered = string.match(redis.call('GET', ARGV[7]) or '', '^(%d+):(.*)$')
 if batch == ARGV[6] then
-  return answered
+  return { answered }
 elseif batch and tonumber(batch) > tonumber(ARGV[6]) then
   -- The caller gives a place in its memory to another batch only when this one was answered, or given up.
   return redis.error_reply('LATE batch ' .. ARGV[6] .. ' of settlements comes after ' .. batch)
@@ -54,6 +61,37 @@ for _ = 1, tonumber(ARGV[10]) do
   if wrong then
     return wrong
   end
+end
+
+local most, prefix, number, steps, waited_for = tonumber(next_argument()), nil, nil, {}, {}
+if most > 0 then
+  prefix, number = next_argument(), tonumber(next_argument())
+  for n = 1, tonumber(next_argument()) do
+    steps[n] = next_argument()
+  end
+  for _ = 1, tonumber(next_argument()) do
+    waited_for[next_argument()] = true
+  end
+  if is_given_up(ME, number) or not remaining(ME) then
+    most = 0
+  end
+end
+local handed_on = {}
+
+-- Returns whether the caller has it now.
+local function hand_on(queue, step, envelope)
+  if most == 0 or not waited_for[queue] then
+    return false
+  end
+  for _, one in ipairs(steps) do
+    if redis.pcall('LLEN', list_key(queue, one)) ~= 0 then
+      return false
+    end
+  end
+  redis.call('HSET', HELD, prefix .. number, held_head(queue, step) .. envelope)
+  handed_on[#handed_on + 1] = { envelope, queue }
+  most, number = most - 1, number + 1
+  return true
 end
 
 local chords, senders = read_chords(next_argument)
@@ -130,7 +168,7 @@ local function read_follow_ups(holds)
   for _ = 1, tonumber(next_argument()) do
     local queue, step, due, place, envelope =
       next_argument(), next_argument(), next_argument(), next_argument(), next_argument()
-    if holds then
+    if holds and not (due == '' and hand_on(queue, step, envelope)) then
       push(queue, step, due, place, envelope)
     end
   end
@@ -238,4 +276,4 @@ end
 
 local answer = table.concat(refused, ',')
 redis.call('SET', ARGV[7], ARGV[6] .. ':' .. answer, 'PX', ARGV[8])
-return answer
+return { answer, unpack(handed_on) }

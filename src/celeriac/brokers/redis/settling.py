@@ -55,8 +55,13 @@ class SettlementWriter:
         self._layout = layout
         self.results = results
 
-    def write(self, settlements: Sequence[Settlement], now: float) -> list[Arg]:
+    def write(self, settlements: Sequence[Settlement], now: float, handing: Sequence[Arg] = (0,)) -> list[Arg]:
         """The arguments from the tenth on.
+
+        Args:
+            settlements: what to write.
+            now: Unix time.
+            handing: what may be handed on, see `settle.lua`.
 
         Raises:
             EncodeError: a follow-up or a retry has no JSON form.
@@ -77,7 +82,7 @@ class SettlementWriter:
                     continue
             arguments += self._any(settlement, chords, places, now)
         located = itertools.chain.from_iterable(sorted(places, key=str))
-        return [len(places), *located, *chords.arguments(), *arguments]
+        return [len(places), *located, *handing, *chords.arguments(), *arguments]
 
     def _any(self, settlement: Settlement, chords: ChordTable, places: set[tuple[Arg, ...]], now: float) -> list[Arg]:
         """The arguments of one of any kind; the places of its follow-ups are added to `places`."""

@@ -34,6 +34,8 @@ _SLEEPER_SECONDS: Final = 2.0
 _BLIND_SECONDS: Final = 0.1
 #: Milliseconds for which a lookout is believed to be there; it says so again at each look.
 LOOKOUT_MS: Final = 3000
+#: Seconds after a look in which a worker that nobody has told anything need not look again.
+FRESH_SECONDS: Final = 0.5
 #: Seconds after which a lookout that was refused the server's help asks again.
 _REFUSED_SECONDS: Final = 60.0
 #: Seconds of silence on the channel after which the server is asked to say something, and to give up on it.
@@ -98,6 +100,15 @@ class WorkWaiter:
         self._woken.set()
         if not self.waiting and self._task is not None:
             asyncio.get_running_loop().call_later(_GRACE_SECONDS, self._pass_on_if_busy)
+
+    def nudge(self) -> None:
+        """Wake those that sleep: there is something for them that is not in a queue."""
+        self._woken.set()
+
+    @property
+    def is_told(self) -> bool:
+        """The server tells of changes of the lists that were watched last."""
+        return self._tracking is not None and bool(self._tracked)
 
     def set_alarm(self, seconds: float | None) -> None:
         """Ring after so many seconds; None for not at all. Takes the place of the alarm before."""
