@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Final
 
 import msgspec
 
 from celeriac.chords import ChordEnd, ChordShare, ChordStart, ChordState, ClaimedChord
 from celeriac.storage.tallies import Tally, is_live, new_claim
+
+#: New chords after which old ones are swept: results may be elsewhere, and nobody else sweeps this store.
+_SWEEP_INTERVAL: Final = 1000
 
 
 class StoredChord(msgspec.Struct):
@@ -135,6 +139,8 @@ class MemoryChords:
             chord = None
         if chord is None:
             self._came += 1
+            if self._came % _SWEEP_INTERVAL == 0:
+                self.sweep(now, _SWEEP_INTERVAL)
             chord = self._chords[group_id] = StoredChord(group_id, self._came, Tally(), {})
         return chord
 

@@ -26,6 +26,7 @@ from celeriac.brokers.sqlite import SQLiteBroker
 from celeriac.chords import ChordEnd, ChordShare, ChordStart, ClaimedChord
 from celeriac.message import Delivery, PackedMessage
 from celeriac.outcome import Flow, Keep, Settlement
+from celeriac.storage.memory_chords import MemoryChords
 from celeriac.testing import VirtualClock
 
 #: In memory where possible: hundreds of files would be synced to a disk.
@@ -196,6 +197,13 @@ def check_file(path: str) -> None:
             "+ (SELECT COUNT(*) FROM chord_join WHERE chord NOT IN (SELECT id FROM chord WHERE group_id IS NOT NULL))"
         ).fetchone()
         assert orphans == 0
+
+
+def test_where_nobody_sweeps_the_memory_store_new_chords_make_room() -> None:
+    chords = MemoryChords()
+    for n in range(5000):
+        chords.change(float(n), [ChordStart(f"g{n}", 1, 10.0)])
+    assert chords.sweep(1e6, 5000) <= 1100
 
 
 class TestClaimsAndClocks:

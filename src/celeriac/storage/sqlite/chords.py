@@ -20,6 +20,8 @@ from celeriac.storage.tallies import ENDED_SECONDS, Tally, is_live, new_claim
 
 #: Shares and chords deleted by one sweep.
 _SWEEP_BATCH: Final = 1000
+#: The same where new chords come: results may be elsewhere, and nobody sweeps this file.
+_SMALL_SWEEP: Final = 64
 
 
 class _Row(msgspec.Struct):
@@ -109,15 +111,15 @@ def chord_state(connection: sqlite3.Connection, group_id: str, now: float, monot
     return ChordState(group_id, size, parts, ends is not None and is_live(ends, seconds, monotonic))
 
 
-def sweep_chords(transaction: Transaction) -> int:
-    """Delete chords whose time is over, up to `_SWEEP_BATCH` of them and as many shares; returns how many rows."""
+def sweep_chords(transaction: Transaction, limit: int = _SWEEP_BATCH) -> int:
+    """Delete chords whose time is over, up to `limit` of them and as many shares; returns how many rows."""
     sql = load_statements("chord")
-    chords = [row[0] for row in transaction.execute(sql["expired"], (transaction.now, _SWEEP_BATCH)).fetchall()]
+    chords = [row[0] for row in transaction.execute(sql["expired"], (transaction.now, limit)).fetchall()]
     if not chords:
         return 0
     ids = msgspec.json.encode(chords).decode()
-    shares = transaction.execute(sql["sweep_shares"], (ids, _SWEEP_BATCH)).rowcount
-    if shares == _SWEEP_BATCH:  # the rest goes later, and must not be found by its name if the clock is set back
+    shares = transaction.execute(sql["sweep_shares"], (ids, limit)).rowcount
+    if shares == limit:  # the rest goes later, and must not be found by its name if the clock is set back
         transaction.executemany(sql["disown"], [(chord,) for chord in chords])
     transaction.execute(sql["sweep_joins"], (ids,))
     return shares + transaction.execute(sql["sweep_chords"], (ids,)).rowcount
@@ -144,6 +146,7 @@ def _open(transaction: Transaction, group_ids: Sequence[str]) -> dict[str, _Row]
             rows[group_id] = _Row(chord, group_id, tally, tally.is_complete)
     new = [group_id for group_id in group_ids if group_id not in rows and group_id not in ended]
     if new:
+        sweep_chords(transaction, _SMALL_SWEEP)
         first = transaction.draw(len(new))
         rows.update((group_id, _Row(first + n, group_id, Tally(), False)) for n, group_id in enumerate(new))
     return rows
