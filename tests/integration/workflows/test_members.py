@@ -30,15 +30,12 @@ ENDS: dict[str, tuple[Make, str]] = {
     "timed out in a thread": (lambda tasks: tasks.hangs_in_thread.s().set(time_limit=0.3), "TimeLimitExceeded"),
     "lost for good": (lambda tasks: tasks.killer.s(), "WorkerLostError"),
     "lost, not to be run again": (lambda tasks: tasks.killed_once_and_for_all.s(), "WorkerLostError"),
-    "rejected": (lambda tasks: tasks.rejected.s(), "Reject"),
+    "rejected": (lambda tasks: tasks.rejected.s(), "reject requeue=False: spoilt"),
     "ignored": (lambda tasks: tasks.ignored.s(), "Ignore"),
     "expired": (_expired, "TaskRevokedError"),
     "unknown": (lambda tasks: tasks.app.signature("no.such.task"), "NotRegistered"),
-    "called wrongly": (lambda tasks: tasks.app.signature(tasks.add.name, (1, 2, 3)), "TypeError"),
-    "sent in a format that is not taken": (
-        lambda tasks: tasks.add.s(1, 1).set(serializer="pickle"),
-        "ContentDisallowed",
-    ),
+    # What runs first is checked where it is sent.
+    "called wrongly": (lambda tasks: chain(tasks.echo.si("first"), tasks.add.si(1, 2, 3)), "TypeError"),
 }
 EACH_END = pytest.mark.parametrize("end", ENDS)
 
@@ -98,6 +95,13 @@ def test_a_body_that_ends_so_fails_the_chord_around_it(bench: Bench, end: str) -
     body.set_immutable(True)
     result = chord([chord([bench.tasks.add.s(1, 1)], body), bench.tasks.add.s(1, 1)], bench.tasks.echo.s())()
     with pytest.raises(ChordError, match=f"raised .*{ENDS[end][1]}"):
+        result.get(timeout=DEADLINE)
+
+
+def test_who_waits_is_told_of_a_member_that_can_not_be_read(bench: Bench) -> None:
+    """What comes after such a message is in the part of it that can not be read: nobody can fail that in its place."""
+    result = chord([bench.tasks.add.s(1, 1).set(serializer="pickle"), bench.tasks.add.s(1, 1)], bench.tasks.echo.s())()
+    with pytest.raises(ChordError, match=r"Dependency .* raised ContentDisallowed"):
         result.get(timeout=DEADLINE)
 
 
