@@ -47,6 +47,9 @@ class Batch(Signature[R]):
         kwargs = self["kwargs"] = dict(self.kwargs)
         kwargs["task"] = as_signature(kwargs.get("task"), self._app)
 
+    def _copied_kwargs(self) -> dict[str, Any]:
+        return {**self.kwargs, "task": self.kwargs["task"].clone()}
+
     def apply_async(
         self, args: Sequence[Any] | None = None, kwargs: Mapping[str, Any] | None = None, **options: Any
     ) -> AsyncResult[R]:
@@ -119,6 +122,9 @@ class chunks(Workflow[list[Any]]):  # noqa: N801 - Celery's name
     def adopt_parts(self) -> None:
         kwargs = self["kwargs"] = dict(self.kwargs)
         kwargs["task"] = as_signature(kwargs.get("task"), self._app)
+
+    def _copied_kwargs(self) -> dict[str, Any]:
+        return {**self.kwargs, "task": self.kwargs["task"].clone()}
 
     def first_app(self) -> Celeriac | None:
         task: SignatureForm = self.kwargs["task"]
