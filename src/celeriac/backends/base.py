@@ -21,7 +21,7 @@ class ChordStore(Protocol):
     """
 
     def start_chords(self, starts: Sequence[ChordStart]) -> None:
-        """Note that these begin. One that is known keeps the shares it has."""
+        """Note that these begin. One that is known keeps the shares it has; one that has ended begins anew."""
         ...
 
     async def astart_chords(self, starts: Sequence[ChordStart]) -> None:

@@ -62,14 +62,12 @@ class MemoryChords:
         """Begin chords, add members to some, then note what members have come to."""
         for start in starts:
             chord = self._open(start.group_id, now)
-            if not chord.tally.ended:
-                chord.tally.begin(start, now)
-                self._file(chord)
+            chord.tally.begin(start, now)
+            self._file(chord)
         for group_id in grown:
             chord = self._open(group_id, now)
-            if not chord.tally.ended:
-                chord.tally.grow(now)
-                self._file(chord)
+            chord.tally.grow(now)
+            self._file(chord)
         for share in shares:
             chord = self._open(share.group_id, now)
             if not chord.tally.ended and share.member not in chord.shares:

@@ -55,13 +55,15 @@ class Tally(msgspec.Struct):
         return self.expires is not None and self.expires <= now
 
     def begin(self, start: ChordStart, now: float) -> None:
-        """It begins. Who says so again changes nothing but its time."""
+        """It begins. Who says so again changes nothing but its time; after its end it is a new run, as in Celery."""
         if self.size is None:
-            self.size = start.size
+            self.size, self.ended = start.size, False
         self._prolong(start.ttl, now)
 
     def grow(self, now: float) -> None:
-        """It has one member more."""
+        """It has one member more. What has ended does not grow."""
+        if self.ended:
+            return
         if self.size is None and not self.shares and not self.grown:
             self._prolong(GROWN_SECONDS, now)
         self.grown += 1

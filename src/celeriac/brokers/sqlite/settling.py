@@ -40,7 +40,7 @@ def settle(transaction: Transaction, lease: Lease, settlements: Sequence[Settlem
     if records:
         store_results(transaction, records)
     if flows:
-        _write_flows(transaction, flows)
+        _write_flows(transaction, [flow for flow in flows if not flow.ends])
     follow_ups: list[Prepared] = []
     for settlement in accepted:
         if settlement.follow_ups:
@@ -99,20 +99,23 @@ def _is_plain(settlement: Settlement) -> bool:
 
 
 def _write_single(transaction: Transaction, lease: Lease, settlement: Settlement) -> bool:
-    """Write what becomes of the message and end the chords that it names; False if it is refused."""
-    ends = () if settlement.flow is None else settlement.flow.ends
+    """Write what becomes of the message, and end the chords that it names; False if it is refused."""
+    flow = settlement.flow
+    ends = () if flow is None else flow.ends
     if not chords.are_current(transaction, ends):
         return False
     if not settlement.fenced:
         _write_unfenced(transaction, settlement)
     elif not _write_fenced(transaction, lease, settlement):
         return False
-    chords.end_chords(transaction, ends)  # at once: another one of this batch may name the same claim
+    if flow is not None and ends:  # at once: another one of this batch may name the same claim
+        _write_flows(transaction, [flow])
+        chords.end_chords(transaction, ends)
     return True
 
 
 def _write_flows(transaction: Transaction, flows: Sequence[Flow]) -> None:
-    """Note all that the batch means for chords, but for their ends."""
+    """Note all that they mean for chords, but for their ends."""
     starts = [start for flow in flows for start in flow.starts]
     grown = [group_id for flow in flows for group_id in flow.grown]
     shares = [share for flow in flows for share in flow.shares]

@@ -46,11 +46,9 @@ def change_chords(
     rows = _open(transaction, list(dict.fromkeys(names)))
     now = transaction.now
     for start in starts:
-        if start.group_id in rows:
-            rows[start.group_id].tally.begin(start, now)
+        rows[start.group_id].tally.begin(start, now)
     for group_id in grown:
-        if group_id in rows:
-            rows[group_id].tally.grow(now)
+        rows[group_id].tally.grow(now)
     for share in _insert(transaction, rows, shares):
         rows[share.group_id].tally.count(share, now)
     _write(transaction, rows.values())
@@ -129,22 +127,19 @@ def sweep_chords(transaction: Transaction, limit: int = _SWEEP_BATCH) -> int:
 
 
 def _open(transaction: Transaction, group_ids: Sequence[str]) -> dict[str, _Row]:
-    """The chords of these names as they are, new ones included; without those that have ended."""
+    """The chords of these names as they are, new ones included."""
     sql = load_statements("chord")
     rows: dict[str, _Row] = {}
-    ended: set[str] = set()
-    for group_id, chord, size, grown, shares, is_ended, expires in transaction.execute(
+    for group_id, chord, size, grown, shares, ended, expires in transaction.execute(
         sql["read"], (_json(group_ids),)
     ).fetchall():
-        tally = Tally(size, grown, shares, expires)
+        tally = Tally(size, grown, shares, expires, bool(ended))
         if tally.has_expired(transaction.now):
             transaction.execute(sql["disown"], (chord,))
             transaction.execute(sql["delete_join"], (chord,))
-        elif is_ended:
-            ended.add(group_id)
         else:
             rows[group_id] = _Row(chord, group_id, tally, tally.is_complete)
-    new = [group_id for group_id in group_ids if group_id not in rows and group_id not in ended]
+    new = [group_id for group_id in group_ids if group_id not in rows]
     if new:
         sweep_chords(transaction, _SMALL_SWEEP)
         first = transaction.draw(len(new))
@@ -154,7 +149,7 @@ def _open(transaction: Transaction, group_ids: Sequence[str]) -> dict[str, _Row]
 
 def _insert(transaction: Transaction, rows: dict[str, _Row], shares: Sequence[ChordShare]) -> list[ChordShare]:
     """Store shares of chords that have not ended; returns those that are new, in their order."""
-    kept = [share for share in shares if share.group_id in rows]
+    kept = [share for share in shares if not rows[share.group_id].tally.ended]
     places = [(rows[s.group_id].id, math.inf if s.index is None else s.index, s.task_id, s.part) for s in kept]
     new = set(transaction.insert_returning(load_statements("chord")["insert_shares"], places))
     if len(new) == len(kept):
@@ -173,6 +168,8 @@ def _write(transaction: Transaction, rows: Iterable[_Row]) -> None:
     joins: list[tuple[int, str, str, str | None, bytes, int, int, int]] = []
     for row in rows:
         tally, last, complete = row.tally, row.tally.last, row.tally.is_complete
+        if tally.ended:
+            continue
         written.append((row.id, row.group_id, tally.size, tally.grown, tally.shares, 0, tally.expires))
         if last is not None and (complete or tally.size is None):
             joins.append((row.id, last.queue, last.task_id, last.root_id, last.body, int(complete), 0, 0))

@@ -301,6 +301,19 @@ class ClaimCases(Harness):
         assert results(chords.chord_state("other")) == ["M0", "M1"]
 
     @in_loop
+    async def test_a_chord_that_is_begun_after_its_end_is_a_new_run(self, make_chords: MakeChords) -> None:
+        """Whoever sends a frozen chord again uses its id again, as in Celery."""
+        chords = make_chords()
+        await self.complete(chords, "g")
+        (first,) = await claim(chords)
+        assert await chords.end_chords([end_of(first)]) == []
+        chords.start_chords([start(2)])
+        assert chords.chord_state("g") == ChordState("g", 2)
+        await chords.add_shares(shares(2))
+        (second,) = await claim(chords)
+        assert (second.claims, await chords.end_chords([end_of(first), end_of(second)])) == (1, [end_of(first)])
+
+    @in_loop
     async def test_only_its_claim_ends_a_chord(self, make_chords: MakeChords) -> None:
         chords = make_chords()
         await self.complete(chords, "a", "b", "unclaimed")

@@ -13,7 +13,8 @@ UPDATE chord SET group_id = NULL, expires = 0 WHERE id = ?;
 -- Rows of id, group id, size, grown, shares, ended, expires.
 INSERT INTO chord (id, group_id, size, grown, shares, ended, expires) VALUES (?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (id) DO UPDATE
-SET size = excluded.size, grown = excluded.grown, shares = excluded.shares, expires = excluded.expires;
+SET size = excluded.size, grown = excluded.grown, shares = excluded.shares, ended = excluded.ended,
+expires = excluded.expires;
 
 -- name: insert_shares
 -- Rows of chord, place, task id, part. Returns those that are new: the others have been counted.
