@@ -5,7 +5,7 @@ Owns the walks. Knows nothing of how a single result is read or waited for.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from celeriac import states
@@ -43,9 +43,17 @@ class SingleResult:
             if node.ready():
                 found += [(node, child) for child in node.children or ()]
             elif not intermediate:
-                raise IncompleteStream(
-                    f"{node!r} is not done, so what comes of it is not known: get() it first, or pass intermediate=True"
-                )
+                raise _incomplete(node)
+
+    async def aiterdeps(self, intermediate: bool = False) -> AsyncIterator[tuple[AnyResult | None, AnyResult]]:
+        """`iterdeps` for asyncio."""
+        found: list[tuple[AnyResult | None, AnyResult]] = [(None, _as_result(self))]
+        for parent, node in found:
+            yield parent, node
+            if await node.aready():  # what is done is known here then, and with it its children
+                found += [(node, child) for child in node.children or ()]
+            elif not intermediate:
+                raise _incomplete(node)
 
     def collect(self, intermediate: bool = False, **kwargs: Any) -> Iterator[tuple[AnyResult, Any]]:
         """This result and all that came of it, each with its value, which is waited for.
@@ -60,11 +68,23 @@ class SingleResult:
         for _, node in self.iterdeps(intermediate=intermediate):
             yield node, node.get(**kwargs)
 
+    async def acollect(self, intermediate: bool = False, **kwargs: Any) -> AsyncIterator[tuple[AnyResult, Any]]:
+        """`collect` for asyncio."""
+        async for _, node in self.aiterdeps(intermediate=intermediate):
+            yield node, await node.aget(**kwargs)
+
     def get_leaf(self) -> Any:
         """The value of the last result of `iterdeps`, each of which is waited for."""
         value = None
         for _, node in self.iterdeps():
             value = node.get()
+        return value
+
+    async def aget_leaf(self) -> Any:
+        """`get_leaf` for asyncio."""
+        value = None
+        async for _, node in self.aiterdeps():
+            value = await node.aget()
         return value
 
     def build_graph(self, intermediate: bool = False, formatter: GraphFormatter | None = None) -> DependencyGraph[Any]:
@@ -184,3 +204,9 @@ def raise_error_of(failed: FailedBefore | None) -> None:
 
 def _as_result(result: SingleResult) -> AsyncResult[Any]:
     return cast("AsyncResult[Any]", result)
+
+
+def _incomplete(node: AnyResult) -> IncompleteStream:
+    return IncompleteStream(
+        f"{node!r} is not done, so what comes of it is not known: get() it first, or pass intermediate=True"
+    )

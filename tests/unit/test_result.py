@@ -15,7 +15,7 @@ from celeriac import AsyncResult, Celeriac, EagerResult, GroupResult, Task, allo
 from celeriac.attempt import Attempt, Job
 from celeriac.exceptions import IncompleteStream, NotSupported, TimeoutError  # noqa: A004 - Celery's name
 from hand_worker import HandWorker
-from storing import finish
+from storing import finish, record
 
 
 @pytest.fixture
@@ -341,6 +341,22 @@ def test_walking_along_what_came_of_a_task(app: Celeriac) -> None:
     assert [str(node) for node in graph.topsort()][-1] == "root"
     assert graph.valency_of(root) == 4
     assert root.supports_native_join
+
+
+def test_walking_for_asyncio(app: Celeriac) -> None:
+    root = tree_of(app)
+
+    async def main() -> None:
+        with pytest.raises(IncompleteStream, match="3"):
+            await root.aget_leaf()
+        found = [str(node) async for _, node in root.aiterdeps(intermediate=True)]
+        assert found == ["root", "g", "1", "2", "3"]
+        await app.backend.astore([record("3", "three", children=[])])
+        values = [value async for _, value in root.acollect(timeout=0)]
+        assert values == ["r", ["one", "two"], "one", "two", "three"]
+        assert await root.aget_leaf() == "three"
+
+    asyncio.run(main())
 
 
 def test_what_was_before_as_a_list(app: Celeriac) -> None:
