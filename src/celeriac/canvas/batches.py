@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 from celeriac.canvas.group import group
 from celeriac.canvas.signature import Signature, as_signature
 from celeriac.canvas.workflow import Workflow
+from celeriac.group_result import GroupResult
 from celeriac.result import AsyncResult
 
 if TYPE_CHECKING:
@@ -136,38 +137,42 @@ class chunks(Workflow[list[Any]]):  # noqa: N801 - Celery's name
         parts = (xstarmap[Any](task, part, app=self._app) for part in _parted(items, size))
         return group(list(parts), app=self._app, **self.options)
 
-    def __call__(self, **options: Any) -> Any:
+    def __call__(self, **options: Any) -> GroupResult:  # type: ignore[override]
         """Send it."""
         return self.apply_async(**options)
 
-    def apply_async(
+    def apply_async(  # type: ignore[override]
         self, args: Sequence[Any] | None = None, kwargs: Mapping[str, Any] | None = None, **options: Any
-    ) -> Any:
+    ) -> GroupResult:
         """Send its messages. Returns a `GroupResult`, in which each message has the list of its results."""
         del args, kwargs  # its calls have theirs
         return self.group().apply_async(**{"route_name": self.kwargs["task"].task, **options})
 
-    async def aapply_async(
+    async def aapply_async(  # type: ignore[override]
         self, args: Sequence[Any] | None = None, kwargs: Mapping[str, Any] | None = None, **options: Any
-    ) -> Any:
+    ) -> GroupResult:
         """`apply_async` for asyncio."""
         del args, kwargs
         return await self.group().aapply_async(**{"route_name": self.kwargs["task"].task, **options})
 
-    def apply(self, args: Sequence[Any] | None = None, kwargs: Mapping[str, Any] | None = None, **options: Any) -> Any:
+    def apply(  # type: ignore[override]
+        self, args: Sequence[Any] | None = None, kwargs: Mapping[str, Any] | None = None, **options: Any
+    ) -> GroupResult:
         """Run them in place."""
         del args, kwargs
         return self.group().apply(**options)
 
-    async def aapply(
+    async def aapply(  # type: ignore[override]
         self, args: Sequence[Any] | None = None, kwargs: Mapping[str, Any] | None = None, **options: Any
-    ) -> Any:
+    ) -> GroupResult:
         """`apply` for asyncio."""
         del args, kwargs
         return await self.group().aapply(**options)
 
     @classmethod
-    def apply_chunks(cls, task: Mapping[str, Any], it: Iterable[Any], n: int, app: Celeriac | None = None) -> Any:
+    def apply_chunks(
+        cls, task: Mapping[str, Any], it: Iterable[Any], n: int, app: Celeriac | None = None
+    ) -> GroupResult:
         """Send them at once."""
         return cls(task, it, n, app=app)()
 

@@ -6,7 +6,7 @@ Owns the class. What becomes of groups and chords in a chain is said by `celeria
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
 from celeriac.canvas.group import alone, group
 from celeriac.canvas.results import origin_of
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from celeriac.app import Celeriac
-    from celeriac.result import AnyResult
+    from celeriac.result import AnyResult, AsyncResult
 
 R = TypeVar("R")
 
@@ -61,9 +61,29 @@ class chain(Workflow[R]):  # noqa: N801 - Celery's name
         made._is_folded = True
         return made
 
-    def __init__(self, *tasks: Any, app: Celeriac | None = None, **options: Any) -> None:
+    @overload
+    def __init__(self, last: Signature[R], /, *, app: Celeriac | None = None, **options: Any) -> None: ...
+
+    @overload
+    def __init__(self, first: Signature[Any], last: Signature[R], /, **options: Any) -> None: ...
+
+    @overload
+    def __init__(self, first: Signature[Any], b: Signature[Any], last: Signature[R], /, **options: Any) -> None: ...
+
+    @overload
+    def __init__(
+        self, first: Signature[Any], b: Signature[Any], c: Signature[Any], last: Signature[R], /, **options: Any
+    ) -> None: ...
+
+    @overload
+    def __init__(
+        self: chain[Any], /, *tasks: Mapping[str, Any] | Iterable[Mapping[str, Any]], **options: Any
+    ) -> None: ...
+
+    def __init__(self, /, *tasks: Any, **options: Any) -> None:
         if self._is_folded:
             return
+        app = options.pop("app", None)
         steps = [as_signature(task, app) for task in _given_tasks(tasks)]
         self.begin("celery.chain", "chain", {"tasks": steps}, options, app)
 
@@ -100,15 +120,17 @@ class chain(Workflow[R]):  # noqa: N801 - Celery's name
 
     # -- running -------------------------------------------------------------------------------------------------------
 
-    def apply(self, args: Sequence[Any] | None = None, kwargs: Mapping[str, Any] | None = None, **options: Any) -> Any:
+    def apply(
+        self, args: Sequence[Any] | None = None, kwargs: Mapping[str, Any] | None = None, **options: Any
+    ) -> AsyncResult[R]:
         """Run it in place, one task after the other. What follows a task that failed is not run, and fails like it."""
-        return run(self._run(args, kwargs, options))
+        return cast("AsyncResult[R]", run(self._run(args, kwargs, options)))
 
     async def aapply(
         self, args: Sequence[Any] | None = None, kwargs: Mapping[str, Any] | None = None, **options: Any
-    ) -> Any:
+    ) -> AsyncResult[R]:
         """`apply` for asyncio."""
-        return await arun(self._run(args, kwargs, options))
+        return cast("AsyncResult[R]", await arun(self._run(args, kwargs, options)))
 
     def _run(self, args: Any, kwargs: Any, options: Mapping[str, Any]) -> Run:
         merged_args, merged_kwargs, merged = self.merged_partials(args, kwargs, given(options))
@@ -130,7 +152,7 @@ class chain(Workflow[R]):  # noqa: N801 - Celery's name
         root_id: str | None = None,
         parent_id: str | None = None,  # noqa: ARG002 - what sends a chain is the parent of its first task by itself
         group_index: int | None = None,
-    ) -> Any:
+    ) -> AsyncResult[R]:
         """Fix the ids of its tasks. Returns the result of the last one; each result's parent is the one before it.
 
         Args and errors are those of `Signature.freeze`; id, group and chord are those of the last task.
@@ -141,7 +163,7 @@ class chain(Workflow[R]):  # noqa: N801 - Celery's name
         steps = self.steps()
         if not steps:
             raise ValueError("an empty chain has no result: give chain() at least one signature")
-        last = steps[-1].freeze(_id or self.id, group_id, chord, root_id, None, group_index)
+        last: AsyncResult[R] = steps[-1].freeze(_id or self.id, group_id, chord, root_id, None, group_index)
         later: AnyResult = last
         for step in reversed(steps[:-1]):
             result: AnyResult = step.freeze(root_id=root_id)

@@ -6,7 +6,7 @@ Owns the class. Knows nothing of chains.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
 from celeriac.canvas.group import group
 from celeriac.canvas.results import origin_of
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from celeriac.app import Celeriac
     from celeriac.option_types import CallOptions
+    from celeriac.result import AsyncResult
 
 R = TypeVar("R")
 
@@ -53,6 +54,21 @@ class chord(Workflow[R]):  # noqa: N801 - Celery's name
         >>> chord(square.s(number) for number in range(4))(total.s()).get()
         14
     """
+
+    @overload
+    def __init__(self, header: Any, body: Signature[R], *, app: Celeriac | None = None, **options: Any) -> None: ...
+
+    @overload
+    def __init__(
+        self: chord[Any],
+        header: Any,
+        body: Mapping[str, Any] | None = None,
+        task: str = "celery.chord",
+        args: Sequence[Any] | None = None,
+        kwargs: Mapping[str, Any] | None = None,
+        app: Celeriac | None = None,
+        **options: Any,
+    ) -> None: ...
 
     def __init__(
         self,
@@ -132,7 +148,9 @@ class chord(Workflow[R]):  # noqa: N801 - Celery's name
 
     # -- running -------------------------------------------------------------------------------------------------------
 
-    def __call__(self, body: Mapping[str, Any] | None = None, **options: Any) -> Any:
+    def __call__(  # type: ignore[override]  # Celery has it so
+        self, body: Mapping[str, Any] | None = None, **options: Any
+    ) -> AsyncResult[Any]:
         """Send it, with `body` as its body."""
         return self.apply_async((), {"body": body} if body else {}, **options)
 
@@ -141,7 +159,7 @@ class chord(Workflow[R]):  # noqa: N801 - Celery's name
         args: Sequence[Any] | None = None,
         kwargs: Mapping[str, Any] | None = None,
         **options: Unpack[CallOptions],
-    ) -> Any:
+    ) -> AsyncResult[R]:
         """Send it with more arguments for each task of the header, and options. Returns the result of the body.
 
         Args:
@@ -157,7 +175,7 @@ class chord(Workflow[R]):  # noqa: N801 - Celery's name
         args: Sequence[Any] | None = None,
         kwargs: Mapping[str, Any] | None = None,
         **options: Unpack[CallOptions],
-    ) -> Any:
+    ) -> AsyncResult[R]:
         """`apply_async` for asyncio."""
         complete, more = self._with_body(kwargs)
         return await Workflow.aapply_async(complete, args, more, **options)
@@ -173,17 +191,19 @@ class chord(Workflow[R]):  # noqa: N801 - Celery's name
             raise TypeError(_NO_BODY)
         return complete, more
 
-    def apply(self, args: Sequence[Any] | None = None, kwargs: Mapping[str, Any] | None = None, **options: Any) -> Any:
+    def apply(
+        self, args: Sequence[Any] | None = None, kwargs: Mapping[str, Any] | None = None, **options: Any
+    ) -> AsyncResult[R]:
         """Run it in place: the tasks of the header one after the other, then the body, unless one of them failed."""
         complete, more = self._with_body(kwargs)
-        return run(complete.runs(args, more, options))
+        return cast("AsyncResult[R]", run(complete.runs(args, more, options)))
 
     async def aapply(
         self, args: Sequence[Any] | None = None, kwargs: Mapping[str, Any] | None = None, **options: Any
-    ) -> Any:
+    ) -> AsyncResult[R]:
         """`apply` for asyncio."""
         complete, more = self._with_body(kwargs)
-        return await arun(complete.runs(args, more, options))
+        return cast("AsyncResult[R]", await arun(complete.runs(args, more, options)))
 
     def runs(self, args: Any, kwargs: Any, options: Mapping[str, Any]) -> Run:
         """The steps of `apply`."""
@@ -201,7 +221,7 @@ class chord(Workflow[R]):  # noqa: N801 - Celery's name
         root_id: str | None = None,
         parent_id: str | None = None,
         group_index: int | None = None,
-    ) -> Any:
+    ) -> AsyncResult[R]:
         """Fix the ids of its header and its body. Its own id is that of the header's group.
 
         Args and errors are those of `Signature.freeze`; id, group and chord are those of the body.

@@ -95,7 +95,18 @@ class group(Workflow[list[Any]]):  # noqa: N801 - Celery's name
 
     # -- running -------------------------------------------------------------------------------------------------------
 
-    def __call__(self, *args: Any, **options: Any) -> Any:
+    if TYPE_CHECKING:  # what comes of a group is no `AsyncResult`; the code is that of all workflows
+
+        def delay(self, *args: Any, **kwargs: Any) -> GroupResult: ...  # type: ignore[override]
+        async def adelay(self, *args: Any, **kwargs: Any) -> GroupResult: ...  # type: ignore[override]
+        def apply_async(  # type: ignore[override]
+            self, args: Sequence[Any] | None = None, kwargs: Mapping[str, Any] | None = None, **options: Any
+        ) -> GroupResult: ...
+        async def aapply_async(  # type: ignore[override]
+            self, args: Sequence[Any] | None = None, kwargs: Mapping[str, Any] | None = None, **options: Any
+        ) -> GroupResult: ...
+
+    def __call__(self, *args: Any, **options: Any) -> GroupResult:  # type: ignore[override]
         """Send it with more arguments for each member, and options."""
         return self.apply_async(args, **options)
 
@@ -105,15 +116,17 @@ class group(Workflow[list[Any]]):  # noqa: N801 - Celery's name
                 raise TypeError(cure)
         return super().check_options(options)
 
-    def apply(self, args: Sequence[Any] | None = None, kwargs: Mapping[str, Any] | None = None, **options: Any) -> Any:
-        """Run its members in place, one after the other. Returns a `GroupResult`."""
-        return run(self._run(args, kwargs, options))
-
-    async def aapply(
+    def apply(  # type: ignore[override]
         self, args: Sequence[Any] | None = None, kwargs: Mapping[str, Any] | None = None, **options: Any
-    ) -> Any:
+    ) -> GroupResult:
+        """Run its members in place, one after the other. Returns a `GroupResult`."""
+        return cast("GroupResult", run(self._run(args, kwargs, options)))
+
+    async def aapply(  # type: ignore[override]
+        self, args: Sequence[Any] | None = None, kwargs: Mapping[str, Any] | None = None, **options: Any
+    ) -> GroupResult:
         """`apply` for asyncio."""
-        return await arun(self._run(args, kwargs, options))
+        return cast("GroupResult", await arun(self._run(args, kwargs, options)))
 
     def _run(self, args: Any, kwargs: Any, options: Mapping[str, Any]) -> Run:
         merged_args, merged_kwargs, merged = self.merged_partials(args, kwargs, given(options))
@@ -131,7 +144,7 @@ class group(Workflow[list[Any]]):  # noqa: N801 - Celery's name
                 flat.append(task)
         return flat
 
-    def freeze(
+    def freeze(  # type: ignore[override]
         self,
         _id: str | None = None,
         group_id: str | None = None,
@@ -139,7 +152,7 @@ class group(Workflow[list[Any]]):  # noqa: N801 - Celery's name
         root_id: str | None = None,
         parent_id: str | None = None,
         group_index: int | None = None,
-    ) -> Any:
+    ) -> GroupResult:
         """Fix its id and those of its members, which are from now on copies, without groups among them.
 
         Returns:

@@ -6,7 +6,7 @@ Owns how they are made, and that the app sends them as a whole. Knows nothing of
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from celeriac.call_options import checked_options
 from celeriac.canvas.signature import Signature, given
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from celeriac.app import Celeriac
     from celeriac.option_types import CallOptions
+    from celeriac.result import AsyncResult
 
 R = TypeVar("R")
 
@@ -52,7 +53,8 @@ class Workflow(Signature[R]):
         """The app of the first signature inside."""
         raise NotImplementedError
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    # What is sent when a task would be called: Celery has it so.
+    def __call__(self, *args: Any, **kwargs: Any) -> AsyncResult[R]:  # type: ignore[override]
         """Send it with more arguments for what comes first."""
         return self.apply_async(args, kwargs)
 
@@ -61,7 +63,7 @@ class Workflow(Signature[R]):
         args: Sequence[Any] | None = None,
         kwargs: Mapping[str, Any] | None = None,
         **options: Unpack[CallOptions],
-    ) -> Any:
+    ) -> AsyncResult[R]:
         """Send it with more arguments for what comes first, and options.
 
         Returns:
@@ -76,20 +78,22 @@ class Workflow(Signature[R]):
         app = self.app
         if app.conf.task_always_eager:
             return self.apply(args, kwargs, **checked)
-        return app.send_workflow(self, args or (), kwargs or {}, checked)
+        sent: Any = app.send_workflow(self, args or (), kwargs or {}, checked)
+        return cast("AsyncResult[R]", sent)
 
     async def aapply_async(
         self,
         args: Sequence[Any] | None = None,
         kwargs: Mapping[str, Any] | None = None,
         **options: Unpack[CallOptions],
-    ) -> Any:
+    ) -> AsyncResult[R]:
         """`apply_async` for asyncio."""
         checked = self.check_options(given(options))
         app = self.app
         if app.conf.task_always_eager:
             return await self.aapply(args, kwargs, **checked)
-        return await app.asend_workflow(self, args or (), kwargs or {}, checked)
+        sent: Any = await app.asend_workflow(self, args or (), kwargs or {}, checked)
+        return cast("AsyncResult[R]", sent)
 
     def check_options(self, options: Mapping[str, Any]) -> Mapping[str, Any]:
         """Check the options of a call.

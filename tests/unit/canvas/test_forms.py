@@ -89,7 +89,7 @@ def test_tasks_are_live(tasks: Tasks) -> None:
     assert len(header.tasks) == len(header.header) == 1
     header.tasks = [tasks.add.s(5, 5)]
     header.body = {"task": "sums.echo"}
-    members.tasks = steps.tasks = [{"task": "sums.add", "args": [1, 1]}]  # type: ignore[list-item]
+    members.tasks = steps.tasks = [{"task": "sums.add", "args": [1, 1]}]
     assert [repr(one) for one in (steps, members, header)] == [
         "sums.add(1, 1)", "group([sums.add(1, 1)])", "%sums.echo([add(5, 5)])",
     ]  # fmt: skip
@@ -131,10 +131,13 @@ def test_what_chain_makes_is_of_the_class_that_it_is(tasks: Tasks) -> None:
         pass
 
     two = group(tasks.add.s(1, 1), tasks.add.s(2, 2))
-    assert type(chain(tasks.add.s(1, 1), tasks.add.s(2))) is chain
-    assert type(Logged(tasks.add.s(1, 1), tasks.add.s(2))) is Logged
-    assert type(chain(two, tasks.total.s())) is chord
-    assert type(chain([two])) is group
+    made: dict[type, Signature[Any]] = {
+        chain: chain(tasks.add.s(1, 1), tasks.add.s(2)),
+        Logged: Logged(tasks.add.s(1, 1), tasks.add.s(2)),
+        chord: chain(two, tasks.total.s()),
+        group: chain([two]),
+    }
+    assert [type(one) for one in made.values()] == list(made)
     assert type(chain([group()])) is chain
     assert chain(two, tasks.total.s(), queue="q").options == {"queue": "q"}
     assert chain().tasks == []
