@@ -15,7 +15,7 @@ from celeriac.canvas.steps import CHORD, GROUP, Node, as_list, kind_of, members_
 from celeriac.chords import ChordEnd, ClaimedChord
 from celeriac.consequences import Consequences, of_failed_body, sent, together
 from celeriac.einfo import ExceptionInfo
-from celeriac.exceptions import ChordError
+from celeriac.exceptions import ChordError, OperationalError
 from celeriac.follow_ups import call_errbacks
 from celeriac.loops import run_in_new_loop
 from celeriac.outcome import Flow
@@ -92,9 +92,9 @@ class JoinChord(Task[[str, str, dict[str, Any], str, "str | None", "str | None"]
             values = self._values(group_id)
             fixed = {"root_id": root_id or parent_id, "parent_id": parent_id}
             made = sent(self.app, request, body, (values,), fixed=fixed)
-        except ChordError as error:
-            made = self._failed(body, error, queue, root_id)
-        except (TypeError, ValueError) as error:  # it can not be encoded, is too large, or is no signature
+        except OperationalError:
+            raise
+        except Exception as error:  # noqa: BLE001 - a member failed, or the body's message can never be made
             made = self._failed(body, error, queue, root_id)
         request.caused.append(together([made, Consequences(flow=Flow(ends=(ChordEnd(group_id, claim),)))]))
 
