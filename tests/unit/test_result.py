@@ -348,7 +348,7 @@ def test_walking_for_asyncio(app: Celeriac) -> None:
 
     async def main() -> None:
         with pytest.raises(IncompleteStream, match="3"):
-            await root.aget_leaf()
+            _ = [node async for node in root.aiterdeps()]
         found = [str(node) async for _, node in root.aiterdeps(intermediate=True)]
         assert found == ["root", "g", "1", "2", "3"]
         await app.backend.astore([record("3", "three", children=[])])
