@@ -90,7 +90,7 @@ def test_what_a_stopped_celery_worker_had_fetched_is_run_as_redelivered(scene: S
         place.journal.open(key)
         worker.wait_end()
     assert celeriac.get(running).value == "celery"
-    assert place.transport.waiting(queue) == 3
+    wait_until(lambda: place.transport.waiting(queue) == 3, "what was fetched is back")
     with place.worker("celeriac", [queue], "-c", "1"):
         for task_id in fetched:
             seen = celery.get(task_id).value

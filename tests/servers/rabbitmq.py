@@ -243,9 +243,10 @@ class RabbitServer:
         prefix, suffix = "rabbit_", "_queue"
         return {name: QueueState(kind.removeprefix(prefix).removesuffix(suffix), *rest) for name, kind, *rest in rows}
 
-    def connections(self) -> int:
-        """How many connections clients have."""
-        return int(self.eval("length(rabbit_networking:connections())"))
+    def connections(self, vhost: str) -> int:
+        """How many connections clients have to a virtual host; one that a client has just closed may still be there."""
+        found = f"[{{vhost, {quoted(vhost)}}}] <- [catch rabbit_networking:connection_info(C, [vhost])]"
+        return int(self.eval(f"length([C || C <- rabbit_networking:connections(), {found}])"))
 
     def eval(self, code: str, *, within: float = DEADLINE) -> str:
         """Evaluate Erlang in the node, in about a millisecond; see `Evaluator.evaluate`."""

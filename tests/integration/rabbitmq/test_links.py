@@ -255,12 +255,14 @@ def test_signals_leave_no_connection_in_disorder(rabbit_url: str) -> None:
         gc.collect()
 
 
-def test_a_connection_that_is_lost_is_closed_and_leaves_its_place(rabbit_server: RabbitServer, rabbit_url: str) -> None:
+def test_a_connection_that_is_lost_is_closed_and_leaves_its_place(
+    rabbit_server: RabbitServer, rabbit_vhost: str, rabbit_url: str
+) -> None:
     with linked(rabbit_url, broker_pool_limit=1) as links:
         links._pool.borrow()  # and forgotten, as by an exception behind it
         links.publish([parcel()])
         assert len(links._pool.links()) == 1
-        wait_until(lambda: rabbit_server.connections() <= 1, "the server knows of its end")
+        wait_until(lambda: rabbit_server.connections(rabbit_vhost) == 1, "the server knows of its end")
     gc.collect()
 
 

@@ -60,7 +60,7 @@ class TestQueue:
             state_of_it = rabbit_server.queues(rabbit_vhost)[client.reply_queue()]
             assert (state_of_it.kind, state_of_it.consumers) == ("classic", 1)
             threads = threading.active_count()
-        assert rabbit_server.queues(rabbit_vhost) == {}
+        wait_until(lambda: rabbit_server.queues(rabbit_vhost) == {}, "it has gone with its connection")
         assert threading.active_count() < threads
 
     def test_who_sends_no_task_listens_to_nothing(

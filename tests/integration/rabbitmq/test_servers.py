@@ -85,7 +85,7 @@ def test_queues_tell_what_they_hold_now(rabbit_server: RabbitServer, rabbit_vhos
             "classic": QueueState("classic", ready=2, unacknowledged=1, consumers=0),
             "quorum": QueueState("quorum", ready=1, unacknowledged=2, consumers=1),
         }
-        assert rabbit_server.connections() == 1
+        assert rabbit_server.connections(rabbit_vhost) == 1
 
 
 def test_a_user_may_do_what_was_permitted(rabbit_server: RabbitServer, rabbit_vhost: str) -> None:
@@ -191,7 +191,7 @@ def test_a_taken_port_is_no_obstacle(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(servers.rabbitmq, "free_port", lambda: ports.pop() if ports else free_port())
         with RabbitServer() as server:
             assert server.port != stranger.getsockname()[1]
-            assert server.connections() == 0
+            assert server.connections("/") == 0
 
 
 @pytest.mark.long
