@@ -64,11 +64,10 @@ class Handover:
         self._handed = []
 
     def joined(self, deliveries: list[Delivery], limit: int) -> list[Delivery]:
-        """These, and what was handed on as far as there is room; the rest is given back."""
-        handed, self._handed = self._handed, []
-        room = max(0, limit - len(deliveries))
-        self._give_back_soon(handed[room:])
-        return [*deliveries, *handed[:room]]
+        """What was handed on and these, as far as there is room; the rest is given back."""
+        everything, self._handed = [*self._handed, *deliveries], []
+        self._give_back_soon(everything[limit:])
+        return everything[:limit]
 
     def ask(self, part: Sequence[Settlement]) -> tuple[int, int, list[Arg]]:
         """What a trip that writes these may hand on.
