@@ -127,6 +127,14 @@ def test_two_messages_of_a_body_are_seen_even_if_a_kill_explains_the_second_run(
     assert _judge([*_history(), replace(second, again=True)], kills=[kill]).faults(10.0) == []
 
 
+def test_where_results_lie_elsewhere_a_second_message_is_no_fault() -> None:
+    body = _CHORD + 4
+    second = Run(body, 11, (body + 2) * _SECOND, (body + 2) * _SECOND + 1)
+    verdict = replace(_judge([*_history(), second]), one_store=False)
+    assert (verdict.copies, verdict.tasks.unexplained) == (1, 1)
+    assert verdict.faults(10.0) == []
+
+
 def test_a_body_that_runs_in_spite_of_a_failure_is_a_fault() -> None:
     body = Run(_FAILING + 3, 10, (_FAILING + 9) * _SECOND, (_FAILING + 9) * _SECOND + 1)
     assert _judge([*_history(), body]).faults(10.0) == ["1 tasks ran after a failure"]

@@ -107,7 +107,7 @@ def run_on_rabbitmq(folder: Path, plan: Plan, base: System = CELERIAC) -> Verdic
         results = f"sqlite:///{folder / 'results.sqlite3'}"
         scene = Scene(folder, system(base), server.url, plan.lease_seconds, backend=results)
         judging = partial(tasks_verdict.judge, connection_is_lease=True, unsaved=UNSAVED[base.queue_type])
-        return _run(scene, plan, server, judging)
+        return replace(_run(scene, plan, server, judging), one_store=False)
 
 
 class _WorkflowFeed(Feed):
