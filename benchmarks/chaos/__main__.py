@@ -101,7 +101,8 @@ def _run(console: Console, arguments: argparse.Namespace, seed: int, folder: Pat
         _show(console, f"{_TITLES[name]}, on {_name(arguments)}, seed {seed}", verdicts[name])
     if arguments.save:
         figures = {name: dataclasses.asdict(verdict) for name, verdict in verdicts.items()}
-        console.print(str(results.write(_name(arguments), about, settings=settings, results=figures)))
+        name = "-".join((*(arguments.only or ()), _name(arguments)))
+        console.print(str(results.write(name, about, settings=settings, results=figures)))
     return faults
 
 

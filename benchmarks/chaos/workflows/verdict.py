@@ -39,8 +39,8 @@ class Verdict:
         barred: tasks that ran though something before them had failed.
         wrong: results that are missing or are not what they should be.
         left_in_store: what the store still has of chords.
-        one_store: messages, results and chords are in one, so that no message has a reason to be sent twice. With two, a
-            task that runs again sends again what comes after it, and so does a body whose sender dies in between.
+        one_store: messages, results and chords are in one, so that no message has a reason to be sent twice. With two,
+            a task that runs again sends again what comes after it, and a body is when its sender dies in between.
         seconds: the whole run.
     """
 
