@@ -61,10 +61,10 @@ class ResultSettings(Section, title="Results"):
     )
     result_chord_expires: float | None = setting(
         None,
-        "How long the bookkeeping of a chord is kept; None: as `result_expires`.",
+        "How long what is known of a chord is kept after the last of its members that has come; None: as "
+        "`result_expires`.",
         unit="s",
         old=("CELERY_RESULT_CHORD_EXPIRES",),
-        later="canvas",
         at_least=0,
     )
     result_chord_retry_interval: float = setting(
@@ -72,7 +72,7 @@ class ResultSettings(Section, title="Results"):
         "How often to look whether a chord's header is done, where the store can not tell.",
         unit="s",
         old=("CELERY_RESULT_CHORD_RETRY_INTERVAL",),
-        later="canvas",
+        moot="nobody looks again and again: the member that completes a header has its body sent",
         above=0,
     )
     result_chord_join_timeout: float = setting(
@@ -80,7 +80,7 @@ class ResultSettings(Section, title="Results"):
         "How long collecting the results of a chord's header may take.",
         unit="s",
         old=("CELERY_RESULT_CHORD_JOIN_TIMEOUT",),
-        later="canvas",
+        moot="what the members have come to lies with the chord: nobody waits for it",
         above=0,
     )
     result_backend_always_retry: bool = setting(
