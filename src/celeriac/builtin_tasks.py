@@ -12,7 +12,7 @@ from typing import Any, Final
 from celeriac.canvas import Signature, chord, chunks, group
 from celeriac.canvas.signature import as_signature
 from celeriac.exceptions import NotSupported
-from celeriac.loops import run_in_new_loop
+from celeriac.loops import run_to_end
 from celeriac.task import Task
 
 
@@ -54,7 +54,7 @@ def _all_of(values: list[Any]) -> list[Any]:
     async def awaited() -> list[Any]:
         return [await value if isinstance(value, Coroutine) else value for value in values]
 
-    return run_in_new_loop(awaited())
+    return run_to_end(awaited())
 
 
 class Accumulate(Task[..., Any]):

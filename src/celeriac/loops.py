@@ -10,7 +10,7 @@ import contextvars
 import sys
 import threading
 from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 T = TypeVar("T")
 
@@ -24,6 +24,23 @@ def run_in_new_loop(coroutine: Coroutine[Any, Any, T]) -> T:
     import asyncio  # noqa: PLC0415 - start-up time
 
     return asyncio.run(coroutine)
+
+
+def run_to_end(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine from plain code: in this thread, or if a loop runs in it, in a thread of its own."""
+    if not loop_is_running():
+        return run_in_new_loop(coroutine)
+
+    def run() -> tuple[T | None, BaseException | None]:
+        try:
+            return run_in_new_loop(coroutine), None
+        except BaseException as exc:  # noqa: BLE001 - it is raised in the caller's thread
+            return None, exc
+
+    value, error = call_in_new_thread(run)
+    if error is not None:
+        raise error
+    return cast("T", value)
 
 
 def is_cancellation_of_caller(exc: BaseException) -> bool:

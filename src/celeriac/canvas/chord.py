@@ -209,7 +209,9 @@ class chord(Workflow[R]):  # noqa: N801 - Celery's name
         """The steps of `apply`."""
         merged_args, merged_kwargs, merged = self.merged_partials(args, kwargs, given(options))
         partial = {**(self.kwargs.get("kwargs") or {}), **merged_kwargs}
-        return run_chord(self.app, group(self.tasks, app=self._app), self.body, merged_args, partial, merged)
+        header = self["kwargs"]["header"]
+        members = header if isinstance(header, group) else group(header, app=self._app)
+        return run_chord(self.app, members, self.body, merged_args, partial, merged)
 
     # -- parts ---------------------------------------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Coroutine, Generator, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias, cast
 
 from celeriac import states
@@ -16,7 +16,7 @@ from celeriac.canvas.results import origin_of
 from celeriac.eager_result import EagerResult
 from celeriac.exceptions import ChordError
 from celeriac.group_result import GroupResult
-from celeriac.loops import run_in_new_loop
+from celeriac.loops import run_to_end
 from celeriac.request import Request
 from celeriac.result import AnyResult, AsyncResult
 
@@ -27,10 +27,11 @@ if TYPE_CHECKING:
 logger = logging.getLogger("celeriac.task")
 
 #: Options of a chain that are its last task's.
-_OF_LAST: Final = frozenset({"task_id", "group_id", "group_index", "chord", "chain", "link"})
+_OF_LAST: Final = frozenset({"task_id", "group_id", "group_index", "chord", "chain"})
+_CALLBACKS: Final = frozenset({"link", "link_error"})
 #: Options of a chord that its header has not, and those that its body has not.
-_NOT_OF_HEADER: Final = frozenset({"task_id", "group_id", "group_index", "chord", "chain", "link", "link_error"})
-_NOT_OF_BODY: Final = frozenset({"countdown", "eta", "parent_id"})
+_NOT_OF_HEADER: Final = _OF_LAST | _CALLBACKS
+_NOT_OF_BODY: Final = frozenset({"countdown", "eta", "parent_id"}) | _CALLBACKS
 
 
 class Step(NamedTuple):
@@ -48,28 +49,28 @@ Run: TypeAlias = Generator[Step, AnyResult, AnyResult]
 
 def run(steps: Run) -> AnyResult:
     """Run a workflow here and now."""
-    try:
-        step = next(steps)
-        while True:
-            step = steps.send(step.signature.apply(step.args, step.kwargs, **step.options))
-    except StopIteration as stop:
-        result: AnyResult = stop.value
-        return result
+    step, result = _advance(steps, None)
+    while step is not None:
+        step, result = _advance(steps, step.signature.apply(step.args, step.kwargs, **step.options))
+    assert result is not None
+    return result
 
 
 async def arun(steps: Run) -> AnyResult:
     """Run a workflow in this loop."""
+    step, result = _advance(steps, None)
+    while step is not None:
+        step, result = _advance(steps, await step.signature.aapply(step.args, step.kwargs, **step.options))
+    assert result is not None
+    return result
+
+
+def _advance(steps: Run, done: AnyResult | None) -> tuple[Step | None, AnyResult | None]:
+    """What is to be run next, or the result of the whole."""
     try:
-        step = next(steps)
-        while True:
-            result = await step.signature.aapply(step.args, step.kwargs, **step.options)
-            try:
-                step = steps.send(result)
-            except StopIteration as stop:
-                result = stop.value
-                return cast("AnyResult", result)
-    finally:
-        steps.close()
+        return (next(steps) if done is None else steps.send(done)), None
+    except StopIteration as stop:
+        return None, stop.value
 
 
 def run_chain(
@@ -85,7 +86,7 @@ def run_chain(
     before: AnyResult | None = None
     for index, step in enumerate(steps):
         is_last = index == len(steps) - 1
-        chosen = _options_of_step(options, is_first=index == 0, is_last=is_last)
+        chosen = _options_of_step(step, options, is_first=index == 0, is_last=is_last)
         linked = _linked(step, options, is_last=is_last)
         if before is None:
             result = yield Step(linked, args, kwargs, chosen)
@@ -104,18 +105,20 @@ def run_chain(
     return before
 
 
-def _options_of_step(options: Mapping[str, Any], *, is_first: bool, is_last: bool) -> dict[str, Any]:
+def _options_of_step(
+    step: Signature[Any], options: Mapping[str, Any], *, is_first: bool, is_last: bool
+) -> dict[str, Any]:
     """Which options of a chain a step is given; links and errbacks are dealt with elsewhere."""
     chosen = {name: options[name] for name in ("throw",) if name in options}
     if is_first:
-        chosen |= {name: value for name, value in options.items() if name not in _OF_LAST and name != "link_error"}
-    if is_last:
-        chosen |= {name: value for name, value in options.items() if name in _OF_LAST and name != "link"}
+        chosen |= {name: value for name, value in options.items() if name not in _OF_LAST and name not in _CALLBACKS}
+    if is_last:  # an id that it has stays
+        chosen |= {name: value for name, value in options.items() if name in _OF_LAST and name not in step.options}
     return chosen
 
 
 def _linked(step: Signature[Any], options: Mapping[str, Any], *, is_last: bool) -> Signature[Any]:
-    """The step with the chain's errbacks, the last one with its callbacks. An id of its own stays."""
+    """The step with the chain's errbacks, the last one with its callbacks."""
     links, errbacks = _listed(options, "link") if is_last else [], _listed(options, "link_error")
     if links and step.subtask_type == "group":
         raise TypeError("a group has no single end to link to: use a chord, chord(group, callback)")
@@ -137,7 +140,7 @@ def run_group(
 ) -> Run:
     """One member after the other; all of them, whatever they come to."""
     group_id = options.get("task_id") or str(uuid.uuid4())
-    common = {name: value for name, value in options.items() if name != "task_id"}
+    common = {name: value for name, value in options.items() if name != "task_id" and name not in _CALLBACKS}
     results: list[AnyResult] = []
     for index, member in enumerate(members):
         place = {"group_id": group_id, "group_index": index}
@@ -154,10 +157,11 @@ def run_chord(
     options: Mapping[str, Any],
 ) -> Run:
     """The header, then the body with its results."""
-    links = {name: options[name] for name in ("link", "link_error") if options.get(name)}
-    body = _linked(body, links, is_last=True)
+    body = _linked(body, options, is_last=True)
     of_header = {name: value for name, value in options.items() if name not in _NOT_OF_HEADER}
-    of_body = {name: value for name, value in options.items() if name not in _NOT_OF_BODY and name not in links}
+    of_body = {name: value for name, value in options.items() if name not in _NOT_OF_BODY}
+    if body.id is not None:
+        of_body.pop("task_id", None)
     done = yield Step(header, args, kwargs, of_header)
     failed = next(_failures(done), None)
     error = _error_for_next(done, failed)
@@ -228,8 +232,8 @@ def _call_errbacks(app: Celeriac, step: Signature[Any], task_id: str, error: Bas
         try:
             if task is not None and task.is_errback_with_exception(errback):
                 called: object = errback(request, error, None)
-                if hasattr(called, "__await__"):
-                    run_in_new_loop(cast("Any", called))
+                if isinstance(called, Coroutine):
+                    run_to_end(called)
             elif app.conf.task_always_eager:
                 errback.apply((task_id,))
             else:
