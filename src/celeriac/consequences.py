@@ -14,7 +14,7 @@ from celeriac import states
 from celeriac.calling import announce, announce_sent, note_child
 from celeriac.canvas.freezing import NOWHERE, Place
 from celeriac.canvas.signature import Signature
-from celeriac.canvas.steps import CHAIN, CHORD, GROUP, Node, as_list, kind_of, members_of, tasks_of
+from celeriac.canvas.steps import CHAIN, CHORD, GROUP, Node, as_list, kind_of, members_of, tasks_of, with_one_end
 from celeriac.chords import ChordShare, ChordStart
 from celeriac.message import Publication
 from celeriac.outcome import Flow, ResultRecord
@@ -145,7 +145,8 @@ def replacing(app: Celeriac, request: Request, node: Node) -> Consequences:
     """
     callbacks = {"link": request.callbacks, "link_error": request.errbacks}
     given = {name: value for name, value in callbacks.items() if value}
-    wrapped = {"task": CHAIN, "kwargs": {"tasks": [node]}, "options": given}
+    ended = with_one_end(node, app.conf.task_allow_error_cb_on_chord_header)
+    wrapped = {"task": CHAIN, "kwargs": {"tasks": [ended]}, "options": given}
     place = Place(request.id, request.group, request.group_index, request.chord, is_member=True)
     fixed = {"replaced_task_nesting": request.replaced_task_nesting + 1}
     return sent(app, request, wrapped, (), chain=request.chain or (), place=place, fixed=fixed)

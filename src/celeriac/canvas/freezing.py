@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 from celeriac.canvas.steps import (
-    ACCUMULATE,
+    ACCUMULATING,
     CHAIN,
     CHORD,
     GROUP,
@@ -106,8 +106,7 @@ class Freezer:
         if kind == GROUP:
             if not place.is_member:
                 return self.freeze_group(step, place)
-            body: Frozen = {"task": ACCUMULATE, "args": [], "kwargs": {"index": 0}, "options": {}, "subtask_type": None}
-            return self._freeze_chord(chord_of(step, {**body, "immutable": False}), place)
+            return self._freeze_chord(chord_of(step, ACCUMULATING), place)
         return self.freeze_task(step, place)
 
     def freeze_task(self, node: Node, place: Place) -> tuple[Frozen, AsyncResult[Any]]:

@@ -22,6 +22,16 @@ GROUP: Final = "celery.group"
 CHORD: Final = "celery.chord"
 ACCUMULATE: Final = "celery.accumulate"
 
+#: The body of a chord that gives the list of its header's results.
+ACCUMULATING: Final[Node] = {
+    "task": ACCUMULATE,
+    "args": [],
+    "kwargs": {"index": 0},
+    "options": {},
+    "subtask_type": None,
+    "immutable": False,
+}
+
 #: Options of a chain, group or chord that say where it stands or what becomes of it; all others are for its tasks.
 _STRUCTURE: Final = frozenset({"task_id", "group_id", "group_index", "chord", "chain", "link", "link_error"})
 #: Those that say where it stands: they are its last task's.
@@ -152,6 +162,14 @@ def chord_of(header: Node, body: Node) -> Frozen:
     """A chord in its dictionary form."""
     kwargs = {"kwargs": {}, "header": header, "body": body}
     return {"task": CHORD, "args": [], "kwargs": kwargs, "options": {}, "subtask_type": "chord", "immutable": False}
+
+
+def with_one_end(node: Node, errbacks_on_header: bool) -> Node:
+    """The node with one task at its end: a group there is the header of a chord whose body gives the list."""
+    steps = [node] if kind_of(node) == GROUP else steps_of(node, errbacks_on_header)
+    if not steps or not ends_in_group(steps[-1]):
+        return node
+    return {"task": CHAIN, "kwargs": {"tasks": [*steps[:-1], _continued(steps[-1], ACCUMULATING)]}, "options": {}}
 
 
 def _chord_steps(chord: Node, errbacks_on_header: bool) -> list[Node]:

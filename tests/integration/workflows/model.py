@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from integration.workflows.flow_tasks import told
 from integration.workflows.trees import Chain, Chord, Errback, Group, Node, Task
@@ -74,6 +74,19 @@ def collapse(ending: Ending) -> Value | Failure:
             return Failure(part.label, part.depth + 1)
         values.append(part.value)
     return Value(values)
+
+
+#: What a replaced task is where a group has taken its place: the list of the group's values.
+_LIST: Final = Task("")
+
+
+def _with_one_end(node: Node) -> Node:
+    line = line_of(node)
+    if not line or isinstance(line[-1], Task):
+        return node
+    if isinstance(node, Group):
+        return Chord(node.members, _LIST)
+    return Chain((node, _LIST))
 
 
 # -- errbacks: from where they are set to the tasks that call them -----------------------------------------------------
@@ -171,16 +184,21 @@ class _Run:
         args, kwargs = node.args, dict(node.kwargs)
         if not node.immutable:
             args, kwargs = (*given.args, *args), {**kwargs, **given.kwargs}
+        if node == _LIST._replace(links=node.links, errbacks=node.errbacks):
+            return self._succeed(node, args[0])
         text = told(node.label, args, kwargs)
         self.notes[text] += 1
         if node.fails:
             return self._fail([node], Failure(node.label))
         if node.replacement is not None:
-            made = _with_links(resolve(node.replacement), node.links)
-            return collapse(self.node(_with_errbacks(made, node.errbacks), _Given()))
+            made = _with_links(_with_one_end(resolve(node.replacement)), node.links)
+            return self.node(_with_errbacks(made, node.errbacks), _Given())
+        return self._succeed(node, text)
+
+    def _succeed(self, node: Task, value: Any) -> Ending:
         for link in node.links:
-            self._task(link, _Given((text,)))
-        return Value(text)
+            self._task(link, _Given((value,)))
+        return Value(value)
 
     def _fail(self, line: Sequence[Task | Group], failure: Failure) -> Ending:
         """What would have begun here fails: errbacks are called for it, but not for what comes after it in a chain.
