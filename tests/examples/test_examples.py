@@ -46,6 +46,32 @@ def test_on_redis(
     assert done.stdout.splitlines() == ["run at once: hello now", "run when due: hello later"]
 
 
+def test_top_words(run_python: RunPython, tmp_path: Path) -> None:
+    folder, scratch = tmp_path / "texts", tmp_path / "scratch"
+    (folder / "deeper").mkdir(parents=True)
+    scratch.mkdir()
+    (folder / "long.txt").write_text("Alpha, beta and alpha.\n" * 10_000)  # four parts
+    (folder / "deeper" / "short.txt").write_text("alpha's end")
+    (folder / "empty.txt").touch()
+    (folder / "other.md").write_text("not counted")
+    program = (
+        f"import runpy, sys, tempfile; tempfile.tempdir = {str(scratch)!r}; "
+        f"sys.argv = ['top_words', {str(folder)!r}, '--pattern', '*.txt', '--top', '2']; "
+        f"runpy.run_path({str(EXAMPLES / 'top_words.py')!r}, run_name='__main__')"
+    )
+    done = run_python("-c", program)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines == ["40,003 words, 5 different ones, in 3 files and 5 parts", "  20,001  alpha", "  10,000  and"]
+    assert list(scratch.iterdir()) == []
+
+
+def test_top_words_names_a_missing_folder(run_python: RunPython, tmp_path: Path) -> None:
+    done = run_python(str(EXAMPLES / "top_words.py"), str(tmp_path / "nowhere"))
+    assert done.returncode == 2
+    assert f"there is no folder {tmp_path / 'nowhere'}" in done.stderr
+
+
 @pytest.fixture
 def texts(tmp_path: Path) -> Path:
     """Twenty-four text files of 30 words in 3 lines each, and what must be left out."""
