@@ -7,11 +7,11 @@ and is sent its result. Knows signatures by their methods only.
 from __future__ import annotations
 
 import logging
-import uuid
 from collections.abc import Coroutine, Generator, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias, cast
 
 from celeriac import states
+from celeriac.canvas.freezing import new_id
 from celeriac.canvas.results import origin_of
 from celeriac.eager_result import EagerResult
 from celeriac.exceptions import ChordError
@@ -139,7 +139,7 @@ def run_group(
     options: Mapping[str, Any],
 ) -> Run:
     """One member after the other; all of them, whatever they come to."""
-    group_id = options.get("task_id") or str(uuid.uuid4())
+    group_id = options.get("task_id") or new_id()
     common = {name: value for name, value in options.items() if name != "task_id" and name not in _CALLBACKS}
     results: list[AnyResult] = []
     for index, member in enumerate(members):
@@ -207,7 +207,7 @@ def _failed(app: Celeriac, step: Signature[Any], error: BaseException, *, is_bod
     """The result of a step that is not run. Only the body of a chord tells its errbacks."""
     if step.subtask_type == "group":
         members = [_failed(app, member, error, is_body=is_body) for member in step.kwargs["tasks"]]
-        return GroupResult(step.id or str(uuid.uuid4()), cast("Any", members), app=app)
+        return GroupResult(step.id or new_id(), cast("Any", members), app=app)
     if step.subtask_type == "chord":
         return _failed(app, step.kwargs["body"], error, is_body=is_body)
     if step.subtask_type == "chain":
@@ -217,7 +217,7 @@ def _failed(app: Celeriac, step: Signature[Any], error: BaseException, *, is_bod
             before, result = result, _failed(app, task, error, is_body=False)
             origin_of(result).parent = before
         return result
-    task_id = step.id or str(uuid.uuid4())
+    task_id = step.id or new_id()
     if is_body:
         _call_errbacks(app, step, task_id, error)
     return EagerResult(task_id, error, states.FAILURE, name=step.task, app=app)

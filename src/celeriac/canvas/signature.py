@@ -6,12 +6,12 @@ stamps are gathered by `celeriac.canvas.stamping`. Knows nothing of messages: it
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, TypeVar, overload
 
 from celeriac.call_options import CALL_OPTION_NAMES, checked_options
 from celeriac.canvas.form import SignatureForm
+from celeriac.canvas.freezing import new_id
 from celeriac.canvas.mistakes import no_signature
 from celeriac.canvas.stamping import StampingVisitor, merged_stamps, stamped_link
 from celeriac.exceptions import NotSupported
@@ -198,7 +198,7 @@ class Signature(SignatureForm, Generic[R]):
             group_index: its place in the group.
         """
         options = self.options
-        task_id = options.get("task_id") or _id or str(uuid.uuid4())
+        task_id = options.get("task_id") or _id or new_id()
         options["task_id"] = task_id
         if group_id and "group_id" not in options:
             options["group_id"] = group_id
