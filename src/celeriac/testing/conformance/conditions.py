@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 import pytest
 
 if TYPE_CHECKING:
-    from celeriac.brokers.base import Capabilities
+    from celeriac.brokers.base import Broker, Capabilities
     from celeriac.testing.conformance.support import Harness, MakeBroker
 
 Cases = TypeVar("Cases", bound=Callable[..., object])
@@ -25,7 +25,10 @@ def only_if(holds: Callable[[Capabilities, Harness], bool], otherwise: str) -> C
         holds: whether they hold for a broker with these capabilities in this harness.
         otherwise: why they do not.
     """
+    return _only_where(lambda broker, harness: holds(broker.capabilities, harness), otherwise)
 
+
+def _only_where(holds: Callable[[Broker, Harness], bool], otherwise: str) -> Callable[[Cases], Cases]:
     def decorate(cases: Cases) -> Cases:
         if isinstance(cases, type):
             for name, case in list(vars(cases).items()):
@@ -37,7 +40,7 @@ def only_if(holds: Callable[[Capabilities, Harness], bool], otherwise: str) -> C
     def guarded(case: Callable[..., object]) -> Callable[..., object]:
         @functools.wraps(case)
         def run(self: Harness, *, make_broker: MakeBroker, **others: Any) -> None:
-            if not holds(make_broker().capabilities, self):
+            if not holds(make_broker(), self):
                 pytest.skip(otherwise)
             case(self, make_broker=make_broker, **others)
 
@@ -61,3 +64,4 @@ takes_all_properties: Final = only_if(lambda can, _: can.all_properties, "only k
 drops_properties: Final = only_if(lambda can, _: not can.all_properties, "properties may have any name")
 time_can_be_turned: Final = only_if(lambda _, harness: not harness.due_by_real_time, "work becomes due in real time")
 time_is_real: Final = only_if(lambda _, harness: harness.due_by_real_time, "a virtual clock says what is due")
+joins_chords: Final = _only_where(lambda broker, _: broker.chords is not None, "this broker joins no chords")

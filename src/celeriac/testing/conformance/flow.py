@@ -13,7 +13,7 @@ from celeriac.message import Delivery, Publication
 from celeriac.outcome import Acknowledge, Action, Bury, Flow, Keep, Requeue, Settlement
 from celeriac.testing.clock import VirtualClock
 from celeriac.testing.conformance.chords import CLAIM, claim, end_of, ids, present, results, share, shares, start
-from celeriac.testing.conformance.conditions import leases_end_by_time
+from celeriac.testing.conformance.conditions import joins_chords, leases_end_by_time
 from celeriac.testing.conformance.follow_ups import UNFIT
 from celeriac.testing.conformance.support import (
     LEASE,
@@ -31,15 +31,6 @@ from celeriac.testing.conformance.support import (
     take,
     take_all,
 )
-
-
-class FlowHarness(Harness):
-    """For brokers whose store joins chords."""
-
-    @pytest.fixture(autouse=True)
-    def _only_where_chords_are_joined(self, make_broker: MakeBroker) -> None:
-        if make_broker().chords is None:
-            pytest.skip("this broker joins no chords")
 
 
 async def one(broker: Broker, name: object = 1) -> Delivery:
@@ -70,7 +61,8 @@ def state_of(broker: Broker, group_id: str = "g") -> ChordState:
     return present(broker.chords).chord_state(group_id)
 
 
-class StartCases(FlowHarness):
+@joins_chords
+class StartCases(Harness):
     """Chords begin with the messages of their headers."""
 
     @in_loop
@@ -114,7 +106,8 @@ class StartCases(FlowHarness):
             assert await take(broker, 10, "next") == []
 
 
-class SettledShareCases(FlowHarness):
+@joins_chords
+class SettledShareCases(Harness):
     """Shares travel with the settlement."""
 
     @in_loop
@@ -270,7 +263,8 @@ class SettledShareCases(FlowHarness):
             assert ids(await claim(present(broker.chords))) == ["g"]
 
 
-class EndCases(FlowHarness):
+@joins_chords
+class EndCases(Harness):
     """Bodies are sent once, by whoever holds the claim."""
 
     @in_loop
