@@ -19,6 +19,8 @@ from .process import DEADLINE, ServerFailed, free_port
 _LIMIT: Final = 1 << 20
 #: Seconds for the last bytes to reach a side when the other has hung up.
 _LAST_BYTES: Final = 2.0
+#: Seconds for a side to read what must reach it, and hang up; a busy machine may need some of them.
+_READING: Final = 15.0
 
 T = TypeVar("T")
 Way = Literal["requests", "replies"]
@@ -314,7 +316,7 @@ class Connection:
         try:
             with contextlib.suppress(OSError, asyncio.TimeoutError):
                 writer.write_eof()
-                await asyncio.wait_for(self._at_end(reader), _LAST_BYTES)
+                await asyncio.wait_for(self._at_end(reader), _READING)
         finally:
             self.cut()
 

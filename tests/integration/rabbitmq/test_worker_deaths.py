@@ -37,7 +37,7 @@ def keep_alive(bench: Bench, until: str, *options: str) -> list[RunningWorker]:
             workers.append(bench.start(*options, ready=False))
         return until in buried(bench)
 
-    wait_until(is_buried, "it is a dead letter", timeout=25.0)
+    wait_until(is_buried, "it is a dead letter", timeout=60.0)  # up to six workers start one after the other
     return workers
 
 

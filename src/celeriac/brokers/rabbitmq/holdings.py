@@ -152,6 +152,10 @@ class Holdings:
         """How often each suspect in hand was lost."""
         return [len(held.delivery.history) for held in self._held.values() if held.feed.brings_suspects]
 
+    def has_suspects_since(self, moment: float) -> bool:
+        """Whether a suspect in hand has come after that."""
+        return any(held.since > moment for held in self._held.values() if held.feed.brings_suspects)
+
     def placed(self) -> list[Held]:
         """All that have a place at the server, and whose outcome is not on its way there."""
         return [held for held in self._held.values() if held.orphaned is None and not held.writing]

@@ -42,6 +42,8 @@ _STALE_SECONDS: Final = 1.0
 _SUSPECTS_SECONDS: Final = 5.0
 #: Suspects that one worker takes at a time: what waits beside one that kills its worker is counted with it.
 _SUSPECTS_AT_ONCE: Final = 4
+#: Seconds for which none is fetched beside those that have just been given out: what kills its worker does it soon.
+_PROBATION_SECONDS: Final = 1.0
 #: Seconds that `close` waits for what is being published, twice at most.
 _END_SECONDS: Final = 5.0
 
@@ -288,6 +290,9 @@ class Session:
                 continue
             if not self._declarer.has_suspects(queue):
                 self._suspects_at[queue] = math.inf
+                continue
+            if self._holdings.has_suspects_since(now - _PROBATION_SECONDS):
+                self._suspects_at[queue] = now + _PROBATION_SECONDS
                 continue
             name = suspects_of(queue)
             feed = self._inflow.feeds.get(name) or await self._supply.open_feed(name, queue)
