@@ -18,7 +18,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Lock
@@ -298,7 +298,8 @@ def _go_on(place: _Place, victim: int, at: int, when: When, is_killed: Callable[
         killed = is_killed()
         worker = place.work() if killed else victim
         wait_until(place.is_over, "the end of the workflow")
-        os.kill(worker, signal.SIGTERM)
+        with suppress(ProcessLookupError):  # a step that comes after the end was the one
+            os.kill(worker, signal.SIGTERM)
         wait_until(lambda: not is_alive(worker), "the worker ends")
     except StepError as error:
         return Trial(at, when, is_killed(), (str(error), *place.faults(), place.log()))
