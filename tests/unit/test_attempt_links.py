@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from celeriac import Celeriac, Task
-from celeriac import states
+from celeriac import Celeriac, Task, states
 from celeriac.attempt import Attempt, Job, failure_of
 from celeriac.consequences import NOTHING, Consequences
 from celeriac.exceptions import (

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-import re
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
@@ -20,10 +19,11 @@ from celeriac.brokers.redis.leasing import Lease, field_of
 from celeriac.brokers.redis.reserving import TAKEN_BYTES, Taken, read_groups, read_recovered, read_taken
 from celeriac.brokers.redis.settling import SettlementWriter, read_refused
 from celeriac.brokers.redis.waiting import FRESH_SECONDS, LOOKOUT_MS, WorkWaiter
-from celeriac.exceptions import ImproperlyConfigured, OperationalError, StoreRefused
+from celeriac.exceptions import OperationalError, StoreRefused
 from celeriac.outcome import Keep
 from celeriac.storage.redis.async_links import AsyncLink
 from celeriac.storage.redis.keys import SETTLED_SLOTS
+from celeriac.storage.redis.version import check_version
 
 if TYPE_CHECKING:
     from celeriac.brokers.redis.publishing import Layout
@@ -40,8 +40,6 @@ logger = logging.getLogger("celeriac.broker")
 _SETTLED_BYTES: Final = 8 * 1024 * 1024
 #: Milliseconds for which a batch is remembered. Beyond it, a batch whose answer was lost looks taken over.
 _REMEMBERED_MS: Final = 600_000
-#: The first Redis with what the scripts use (RPOP with a count).
-_OLDEST: Final = (6, 2)
 #: Seconds between log lines about one key that is in the way.
 _TELL_AGAIN_SECONDS: Final = 60.0
 
@@ -93,7 +91,7 @@ class Session:
     async def open(self) -> None:
         """Take the lease and begin to listen."""
         try:
-            await self._check_version()
+            await check_version(self._link, self._location.address)
             await self._run(scripts.OPEN, [self.lease.seconds])
         except BaseException:
             await self._link.close()
@@ -270,21 +268,6 @@ class Session:
         self._known_generation = generation
         if given_back:
             logger.info("Gave back %d messages that this worker held and did not know of", given_back)
-
-    async def _check_version(self) -> None:
-        """Say what is wrong before a script fails with words that nobody understands."""
-        try:
-            info = await self._link.call("INFO", "server")
-        except (OperationalError, StoreRefused):
-            if not self._link.is_connected:
-                raise
-            return  # its user may not ask
-        match = re.search(rb"redis_version:(\d+)\.(\d+)[^\r]*", info)
-        if match and (int(match[1]), int(match[2])) < _OLDEST:
-            raise ImproperlyConfigured(
-                f"{self._location.address} is Redis {match[0].partition(b':')[2].decode()}, which is too old: "
-                f"{_OLDEST[0]}.{_OLDEST[1]} or newer is needed (or any Valkey)"
-            )
 
     # -- taking ---------------------------------------------------------------------------------------------------
 
