@@ -61,7 +61,7 @@ def _counted(here: Place, **request: Any) -> Commands:
 
 def _large(subject: Subject) -> dict[str, float]:
     """Plain tasks and a chord, each queued before the worker starts, so that both are drained alike."""
-    count = int(_LARGE * subject.scale)
+    count = _LARGE
     with subject.place(results=True) as here:
         plain = drain(here, "value", count)["rate"]
     with subject.place(results=True) as here:
@@ -74,7 +74,7 @@ def _large(subject: Subject) -> dict[str, float]:
 
 
 def _stream(subject: Subject) -> dict[str, float]:
-    count = int(_STREAM * subject.scale)
+    count = _STREAM
     with subject.place(results=True) as here:
         few = _client(here, "stream", size=count // 10)
     with subject.place(results=True) as here:
