@@ -100,7 +100,8 @@ def judge(
     must_run = sorted(running(plan))
     return Verdict(
         workflows=dict(Counter(kind_of(number) for number in workflows)),
-        tasks=judge_tasks(len(must_run), _numbered_anew(runs, must_run), kills, outages),
+        # How soon a worker has started more tasks says nothing where there may be no more of them.
+        tasks=replace(judge_tasks(len(must_run), _numbered_anew(runs, must_run), kills, outages), back={}),
         early=dict(Counter(kind_of_task(number) for number in _early(plan, runs))),
         copies=sum(count > 1 for count in Counter(run.number for run in runs if not run.again).values()),
         barred=len({run.number for run in runs}.difference(must_run)),
