@@ -17,6 +17,7 @@ from celeriac.consequences import Consequences, of_failed_body, sent, together
 from celeriac.einfo import ExceptionInfo
 from celeriac.exceptions import ChordError, OperationalError
 from celeriac.follow_ups import call_errbacks
+from celeriac.group_result import GroupResult
 from celeriac.loops import run_in_new_loop
 from celeriac.outcome import Flow
 from celeriac.protocol import task_message
@@ -28,6 +29,7 @@ from celeriac.task import Task
 if TYPE_CHECKING:
     from celeriac.app import Celeriac
     from celeriac.message import Message
+    from celeriac.result import AsyncResult
 
 #: Names of tasks that are not the user's begin so. A Celery worker does not know it, and never gets it.
 JOIN_CHORD: Final = "celeriac.join_chord"
@@ -108,6 +110,7 @@ class JoinChord(Task[[str, str, dict[str, Any], str, "str | None", "str | None"]
         serializer = conf.result_serializer
         accept = conf.result_accept_content or conf.accept_content
         values: list[Any] = []
+        by_id: dict[str, Any] = {}
         for part in self.app.chord_store.chord_state(group_id).parts:
             task_id, status, result = decode_part(part, serializer=serializer, accept=accept)
             if status in states.PROPAGATE_STATES:
@@ -115,7 +118,9 @@ class JoinChord(Task[[str, str, dict[str, Any], str, "str | None", "str | None"]
                     result if isinstance(result, BaseException) else None
                 )
             values.append(result)
-        return values
+            by_id[task_id] = result
+        saved = GroupResult.restore(group_id, app=self.app) if self.app.backend.chords is not None else None
+        return values if saved is None else _in_shape(saved, by_id, values)
 
     def _failed(self, body: Node, error: Exception, queue: str, root_id: str | None) -> Consequences:
         made = [Consequences(flow=of_failed_body(self.app, body, error, queue, root_id))]
@@ -149,6 +154,25 @@ class JoinChord(Task[[str, str, dict[str, Any], str, "str | None", "str | None"]
         finally:
             current_request.reset(token)
         return called.consequences
+
+
+def _in_shape(header: GroupResult, by_id: Mapping[str, Any], values: list[Any]) -> list[Any]:
+    """The values in the shape of the header, which a producer of Celery saves if there are groups in it.
+
+    Its members count as one flat header. What it does not name was added later, and is left out as by Celery's workers.
+    """
+    if not any(isinstance(one, GroupResult) for one in header.results):
+        return values
+    try:
+        return [_in_place(one, by_id) for one in header.results]
+    except KeyError:  # it is about other members than those of this chord
+        return values
+
+
+def _in_place(result: AsyncResult[Any] | GroupResult, by_id: Mapping[str, Any]) -> Any:
+    if isinstance(result, GroupResult):
+        return [_in_place(one, by_id) for one in result.results]
+    return by_id[result.id]
 
 
 def _first_tasks(body: Node) -> list[Node]:

@@ -166,7 +166,8 @@ class Freezer:
         kept = {"chain": options["chain"]} if options.get("chain") else {}
         frozen = chord_of(_group_of(members, {"task_id": group_id}), body)
         frozen["kwargs"]["kwargs"] = kwargs.get("kwargs") or {}
-        return {**chord, "kwargs": frozen["kwargs"], "options": kept}, result
+        # A worker of Celery takes the group's id from here: it makes a new header of the members.
+        return {**chord, "kwargs": frozen["kwargs"], "options": {"task_id": group_id, **kept}}, result
 
 
 def _first_of(result: Result) -> Result:
