@@ -15,7 +15,7 @@ from celeriac.outcome import Acknowledge, Flow, Settlement
 from celeriac.testing.conformance.support import success
 from servers.redis import RedisServer
 
-CAPTURES = Path(__file__).parents[2] / "wire" / "captures" / "redis" / "result"
+CAPTURES = Path(__file__).parents[2] / "wire" / "captures" / "redis" / "chord_keys"
 BODY = b'{"task": "sum", "args": [], "kwargs": {}, "options": {}}'
 #: A day, as Celery keeps what belongs to a chord.
 DAY = 86400.0

@@ -62,13 +62,13 @@ def member(group_id: str, task_id: str, index: int | None, value: object) -> Cho
 
 @in_loop
 async def test_a_chord_that_celery_has_half_done_is_completed(chords: ChordStore, redis_server: RedisServer) -> None:
-    restore(redis_server, capture("chord_midway", "keys_midway"))
+    restore(redis_server, capture("midway", "keys_midway"))
     await chords.add_shares([member(MIDWAY, "late", 1, 4)])
     claimed = await claim_one(chords)
     assert (claimed.group_id, claimed.claims, claimed.body, claimed.task_id) == (MIDWAY, 1, BODY, "late")
     assert chords.chord_state(MIDWAY) == ChordState(MIDWAY, 2, (part_of(MIDWAY_FIRST, 2), part_of("late", 4)), True)
     assert await chords.end_chords([ChordEnd(MIDWAY, claimed.claim)]) == []
-    assert same_keys(stored_keys(redis_server), capture("chord_midway", "keys_done"))
+    assert same_keys(stored_keys(redis_server), capture("midway", "keys_done"))
     assert own_keys(redis_server) == []
 
 
@@ -76,7 +76,7 @@ async def test_a_chord_that_celery_has_half_done_is_completed(chords: ChordStore
 async def test_a_half_done_chord_is_as_celery_expects_it(chords: ChordStore, redis_server: RedisServer) -> None:
     await chords.astart_chords([start(2, MIDWAY)])
     await chords.add_shares([member(MIDWAY, MIDWAY_FIRST, 0, 2)])
-    assert same_keys(stored_keys(redis_server), capture("chord_midway", "keys_midway"))
+    assert same_keys(stored_keys(redis_server), capture("midway", "keys_midway"))
     assert own_keys(redis_server) == []
     assert await chords.claim_chords(["q"], 10, 30.0) == []
 
@@ -86,7 +86,7 @@ async def test_added_members_are_counted_as_by_celery(chords: ChordStore, redis_
     await chords.astart_chords([start(2, GROWN)])
     first, second = GROWN_MEMBERS
     await chords.add_shares([member(GROWN, first, 0, 10), member(GROWN, second, 0, 1)], grown=[GROWN])
-    assert same_keys(stored_keys(redis_server), capture("chord_add_to_chord", "keys_midway"))
+    assert same_keys(stored_keys(redis_server), capture("added", "keys_midway"))
     assert chords.chord_state(GROWN).size == 3
     await chords.add_shares([member(GROWN, "third", 1, 2)])
     assert (await claim_one(chords)).group_id == GROWN
@@ -94,7 +94,7 @@ async def test_added_members_are_counted_as_by_celery(chords: ChordStore, redis_
 
 @in_loop
 async def test_a_member_that_ran_at_celery_and_here_counts_once(chords: ChordStore, redis_server: RedisServer) -> None:
-    restore(redis_server, capture("chord_midway", "keys_midway"))
+    restore(redis_server, capture("midway", "keys_midway"))
     before = stored_keys(redis_server)
     await chords.add_shares([member(MIDWAY, MIDWAY_FIRST, 0, "another value")])
     assert same_keys(stored_keys(redis_server), before)
@@ -104,7 +104,7 @@ async def test_a_member_that_ran_at_celery_and_here_counts_once(chords: ChordSto
 @in_loop
 async def test_a_member_that_ran_at_an_old_celery_counts_once(chords: ChordStore, redis_server: RedisServer) -> None:
     """Before 5.7 they note parts alone."""
-    restore(redis_server, capture("chord_midway", "keys_midway"))
+    restore(redis_server, capture("midway", "keys_midway"))
     redis_server.call("DEL", f"celery-taskset-meta-{MIDWAY}.d")
     await chords.add_shares([member(MIDWAY, MIDWAY_FIRST, 0, 2)])
     assert chords.chord_state(MIDWAY).parts == (part_of(MIDWAY_FIRST, 2),)
