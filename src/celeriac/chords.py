@@ -3,7 +3,8 @@
 A chord is complete when as many members have given their share as its header has. Members are counted by name, so a
 member that runs twice counts once. A complete chord is *claimed* by a worker, which makes the body of the shares and
 ends the chord in the step that sends the body. A claim runs out, so that the body is made again if that worker died;
-and whoever ends a chord under an old claim writes nothing. Knows nothing of signatures: bodies are bytes.
+and whoever ends a chord under an old claim writes nothing. A chord whose members will not all come can be *broken*: it
+is among the complete ones then, with a reason for which its body fails. Knows nothing of signatures: bodies are bytes.
 """
 
 from __future__ import annotations
@@ -18,11 +19,17 @@ class ChordStart(msgspec.Struct, frozen=True):
         group_id: the chord's id, which is that of its header's group.
         size: how many members the header has.
         ttl: seconds after which what is kept of the chord may be swept if nothing happens to it, or None to keep it.
+        body: the body's signature as JSON, so that the chord can be broken before a member has told it; or nothing.
+        root_id: the root of the tree that the chord belongs to, if it is known.
+        queue: where the first member of the header goes: whoever breaks the chord may have its body failed there.
     """
 
     group_id: str
     size: int
     ttl: float | None = None
+    body: bytes = b""
+    root_id: str | None = None
+    queue: str = ""
 
 
 class ChordShare(msgspec.Struct, frozen=True):
@@ -74,9 +81,10 @@ class ClaimedChord(msgspec.Struct, frozen=True):
         claim: to be named when it is ended.
         claims: how often it was claimed, this time included; more than a few mean that making the body kills workers.
         body: the body's signature as JSON.
-        task_id: the member that completed it: the parent of the body.
+        task_id: the member that completed it: the parent of the body. Of a broken chord, the last one that came, or ''.
         root_id: the root of that member's tree.
-        queue: where that member was taken from.
+        queue: where that member was taken from. Of a broken chord, what was said when it was broken.
+        reason: why the body fails, if the chord was broken.
     """
 
     group_id: str
@@ -86,6 +94,7 @@ class ClaimedChord(msgspec.Struct, frozen=True):
     task_id: str
     root_id: str | None
     queue: str
+    reason: str | None = None
 
 
 class ChordState(msgspec.Struct, frozen=True):
@@ -96,9 +105,30 @@ class ChordState(msgspec.Struct, frozen=True):
         size: how many members it has; None if it is not known (the chord is over, or has never begun).
         parts: what members have come to so far, in the order of their places; `[1, task id, state, result]` each.
         is_claimed: a worker is making the body.
+        queue: workers of this queue make the body: that of the member that completed it, before that of the first one.
+            Empty if whoever began the chord did not tell it.
+        body: the body's signature as JSON. Empty if whoever began the chord did not give it.
+        began: Unix time of its beginning, if the body is known.
+        reason: why its body fails, if it was broken.
+        counted: how many parts there are, where they were left out.
     """
 
     group_id: str
     size: int | None
     parts: tuple[bytes, ...] = ()
     is_claimed: bool = False
+    queue: str = ""
+    body: bytes = b""
+    began: float | None = None
+    reason: str | None = None
+    counted: int | None = None
+
+    @property
+    def done(self) -> int:
+        """How many members have come to something."""
+        return len(self.parts) if self.counted is None else self.counted
+
+    @property
+    def is_complete(self) -> bool:
+        """All members have."""
+        return self.size is not None and 0 < self.size <= self.done

@@ -21,7 +21,10 @@ class ChordStore(Protocol):
     """
 
     def start_chords(self, starts: Sequence[ChordStart]) -> None:
-        """Note that these begin. One that is known keeps the shares it has; one that has ended begins anew."""
+        """Note that these begin. One that is known keeps the shares it has; one that has ended begins anew.
+
+        A body that is given is kept until the end, so that the chord can be broken.
+        """
         ...
 
     async def astart_chords(self, starts: Sequence[ChordStart]) -> None:
@@ -37,7 +40,10 @@ class ChordStore(Protocol):
         ...
 
     async def claim_chords(self, queues: Sequence[str], limit: int, seconds: float) -> list[ClaimedChord]:
-        """Claim up to `limit` complete chords for `seconds`, of those whose last member came from one of `queues`."""
+        """Claim up to `limit` complete chords for `seconds`, of those whose last member came from one of `queues`.
+
+        Broken ones are among the complete ones of the queue that was named then.
+        """
         ...
 
     async def end_chords(self, ends: Sequence[ChordEnd]) -> list[ChordEnd]:
@@ -50,6 +56,27 @@ class ChordStore(Protocol):
 
     async def achord_state(self, group_id: str) -> ChordState:
         """`chord_state` for asyncio."""
+        ...
+
+    def break_chord(self, group_id: str, reason: str, queue: str) -> bool:
+        """Have the body of a chord fail that is not complete: put it among the complete ones of `queue`.
+
+        Members that come later are noted and change nothing. One that is broken already gets the new reason and queue.
+
+        Returns:
+            Whether it is broken now. Not so if nothing is known of it, it is over or complete, or no body is known.
+        """
+        ...
+
+    async def abreak_chord(self, group_id: str, reason: str, queue: str) -> bool:
+        """`break_chord` for asyncio."""
+        ...
+
+    def open_chords(self, limit: int) -> list[ChordState]:
+        """Up to `limit` chords that have begun and are not over, newest first, with `counted` instead of parts.
+
+        A store that other programs use, too, may leave out those that began without a body.
+        """
         ...
 
 

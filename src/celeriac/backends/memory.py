@@ -70,6 +70,22 @@ class MemoryChordStore:
         """See `ChordStore.achord_state`."""
         return self.chord_state(group_id)
 
+    def break_chord(self, group_id: str, reason: str, queue: str) -> bool:
+        """See `ChordStore.break_chord`."""
+        memory = self._memory()
+        with memory.lock:
+            return memory.chords.break_chord(group_id, reason, queue, self._clock.time())
+
+    async def abreak_chord(self, group_id: str, reason: str, queue: str) -> bool:
+        """See `ChordStore.abreak_chord`."""
+        return self.break_chord(group_id, reason, queue)
+
+    def open_chords(self, limit: int) -> list[ChordState]:
+        """See `ChordStore.open_chords`."""
+        memory, clock = self._memory(), self._clock
+        with memory.lock:
+            return memory.chords.all_open(limit, clock.time(), clock.monotonic())
+
     def _memory(self) -> MemoryStore:
         memory = memory_store(self._name)
         memory.check_process()

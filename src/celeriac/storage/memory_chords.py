@@ -15,6 +15,15 @@ from celeriac.storage.tallies import Tally, is_live, new_claim
 _SWEEP_INTERVAL: Final = 1000
 
 
+class Join(msgspec.Struct, frozen=True):
+    """What is needed to make a body; see `ClaimedChord`."""
+
+    queue: str
+    task_id: str
+    root_id: str | None
+    body: bytes
+
+
 class StoredChord(msgspec.Struct):
     """One chord.
 
@@ -26,6 +35,10 @@ class StoredChord(msgspec.Struct):
         claims: how often it was claimed.
         seconds: how long the claim lasts.
         ends: until when, by the monotonic clock.
+        join: what is needed to make the body: of the member that completed it, or until then of whoever began it.
+        began: Unix time of its beginning, if that told the body.
+        reason: why its body fails, if it is broken.
+        filed: the queue among whose complete chords it is.
     """
 
     group_id: str
@@ -36,6 +49,33 @@ class StoredChord(msgspec.Struct):
     claims: int = 0
     seconds: float = 0.0
     ends: float | None = None
+    join: Join | None = None
+    began: float | None = None
+    reason: str | None = None
+    filed: str | None = None
+
+    def begin(self, start: ChordStart, now: float) -> None:
+        """It begins."""
+        self.tally.begin(start, now)
+        if start.body:
+            self.join = self.join or Join(start.queue, "", start.root_id, start.body)
+            self.began = now if self.began is None else self.began
+
+    def add(self, share: ChordShare, now: float) -> None:
+        """A member that is not known yet has come to this."""
+        self.shares[share.member] = share
+        tally = self.tally
+        tally.count(share, now)
+        if tally.last is share and (tally.is_complete or tally.size is None) and self.reason is None:
+            self.join = Join(share.queue, share.task_id, share.root_id, share.body)
+
+    def state(self, monotonic: float) -> ChordState:
+        """How far it is, without the parts."""
+        is_claimed, counted = is_live(self.ends, self.seconds, monotonic), len(self.shares)
+        known = ChordState(self.group_id, self.tally.members, (), is_claimed, reason=self.reason, counted=counted)
+        if self.join is None or self.began is None:
+            return known
+        return msgspec.structs.replace(known, queue=self.join.queue, body=self.join.body, began=self.began)
 
     def parts(self) -> tuple[bytes, ...]:
         """In the order of the header; what was added later comes last."""
@@ -62,7 +102,7 @@ class MemoryChords:
         """Begin chords, add members to some, then note what members have come to."""
         for start in starts:
             chord = self._open(start.group_id, now)
-            chord.tally.begin(start, now)
+            chord.begin(start, now)
             self._file(chord)
         for group_id in grown:
             chord = self._open(group_id, now)
@@ -71,8 +111,7 @@ class MemoryChords:
         for share in shares:
             chord = self._open(share.group_id, now)
             if not chord.tally.ended and share.member not in chord.shares:
-                chord.shares[share.member] = share
-                chord.tally.count(share, now)
+                chord.add(share, now)
                 self._file(chord)
 
     def claim(
@@ -83,16 +122,15 @@ class MemoryChords:
         for queue in dict.fromkeys(queues):
             known = [chord for key in self._complete.get(queue, ()) if (chord := self._find(key, now)) is not None]
             for chord in sorted(known, key=lambda chord: chord.number):
-                last = chord.tally.last
                 if len(claimed) >= limit:
                     return claimed
-                if last is None or is_live(chord.ends, chord.seconds, monotonic):
+                join = chord.join
+                if join is None or is_live(chord.ends, chord.seconds, monotonic):
                     continue
                 chord.claim = claim = new_claim()
                 chord.claims, chord.seconds, chord.ends = chord.claims + 1, seconds, monotonic + seconds
-                claimed.append(
-                    ClaimedChord(chord.group_id, claim, chord.claims, last.body, last.task_id, last.root_id, last.queue)
-                )
+                of_body = (join.body, join.task_id, join.root_id, join.queue)
+                claimed.append(ClaimedChord(chord.group_id, claim, chord.claims, *of_body, chord.reason))
         return claimed
 
     def is_current(self, end: ChordEnd, now: float) -> bool:
@@ -114,8 +152,22 @@ class MemoryChords:
         chord = self._find(group_id, now)
         if chord is None:
             return ChordState(group_id, None)
-        is_claimed = is_live(chord.ends, chord.seconds, monotonic)
-        return ChordState(group_id, chord.tally.members, chord.parts(), is_claimed)
+        return msgspec.structs.replace(chord.state(monotonic), parts=chord.parts(), counted=None)
+
+    def break_chord(self, group_id: str, reason: str, queue: str, now: float) -> bool:
+        """Have its body fail, if it is known and not complete."""
+        chord = self._find(group_id, now)
+        if chord is None or chord.join is None or (chord.reason is None and chord.tally.is_complete):
+            return False
+        chord.reason, chord.join = reason, msgspec.structs.replace(chord.join, queue=queue)
+        self._file(chord)
+        return True
+
+    def all_open(self, limit: int, now: float, monotonic: float) -> list[ChordState]:
+        """Those that have begun and are not over, newest first."""
+        known = [chord for chord in self._chords.values() if chord.tally.members and not chord.tally.has_expired(now)]
+        known.sort(key=lambda chord: chord.number, reverse=True)
+        return [chord.state(monotonic) for chord in known[:limit]]
 
     def sweep(self, now: float, limit: int) -> int:
         """Delete up to `limit` whose time is over."""
@@ -145,17 +197,18 @@ class MemoryChords:
     def _file(self, chord: StoredChord) -> None:
         """Have it found by its queue if it is complete, and not if it has grown since."""
         self._unfile(chord)
-        last = chord.tally.last
-        if last is not None and chord.tally.is_complete:
-            self._complete.setdefault(last.queue, set()).add(chord.group_id)
+        if chord.join is not None and (chord.tally.is_complete or chord.reason is not None):
+            chord.filed = chord.join.queue
+            self._complete.setdefault(chord.filed, set()).add(chord.group_id)
 
     def _unfile(self, chord: StoredChord) -> None:
-        last = chord.tally.last
-        complete = self._complete.get(last.queue) if last is not None else None
-        if last is not None and complete is not None:
-            complete.discard(chord.group_id)
-            if not complete:
-                del self._complete[last.queue]
+        if chord.filed is None:
+            return
+        complete = self._complete[chord.filed]
+        complete.discard(chord.group_id)
+        if not complete:
+            del self._complete[chord.filed]
+        chord.filed = None
 
     def _drop(self, chord: StoredChord) -> None:
         self._unfile(chord)

@@ -110,8 +110,8 @@ class Joiner:
 
     def _assignment(self, chord: ClaimedChord) -> Assignment | None:
         limit = self._app.conf.task_max_deliveries
-        refusal = None
-        if chord.claims > limit:
+        refusal = chord.reason
+        if refusal is None and chord.claims > limit:
             refusal = f"the body of chord {chord.group_id} could not be made: its worker was lost {limit} times"
         try:
             message = join_message(self._app, chord, refusal)

@@ -54,7 +54,8 @@ def test_what_differs_is_told_apart() -> None:
 def test_chords_are_numbered_as_they_are_named() -> None:
     table = ChordTable(RULES)
     assert table.ends([ChordEnd("a", "claim")]) == [1, 1, "claim"]
-    assert table.starts([ChordStart("b", 7), ChordStart("a", 2, 0.5)]) == [2, 2, 7, -1, 1, 2, 1]
+    starts = [ChordStart("b", 7), ChordStart("a", 2, 0.5, b"body", "root", "q")]
+    assert table.starts(starts) == [2, 2, 7, -1, b"", b"", "", 1, 2, 1, b"body", b"root", "q"]
     assert table.grown(["c", "a"]) == [2, 3, 1]
     assert table.arguments() == [3, "p:", "zset", b"a", b"b", b"c", 0]
 
@@ -94,4 +95,5 @@ def test_names_are_celerys() -> None:
     assert keys.group("g") == b"app_celery-taskset-meta-g"
     assert keys.chord_note("g") == b"app_celeriac:chord:g"
     assert keys.joins("q") == "app_celeriac:joins:q"
+    assert keys.chords() == "app_celeriac:chords"
     assert id_text(id_bytes("\ud800x")) == "\ud800x"

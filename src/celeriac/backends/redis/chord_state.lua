@@ -4,18 +4,17 @@
 -- ARGV[1]  prefix of all keys
 -- ARGV[2]  group
 --
--- Returns size or nil, whether a worker makes the body, parts in order
+-- Returns what describe_chord tells, with the parts in order
 
 local chord = open_chord(ARGV[1], ARGV[2], 'zset')
 local wrong = misplaced_chord(chord)
 if wrong then
   return wrong
 end
-local claim = redis.call('GET', chord.claim)
 local parts
 if chord.kind == 'list' then
   parts = redis.call('LRANGE', chord.parts, 0, -1)
 else
   parts = redis.call('ZRANGE', chord.parts, 0, -1)
 end
-return {size_of(chord) or false, claim and claim ~= 'done' and 1 or 0, parts}
+return describe_chord(chord, parts)

@@ -58,10 +58,11 @@ class ChordTable:
         return arguments
 
     def starts(self, starts: Sequence[ChordStart]) -> list[Arg]:
-        """Their number; chord, size, seconds of each."""
+        """Their number; chord, size, seconds, body, root id, queue of each."""
         arguments: list[Arg] = [len(starts)]
         for start in starts:
             arguments += (self.chord(start.group_id), start.size, lasting(start.ttl))
+            arguments += (start.body, id_bytes(start.root_id or ""), start.queue)
         return arguments
 
     def grown(self, grown: Sequence[str]) -> list[Arg]:

@@ -31,6 +31,8 @@ ADD_SHARES: Final = _script("add_shares")
 CLAIM_CHORDS: Final = _script("claim_chords")
 END_CHORDS: Final = _script("end_chords")
 CHORD_STATE: Final = _script("chord_state")
+BREAK_CHORD: Final = _script("break_chord")
+OPEN_CHORDS: Final = _script("open_chords")
 
 
 class RedisChords:
@@ -93,6 +95,19 @@ class RedisChords:
         """See `ChordStore.achord_state`."""
         return _read_state(group_id, await self._run(CHORD_STATE, [self.rules.prefix, id_bytes(group_id)]))
 
+    def break_chord(self, group_id: str, reason: str, queue: str) -> bool:
+        """See `ChordStore.break_chord`. One whose body a worker of Celery's makes is complete."""
+        return bool(self._links.run(BREAK_CHORD, [self._nothing], self._break_arguments(group_id, reason, queue)))
+
+    async def abreak_chord(self, group_id: str, reason: str, queue: str) -> bool:
+        """See `ChordStore.abreak_chord`."""
+        return bool(await self._run(BREAK_CHORD, self._break_arguments(group_id, reason, queue)))
+
+    def open_chords(self, limit: int) -> list[ChordState]:
+        """See `ChordStore.open_chords`. Those that a sender of Celery's has begun are not among them."""
+        rows = self._links.run(OPEN_CHORDS, [self._nothing], [self.rules.prefix, limit])
+        return [_read_open(id_text(group), described) for group, described in rows]
+
     # -- inside ---------------------------------------------------------------------------------------------------
 
     async def _run(self, script: Script, arguments: Sequence[Arg]) -> Any:
@@ -101,6 +116,9 @@ class RedisChords:
     def _now(self) -> Arg:
         return "" if self._clock is SYSTEM_CLOCK else self._clock.monotonic()
 
+    def _break_arguments(self, group_id: str, reason: str, queue: str) -> list[Arg]:
+        return [self._now(), self.rules.prefix, id_bytes(group_id), id_bytes(reason), queue]
+
     def _start_arguments(self, starts: Sequence[ChordStart]) -> list[Arg]:
         table = ChordTable(self.rules)
         named = table.starts(starts)
@@ -108,7 +126,7 @@ class RedisChords:
 
 
 def _read_claimed(row: Sequence[Any]) -> ClaimedChord:
-    group, claim, claims, body, task_id, root_id, queue = row
+    group, claim, claims, body, task_id, root_id, queue, reason = row
     return ClaimedChord(
         group_id=id_text(group),
         claim=claim.decode(),
@@ -117,9 +135,20 @@ def _read_claimed(row: Sequence[Any]) -> ClaimedChord:
         task_id=id_text(task_id),
         root_id=None if root_id is None else id_text(root_id),
         queue=queue.decode(),
+        reason=None if reason is None else id_text(reason),
     )
 
 
 def _read_state(group_id: str, reply: Sequence[Any]) -> ChordState:
-    size, is_claimed, parts = reply
-    return ChordState(group_id, size, tuple(parts), bool(is_claimed))
+    size, is_claimed, parts, *known = reply
+    return ChordState(group_id, size, tuple(parts), bool(is_claimed), *_read_known(known))
+
+
+def _read_open(group_id: str, described: Sequence[Any]) -> ChordState:
+    size, is_claimed, counted, *known = described
+    return ChordState(group_id, size, (), bool(is_claimed), *_read_known(known), counted=counted)
+
+
+def _read_known(known: Sequence[Any]) -> tuple[str, bytes, float | None, str | None]:
+    queue, body, began, reason = known
+    return queue.decode(), body, float(began) if began else None, None if reason is None else id_text(reason)

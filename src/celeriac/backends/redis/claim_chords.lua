@@ -8,7 +8,8 @@
 -- ARGV[5]  what the claims of this call begin with; nobody else's do
 -- then queues
 --
--- Returns for each chord: group, claim, how often it was claimed, body, task_id, root_id or nil, queue
+-- Returns for each chord: group, claim, how often it was claimed, body, task_id, root_id or nil, queue,
+-- why it was broken, if it was
 
 redis.call('DEL', KEYS[1])  -- it is never there: see working.lua
 local MOST_LOOKS = 1000  -- at chords that are not to be claimed, which are then out of the way
@@ -30,7 +31,7 @@ local function claim(chord, queue, known)
   redis.call('HSET', chord.note, 'claim', name)
   put_off(chord, queue, now + seconds)
   local claims = redis.call('HINCRBY', chord.note, 'claims', 1)
-  found[#found + 1] = {chord.group, name, claims, known[1], known[2], known[3], queue}
+  found[#found + 1] = {chord.group, name, claims, known[1], known[2], known[3], queue, known[6]}
 end
 
 local function look_at(chord, queue)
@@ -38,9 +39,9 @@ local function look_at(chord, queue)
     redis.call('ZREM', joins_key(prefix, queue), chord.group)  -- it can not be joined, and would stand in the way
     return
   end
-  local known = redis.call('HMGET', chord.note, 'body', 'task_id', 'root_id', 'claim', 'queue')
+  local known = redis.call('HMGET', chord.note, 'body', 'task_id', 'root_id', 'claim', 'queue', 'reason')
   local present = redis.call('GET', chord.claim)
-  if known[5] ~= queue or not is_complete(chord) then
+  if known[5] ~= queue or not (known[6] or is_complete(chord)) then
     redis.call('ZREM', joins_key(prefix, queue), chord.group)
     if known[5] == queue and not size_of(chord) then  -- it is over; else it has grown
       redis.call('DEL', chord.note)

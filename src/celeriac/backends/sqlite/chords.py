@@ -62,3 +62,16 @@ class SQLiteChordStore:
     async def achord_state(self, group_id: str) -> ChordState:
         """See `ChordStore.achord_state`."""
         return await self._runner.run(lambda: self.chord_state(group_id))
+
+    def break_chord(self, group_id: str, reason: str, queue: str) -> bool:
+        """See `ChordStore.break_chord`."""
+        return self._database.write(lambda tx: chords.break_chord(tx, group_id, reason, queue))
+
+    async def abreak_chord(self, group_id: str, reason: str, queue: str) -> bool:
+        """See `ChordStore.abreak_chord`."""
+        return await self._runner.run(lambda: self.break_chord(group_id, reason, queue))
+
+    def open_chords(self, limit: int) -> list[ChordState]:
+        """See `ChordStore.open_chords`."""
+        clock = self._database.clock
+        return self._database.read(lambda c: chords.open_chords(c, limit, clock.time(), clock.monotonic()))

@@ -1,7 +1,7 @@
 -- Publish messages, all or none, and begin chords. Needs names.lua, wake.lua, push.lua and chords.lua.
 --
--- ARGV[6...]  the chords, as read_chords reads them; the number of those that begin; chord, size, seconds to keep it or -1
---             of each
+-- ARGV[6...]  the chords, as read_chords reads them; the number of those that begin; for each: chord, size,
+--             seconds to keep it or -1, body or '', root_id or '', queue
 -- then for each message: queue, step, due, place, envelope (see push)
 -- Returns the number of messages.
 
@@ -17,7 +17,9 @@ if not chords then
 end
 local starts = {}
 for n = 1, tonumber(next_argument()) do
-  starts[n] = {chords[tonumber(next_argument())], next_argument(), next_argument()}
+  starts[n] = {
+    chords[tonumber(next_argument())], next_argument(), next_argument(), next_argument(), next_argument(), next_argument(),
+  }
 end
 local first = at + 1
 
@@ -33,7 +35,7 @@ for from = first, #ARGV, 5 do
   end
 end
 for _, start in ipairs(starts) do
-  start_chord(start[1], start[2], start[3])
+  start_chord(unpack(start))
 end
 for from = first, #ARGV, 5 do
   push(ARGV[from], ARGV[from + 1], ARGV[from + 2], ARGV[from + 3], ARGV[from + 4])

@@ -27,7 +27,7 @@
 --        ends:     their number; chord, claim of each
 --      and behind the result
 --        results:  their number; key, milliseconds, meta of each
---        starts:   their number; chord, size, seconds to keep it or -1 of each
+--        starts:   their number; chord, size, seconds to keep it or -1, body or '', root_id or '', queue of each
 --        grown:    their number; each chord
 --        shares:   their number; sender, member, part of each
 --
@@ -190,8 +190,9 @@ local function read_flow(holds)
   end
   for _ = 1, tonumber(next_argument()) do
     local chord, size, seconds = chords[tonumber(next_argument())], next_argument(), next_argument()
+    local body, root, queue = next_argument(), next_argument(), next_argument()
     if holds then
-      start_chord(chord, size, seconds)
+      start_chord(chord, size, seconds, body, root, queue)
     end
   end
   for _ = 1, tonumber(next_argument()) do

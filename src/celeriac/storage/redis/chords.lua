@@ -9,18 +9,25 @@
 --   .c  the claim of the worker that makes the body; 'done' for a while when the chord is over
 -- Ours:
 --   celeriac:chord:<group>  hash: what is needed to make the body (body, task_id, root_id, queue), the claim under which
---                           one of our workers makes it, and how often there was one (claims)
+--                           one of our workers makes it, and how often there was one (claims). Of a chord that one of our
+--                           senders has begun: body and root_id from the beginning, first_queue and began (Unix time).
+--                           Of a broken chord: why (reason)
 --   celeriac:joins:<queue>  sorted set: complete chords by the reading of the clock from which they may be claimed
+--   celeriac:chords         sorted set: chords that our senders have begun, by the time of that
 --
 -- The names must agree with celeriac.storage.redis.keys.
 --
 -- A share of ours that completes a chord which nobody has claimed puts it among the joins. A chord that one of Celery's
--- workers has completed is claimed by it in the same step, and stays its own until that claim runs out.
+-- workers has completed is claimed by it in the same step, and stays its own until that claim runs out. A broken chord is
+-- among the joins whatever its members do; its claim key is set, so that no worker of Celery's makes its body.
 
 local DONE_SECONDS = 300  -- as Celery: how long a chord that is over is known as such
 local GROWN_SECONDS = 86400  -- for members added to a chord of which nothing else is known
+local BROKEN = 'broken'  -- the claim of a broken chord that nobody has claimed yet
+local LOOKS_PER_START = 2  -- more than one: the list of chords stays shorter than twice what is alive, however chords end
 
 local function chord_note_key(prefix, group) return prefix .. 'celeriac:chord:' .. group end
+local function chords_key(prefix) return prefix .. 'celeriac:chords' end
 local function joins_key(prefix, queue) return prefix .. 'celeriac:joins:' .. queue end
 
 -- The caller's reading, or the server's own if that is ''.
@@ -106,9 +113,55 @@ local function is_over(chord)
   return chord.over
 end
 
+-- Chords that Celery's workers have ended, or whose time is over, are still listed: chance finds them.
+local function tidy_list(prefix)
+  local key = chords_key(prefix)
+  for _, group in ipairs(redis.pcall('ZRANDMEMBER', key, LOOKS_PER_START)) do
+    local chord = open_chord(prefix, group)
+    if redis.call('EXISTS', chord.size) == 0 then
+      redis.call('ZREM', key, group)
+      if redis.pcall('HEXISTS', chord.note, 'queue') == 0 then
+        redis.call('DEL', chord.note)
+      end
+    end
+  end
+end
+
+-- The list only helps to find chords: an error is no reason to begin none, and it would leave half of a script's work.
+local function list_chord(chord, began, seconds)
+  local key = chords_key(chord.prefix)
+  tidy_list(chord.prefix)
+  local left = redis.call('PTTL', key)
+  redis.pcall('ZADD', key, began, chord.group)
+  if seconds < 0 then
+    redis.call('PERSIST', key)
+  elseif left == -2 or left >= 0 and left < seconds * 1000 then
+    redis.call('EXPIRE', key, 2 * seconds)  -- a chord lasts longer with each share
+  end
+end
+
+-- What makes it possible to end a chord whose members do not come.
+local function note_start(chord, seconds, body, root, queue)
+  local now = redis.call('TIME')
+  local began = string.format('%d.%06d', now[1], now[2])
+  if redis.call('HSETNX', chord.note, 'began', began) == 1 then
+    redis.call('HSET', chord.note, 'first_queue', queue)
+    if redis.call('HSETNX', chord.note, 'body', body) == 1 and root ~= '' then
+      redis.call('HSET', chord.note, 'root_id', root)
+    end
+  end
+  if seconds >= 0 then
+    redis.call('EXPIRE', chord.note, seconds)
+  else
+    redis.call('PERSIST', chord.note)
+  end
+  list_chord(chord, began, seconds)
+end
+
 -- As Celery: whoever begins a chord again means a new run of it. Shares that came before are kept, and so is the claim of
 -- one of ours: its start came twice. The first write is one that a server without memory refuses.
-local function start_chord(chord, size, seconds)
+-- body: its signature, or '' if it is not told; root: '' if it is not known
+local function start_chord(chord, size, seconds, body, root, queue)
   if tonumber(seconds) >= 0 then
     redis.call('SET', chord.size, size, 'EX', seconds)
   else
@@ -117,6 +170,9 @@ local function start_chord(chord, size, seconds)
   local claim = redis.call('GET', chord.claim)
   if claim and claim ~= redis.call('HGET', chord.note, 'claim') then
     redis.call('DEL', chord.claim)
+  end
+  if body ~= '' then
+    note_start(chord, tonumber(seconds), body, root, queue)
   end
   chord.over, chord.started = false, true
 end
@@ -181,15 +237,32 @@ local function count_parts(chord)
   return redis.call('ZCARD', chord.parts)
 end
 
--- The number of its members; nil if the chord has not begun, or is over.
+-- The number of its members; nil if the chord has not begun, or is over. Behind it whether some may have been added.
 local function size_of(chord)
   local size = tonumber(redis.call('GET', chord.size))
-  return size and size + (tonumber(redis.call('GET', chord.grown)) or 0)
+  if not size then
+    return nil, true
+  end
+  local grown = redis.call('GET', chord.grown)
+  return size + (tonumber(grown) or 0), grown
 end
 
 local function is_complete(chord)
   local size = size_of(chord)
   return size ~= nil and count_parts(chord) >= size
+end
+
+-- What is known of a chord, for those who look at it: size or nil, whether a worker makes the body, the parts or their
+-- number as given, and if one of our senders has begun it queue, body and the time of that; why it was broken, if it was.
+local function describe_chord(chord, parts)
+  local claim = redis.call('GET', chord.claim)
+  local is_claimed = claim and claim ~= 'done' and claim ~= BROKEN
+  local known = redis.call('HMGET', chord.note, 'queue', 'first_queue', 'body', 'began', 'reason')
+  local began = known[4]
+  return {
+    (size_of(chord)) or false, is_claimed and 1 or 0, parts,
+    began and (known[1] or known[2]) or '', began and known[3] or '', began or '', known[5],
+  }
 end
 
 -- A key that is shared lasts as long as the one that needs it longest.
@@ -230,8 +303,9 @@ end
 -- After all shares: renew what the chord keeps, and have it joined if it is complete now.
 local function review_shares(chord, now)
   local sender = chord.sender
+  local size, has_grown = size_of(chord)
   if sender.seconds >= 0 then
-    for _, key in ipairs({chord.parts, chord.grown, chord.size, chord.members}) do
+    for _, key in ipairs({chord.parts, chord.size, chord.members, chord.note, has_grown and chord.grown or nil}) do
       redis.call('EXPIRE', key, sender.seconds)
     end
     local left = redis.call('PTTL', chord.saved)  -- users read it too, by a time of its own that may be longer
@@ -239,11 +313,14 @@ local function review_shares(chord, now)
       redis.call('EXPIRE', chord.saved, sender.seconds)
     end
   end
-  local size, count = size_of(chord), count_parts(chord)
+  local count = count_parts(chord)
   if size and count < size or redis.call('EXISTS', chord.claim) == 1 then
     return
   end
-  local queue = redis.call('HGET', chord.note, 'queue')
+  local queue, reason = unpack(redis.call('HMGET', chord.note, 'queue', 'reason'))
+  if reason then
+    return  -- it is broken, and among the joins
+  end
   local was_complete = size and count - chord.news >= size
   if not queue or chord.news > 0 and not was_complete then
     note_sender(chord, sender)
@@ -279,15 +356,17 @@ local function is_claimed_by(chord, claim)
   if present then
     return present == claim
   end
-  return redis.call('HGET', chord.note, 'claim') == claim and redis.call('EXISTS', chord.size) == 1
+  local known = redis.call('HMGET', chord.note, 'claim', 'reason')
+  return known[1] == claim and (known[2] or redis.call('EXISTS', chord.size) == 1)
 end
 
 local function drop_note(chord)
   local queue = redis.call('HGET', chord.note, 'queue')
   if queue then
     redis.call('ZREM', joins_key(chord.prefix, queue), chord.group)
-    redis.call('DEL', chord.note)
   end
+  redis.call('DEL', chord.note)
+  redis.pcall('ZREM', chords_key(chord.prefix), chord.group)
 end
 
 local function end_chord(chord)

@@ -116,8 +116,12 @@ class ResultKeys:
         return self._groups + id_bytes(group_id) + part.encode()
 
     def chord_note(self, group_id: str) -> bytes:
-        """Hash: what is needed to make the body of a complete chord."""
+        """Hash: what is needed to make the body of a chord, or to break it."""
         return self._notes + id_bytes(group_id)
+
+    def chords(self) -> str:
+        """Chords that our senders have begun, scored by the time of that."""
+        return f"{self.prefix}celeriac:chords"
 
     def joins(self, queue: str) -> str:
         """Complete chords whose last member came from this queue, scored by the time from which they may be claimed."""

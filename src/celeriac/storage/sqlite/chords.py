@@ -47,6 +47,8 @@ def change_chords(
     now = transaction.now
     for start in starts:
         rows[start.group_id].tally.begin(start, now)
+    told = [(rows[s.group_id].id, s.queue, "", s.root_id, s.body, now) for s in starts if s.body]
+    transaction.insert(load_statements("chord")["note_start"], told)
     for group_id in grown:
         rows[group_id].tally.grow(now)
     for share in _insert(transaction, rows, shares):
@@ -68,12 +70,10 @@ def claim_chords(transaction: Transaction, queues: Sequence[str], limit: int, se
     claimed: list[ClaimedChord] = []
     for queue in dict.fromkeys(queues):
         wanted = (queue, now, monotonic, limit - len(claimed))
-        for group_id, chord, claims, body, task_id, root_id, last in transaction.execute(
-            sql["to_claim"], wanted
-        ).fetchall():
+        for group_id, chord, claims, *of_body in transaction.execute(sql["to_claim"], wanted).fetchall():
             claim = new_claim()
             transaction.execute(sql["claim"], (claim, claims + 1, seconds, monotonic + seconds, chord))
-            claimed.append(ClaimedChord(group_id, claim, claims + 1, body, task_id, root_id, last))
+            claimed.append(ClaimedChord(group_id, claim, claims + 1, *of_body))
         if len(claimed) >= limit:
             break
     return claimed
@@ -100,13 +100,30 @@ def end_chords(transaction: Transaction, ends: Iterable[ChordEnd]) -> list[Chord
 
 
 def chord_state(connection: sqlite3.Connection, group_id: str, now: float, monotonic: float) -> ChordState:
-    """What is known of a chord."""
+    """What is known of a chord. The body is read apart from the parts: it is wide, and they are many."""
     rows = connection.execute(load_statements("chord")["state"], (group_id, now)).fetchall()
     if not rows:
         return ChordState(group_id, None)
     size, seconds, ends, _ = rows[0]
     parts = tuple(part for *_, part in rows if part is not None)
-    return ChordState(group_id, size, parts, ends is not None and is_live(ends, seconds, monotonic))
+    known = connection.execute(load_statements("chord")["body"], (group_id, now)).fetchone() or ()
+    return ChordState(group_id, size, parts, is_live(ends, seconds, monotonic), *known)
+
+
+def break_chord(transaction: Transaction, group_id: str, reason: str, queue: str) -> bool:
+    """Have the body of a chord fail, if it is known and not complete."""
+    sql = load_statements("chord")["break"]
+    return transaction.execute(sql, (reason, queue, group_id, transaction.now)).rowcount == 1
+
+
+def open_chords(connection: sqlite3.Connection, limit: int, now: float, monotonic: float) -> list[ChordState]:
+    """Those that have begun and are not over, newest first."""
+    return [
+        ChordState(group_id, size, (), is_live(ends, seconds, monotonic), *known, counted=shares)
+        for group_id, size, shares, seconds, ends, *known in connection.execute(
+            load_statements("chord")["open"], (now, limit)
+        )
+    ]
 
 
 def sweep_chords(transaction: Transaction, limit: int = _SWEEP_BATCH) -> int:

@@ -20,15 +20,28 @@ expires = excluded.expires;
 -- Rows of chord, place, task id, part. Returns those that are new: the others have been counted.
 INSERT OR IGNORE INTO chord_share (chord, place, task_id, part) VALUES (?, ?, ?, ?) RETURNING chord, place, task_id;
 
+-- name: note_start
+-- Rows of chord, queue, task id (empty), root id, body, began. What members have told stays.
+INSERT INTO chord_join (chord, queue, task_id, root_id, body, began, complete, claims, seconds)
+VALUES (?, ?, ?, ?, ?, ?, 0, 0, 0)
+ON CONFLICT (chord) DO UPDATE SET began = excluded.began WHERE began IS NULL;
+
 -- name: write_join
 -- Rows of chord, queue, task id, root id, body, complete, claims (0), seconds (0)
 INSERT INTO chord_join (chord, queue, task_id, root_id, body, complete, claims, seconds) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (chord) DO UPDATE SET queue = excluded.queue, task_id = excluded.task_id, root_id = excluded.root_id,
-body = excluded.body, complete = excluded.complete;
+body = excluded.body, complete = excluded.complete
+WHERE reason IS NULL;
 
 -- name: set_complete
 -- 1 complete, 2 chord
-UPDATE chord_join SET complete = ? WHERE chord = ?;
+UPDATE chord_join SET complete = ? WHERE chord = ? AND reason IS NULL;
+
+-- name: break
+-- 1 reason, 2 queue, 3 group id, 4 now
+UPDATE chord_join SET complete = 1, reason = ?, queue = ?
+WHERE chord = (SELECT id FROM chord WHERE group_id = ? AND (expires IS NULL OR expires > ?))
+AND (complete = 0 OR reason IS NOT NULL);
 
 -- name: any_to_claim
 -- 1 JSON array of queues, 2 now, 3 monotonic. Takes no lock.
@@ -41,7 +54,7 @@ SELECT EXISTS (
 
 -- name: to_claim
 -- 1 queue, 2 now, 3 monotonic, 4 limit. In the order in which they came.
-SELECT c.group_id, c.id, j.claims, j.body, j.task_id, j.root_id, j.queue
+SELECT c.group_id, c.id, j.claims, j.body, j.task_id, j.root_id, j.queue, j.reason
 FROM chord_join AS j CROSS JOIN chord AS c ON c.id = j.chord
 WHERE j.queue = ?1 AND j.complete = 1 AND (j.ends IS NULL OR j.ends <= ?3 OR j.ends > ?3 + j.seconds)
 AND (c.expires IS NULL OR c.expires > ?2)
@@ -75,6 +88,22 @@ LEFT JOIN chord_join AS j ON j.chord = c.id
 LEFT JOIN chord_share AS s ON s.chord = c.id
 WHERE c.group_id = ? AND (c.expires IS NULL OR c.expires > ?)
 ORDER BY s.place, s.task_id;
+
+-- name: body
+-- 1 group id, 2 now. What is known of the body, from the beginning on.
+SELECT CASE WHEN j.began IS NULL THEN '' ELSE j.queue END, CASE WHEN j.began IS NULL THEN X'' ELSE j.body END,
+j.began, j.reason
+FROM chord AS c CROSS JOIN chord_join AS j ON j.chord = c.id
+WHERE c.group_id = ? AND (c.expires IS NULL OR c.expires > ?);
+
+-- name: open
+-- 1 now, 2 limit. Those that have begun, newest first.
+SELECT c.group_id, c.size + c.grown, c.shares, j.seconds, j.ends,
+CASE WHEN j.began IS NULL THEN '' ELSE j.queue END, CASE WHEN j.began IS NULL THEN X'' ELSE j.body END,
+j.began, j.reason
+FROM chord AS c LEFT JOIN chord_join AS j ON j.chord = c.id
+WHERE c.size IS NOT NULL AND c.group_id IS NOT NULL AND (c.expires IS NULL OR c.expires > ?)
+ORDER BY c.id DESC LIMIT ?;
 
 -- name: expired
 -- 1 now, 2 limit

@@ -31,15 +31,19 @@ CREATE TABLE chord_share (
 ) WITHOUT ROWID;
 
 -- name: chord_join
--- What is needed to send the body, and who is at it. A row is there when the chord is complete, or may be as soon as it
--- begins. seconds and ends: of the claim, by the monotonic clock as those of leases.
+-- What is needed to send the body, and who is at it. A row is there when the body is known: from the beginning if that
+-- told it, else when the chord is complete, or may be as soon as it begins. task_id: empty until a member has told it.
+-- began: Unix time, NULL if whoever began the chord did not tell the body. reason: why the body fails, if the chord was
+-- broken; it is complete then and stays so. seconds and ends: of the claim, by the monotonic clock as those of leases.
 CREATE TABLE chord_join (
     chord INTEGER PRIMARY KEY,
     queue TEXT NOT NULL,
     task_id TEXT NOT NULL,
     root_id TEXT,
     body BLOB NOT NULL,
+    began REAL,
     complete INTEGER NOT NULL,
+    reason TEXT,
     claim TEXT,
     claims INTEGER NOT NULL,
     seconds REAL NOT NULL,
