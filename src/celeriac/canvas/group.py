@@ -81,6 +81,10 @@ class group(Workflow[list[Any]]):  # noqa: N801 - Celery's name
         tasks = self["kwargs"]["tasks"]
         return tasks.stream() if isinstance(tasks, LazyMembers) else iter(tasks)
 
+    def as_sent(self) -> Mapping[str, Any]:
+        """It, or with a generator in place of what is read once: no member stays in memory after it was sent."""
+        return {**self, "kwargs": {**self.kwargs, "tasks": self.stream()}} if self.is_lazy else self
+
     def first_app(self) -> Celeriac | None:
         tasks = self["kwargs"]["tasks"]
         first = tasks.peek() if isinstance(tasks, LazyMembers) else next(iter(tasks), None)

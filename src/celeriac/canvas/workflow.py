@@ -78,7 +78,7 @@ class Workflow(Signature[R]):
         app = self.app
         if app.conf.task_always_eager:
             return self.apply(args, kwargs, **checked)
-        sent: Any = app.send_workflow(self, args or (), kwargs or {}, checked)
+        sent: Any = app.send_workflow(self.as_sent(), args or (), kwargs or {}, checked)
         return cast("AsyncResult[R]", sent)
 
     async def aapply_async(
@@ -92,8 +92,12 @@ class Workflow(Signature[R]):
         app = self.app
         if app.conf.task_always_eager:
             return await self.aapply(args, kwargs, **checked)
-        sent: Any = await app.asend_workflow(self, args or (), kwargs or {}, checked)
+        sent: Any = await app.asend_workflow(self.as_sent(), args or (), kwargs or {}, checked)
         return cast("AsyncResult[R]", sent)
+
+    def as_sent(self) -> Mapping[str, Any]:
+        """What the app is given to send."""
+        return self
 
     def check_options(self, options: Mapping[str, Any]) -> Mapping[str, Any]:
         """Check the options of a call.
