@@ -206,12 +206,13 @@ def _error_for_next(result: AnyResult, failed: AsyncResult[Any] | None) -> BaseE
 def _failed(app: Celeriac, step: Signature[Any], error: BaseException, *, is_body: bool) -> AnyResult:
     """The result of a step that is not run. Only the body of a chord tells its errbacks."""
     if step.subtask_type == "group":
-        members = [_failed(app, member, error, is_body=is_body) for member in step.kwargs["tasks"]]
+        flat: list[Signature[Any]] = cast("Any", step).flattened()
+        members = [_failed(app, member, error, is_body=is_body) for member in flat]
         return GroupResult(step.id or new_id(), cast("Any", members), app=app)
     if step.subtask_type == "chord":
         return _failed(app, step.kwargs["body"], error, is_body=is_body)
     if step.subtask_type == "chain":
-        first, *later = step.kwargs["tasks"]
+        first, *later = cast("Any", step).steps()
         result = _failed(app, first, error, is_body=is_body)
         for task in later:
             before, result = result, _failed(app, task, error, is_body=False)
