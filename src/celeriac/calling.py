@@ -22,7 +22,7 @@ from celeriac.replies import aexpect_replies, expect_replies, name_reply_queue
 from celeriac.request import Request, current_request
 from celeriac.result import AsyncResult
 from celeriac.routing import placed
-from celeriac.workflows import Part, Workflow
+from celeriac.workflows import Part, Workflow, located
 
 if TYPE_CHECKING:
     from celeriac.app import Celeriac
@@ -98,7 +98,8 @@ def send_workflow(
     workflow = Workflow(app, with_options(node, options), args, kwargs)
     for starts, calls in _trips(workflow.parts()):
         publications = _announced(app, calls)
-        workflow.keep(_publish(app, publications, options, starts, workflow.awaited))
+        begun = located(starts, publications)
+        workflow.keep(_publish(app, publications, options, begun, workflow.awaited))
         _tell_sent(publications)
     return _noted(workflow.result(), options)
 
@@ -110,14 +111,15 @@ async def asend_workflow(
     workflow = Workflow(app, with_options(node, options), args, kwargs)
     for starts, calls in _trips(workflow.parts()):
         publications = _announced(app, calls)
-        workflow.keep(await _apublish(app, publications, options, starts, workflow.awaited))
+        begun = located(starts, publications)
+        workflow.keep(await _apublish(app, publications, options, begun, workflow.awaited))
         _tell_sent(publications)
     return _noted(workflow.result(), options)
 
 
-def _trips(parts: Iterator[Part]) -> Iterator[tuple[list[ChordStart], list[Call]]]:
-    """As many calls as go into one trip, and the chords that begin with them."""
-    starts: list[ChordStart] = []
+def _trips(parts: Iterator[Part]) -> Iterator[tuple[list[tuple[int, ChordStart]], list[Call]]]:
+    """As many calls as go into one trip, and the chords that begin with them, each with the calls before it."""
+    starts: list[tuple[int, ChordStart]] = []
     calls: list[Call] = []
     for part in parts:
         if isinstance(part, Call):
@@ -126,7 +128,7 @@ def _trips(parts: Iterator[Part]) -> Iterator[tuple[list[ChordStart], list[Call]
                 yield starts, calls
                 starts, calls = [], []
         else:
-            starts.append(part)
+            starts.append((len(calls), part))
     if calls:
         yield starts, calls
 

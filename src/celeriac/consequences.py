@@ -23,7 +23,7 @@ from celeriac.records import chord_ttl, reply_queue, result_ttl
 from celeriac.result_meta import encode_part, failure_record
 from celeriac.routing import placed
 from celeriac.serialization.json import encode_json
-from celeriac.workflows import Unfolding, freezer
+from celeriac.workflows import Unfolding, freezer, located
 
 if TYPE_CHECKING:
     from celeriac.app import Celeriac
@@ -101,18 +101,20 @@ def sent(
     defaults = {"reply_to": reply_to} if reply_to is not None else NO_OPTIONS
     unfolding = Unfolding(app, options=defaults, fixed=fixed, checked=True)
     calls: list[Call] = []
-    starts: list[ChordStart] = []
+    starts: list[tuple[int, ChordStart]] = []
     for part in unfolding.parts(frozen, args, NO_OPTIONS, chain):
         if isinstance(part, Call):
             calls.append(part)
         else:
-            starts.append(part)
+            starts.append((len(calls), part))
     publications = make_publications(app, calls)
     for publication, call in zip(publications, calls, strict=True):
         announce(publication, call)
         announce_sent(publication)
     note_child(request, result)
-    return Consequences(tuple(placed(app, publications)), Flow(starts=tuple(starts)) if starts else None)
+    return Consequences(
+        tuple(placed(app, publications)), Flow(starts=tuple(located(starts, publications))) if starts else None
+    )
 
 
 def of_success(

@@ -10,8 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
+import msgspec
+
 from celeriac.call_options import CALL_OPTION_NAMES
 from celeriac.canvas.freezing import Freezer, Place, Result, new_id
+from celeriac.canvas.members import LazyMembers
 from celeriac.canvas.steps import (
     CHAIN,
     CHORD,
@@ -32,9 +35,11 @@ from celeriac.group_result import GroupResult
 from celeriac.publications import NO_OPTIONS, Call
 from celeriac.records import chord_ttl
 from celeriac.result import AsyncResult
+from celeriac.serialization.json import encode_json
 
 if TYPE_CHECKING:
     from celeriac.app import Celeriac
+    from celeriac.message import Publication
 
 #: What is sent: in this order, so that a chord is known before its members are.
 Part: TypeAlias = Call | ChordStart
@@ -150,7 +155,14 @@ class Unfolding:
             yield from self.parts(body, ([],))
             return
         _ = self._app.chord_store  # refuses if there is none
-        yield ChordStart(header["options"]["task_id"], len(members), chord_ttl(self._app))
+        yield ChordStart(
+            header["options"]["task_id"],
+            len(members),
+            chord_ttl(self._app),
+            encode_json(body),
+            self._fixed.get("root_id"),
+            self._app.conf.task_default_queue,
+        )
         if inner.get("kwargs"):
             kwargs = {**inner["kwargs"], **kwargs}
         if node.get("args") and not node.get("immutable"):
@@ -208,6 +220,19 @@ def _equal(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
         name in other and (value is other[name] or (not isinstance(value, dict | list) and value == other[name]))
         for name, value in one.items()
     )
+
+
+def located(starts: Sequence[tuple[int, ChordStart]], publications: Sequence[Publication]) -> list[ChordStart]:
+    """Chords that begin, with the queue of the first of their members.
+
+    Args:
+        starts: each with the number of calls before it: the next one is its first member's.
+        publications: one for each call.
+    """
+    return [
+        msgspec.structs.replace(start, queue=publications[at].queue or start.queue) if at < len(publications) else start
+        for at, start in starts
+    ]
 
 
 def attached(node: Node, chord: Node) -> Frozen:
@@ -276,7 +301,8 @@ class Workflow:
             yield from self._unfolding.parts(self._node, *self._arguments)
             return
         options = own_options(self._node)
-        for index, member in enumerate(members_of(self._node)):
+        tasks = tasks_of(self._node)
+        for index, member in enumerate(members_of(tasks.stream() if isinstance(tasks, LazyMembers) else tasks)):
             place = Place(None, self._group_id, index)
             frozen, result = self._freezer.freeze(with_options(member, options), place)
             self._members.append(result)

@@ -23,7 +23,7 @@ from celeriac.backends.sqlite import SQLiteBackend
 from celeriac.brokers.base import Broker
 from celeriac.brokers.memory import MemoryBroker
 from celeriac.brokers.sqlite import SQLiteBroker
-from celeriac.chords import ChordEnd, ChordShare, ChordStart, ClaimedChord
+from celeriac.chords import ChordEnd, ChordShare, ChordStart, ChordState, ClaimedChord
 from celeriac.message import Delivery, PackedMessage
 from celeriac.outcome import Flow, Keep, Settlement
 from celeriac.storage.memory_chords import MemoryChords
@@ -63,15 +63,31 @@ class Wait(msgspec.Struct, frozen=True):
     reboot: bool
 
 
+class Break(msgspec.Struct, frozen=True):
+    """A chord is ended by hand."""
+
+    group_id: str
+    reason: str
+    queue: str
+
+
 class Sweep(msgspec.Struct, frozen=True):
     """What is over is deleted."""
 
 
-Step: TypeAlias = Change | Claim | Wait | Sweep
+Step: TypeAlias = Change | Claim | Wait | Break | Sweep
 
 ttls = st.sampled_from([None, 60.0, 20.0])
 groups = st.sampled_from(GROUPS)
-starts = st.builds(ChordStart, groups, st.sampled_from([1, 2, 3]), ttls)
+starts = st.builds(
+    ChordStart,
+    groups,
+    st.sampled_from([1, 2, 3]),
+    ttls,
+    st.sampled_from([b"", b"body"]),
+    st.sampled_from([None, "root"]),
+    st.sampled_from(QUEUES),
+)
 shares = st.builds(
     lambda group_id, name, index, queue, body, ttl: ChordShare(
         group_id, name, index, f"{name} at {index}".encode(), body, None, queue, ttl
@@ -102,10 +118,13 @@ KINDS: dict[str, st.SearchStrategy[Step]] = {
     "change": changes,
     "claim": claims,
     "wait": waits,
+    "break": st.builds(Break, groups, st.sampled_from(["why", "again"]), st.sampled_from(QUEUES)),
     "sweep": st.just(Sweep()),
 }
 #: Mostly changes and claims: the rest is there to come in between.
-steps = st.sampled_from(["change"] * 6 + ["claim"] * 4 + ["wait", "sweep"]).flatmap(lambda kind: KINDS[kind])
+steps = st.sampled_from(["change"] * 6 + ["claim"] * 4 + ["break"] * 2 + ["wait", "sweep"]).flatmap(
+    lambda kind: KINDS[kind]
+)
 
 
 class Side:
@@ -127,6 +146,8 @@ class Side:
                 claimed = await self.chords.claim_chords(step.queues, step.limit, 10.0)
                 self.claimed.extend(claimed)
                 return [msgspec.structs.replace(chord, claim="") for chord in claimed]
+            case Break():
+                return self.chords.break_chord(step.group_id, step.reason, step.queue)
             case Sweep():
                 while await self.backend.sweep():
                     pass
@@ -143,6 +164,11 @@ class Side:
         await self.chords.astart_chords(step.starts)
         await self.chords.add_shares(step.shares, step.grown)
         return len(await self.chords.end_chords(ends))
+
+
+def by_name(chords: ChordStore) -> dict[str, ChordState]:
+    """Those that are open."""
+    return {chord.group_id: chord for chord in chords.open_chords(9)}
 
 
 async def follow(steps: Sequence[Step], path: str) -> None:
@@ -163,6 +189,7 @@ async def follow(steps: Sequence[Step], path: str) -> None:
             assert await memory.take(step) == await sqlite.take(step), step
             for group_id in GROUPS:
                 assert memory.chords.chord_state(group_id) == sqlite.chords.chord_state(group_id), step
+            assert by_name(memory.chords) == by_name(sqlite.chords), step
         for side in sides:
             await side.broker.close()
     finally:
@@ -188,7 +215,8 @@ def check_file(path: str) -> None:
         ).fetchall()
         assert all(kept == counted for kept, counted in counts)
         joins = connection.execute(
-            "SELECT size IS NOT NULL AND shares >= size + grown, j.complete FROM chord LEFT JOIN chord_join AS j "
+            "SELECT j.reason IS NOT NULL OR size IS NOT NULL AND shares >= size + grown, j.complete "
+            "FROM chord LEFT JOIN chord_join AS j "
             "ON j.chord = id WHERE group_id IS NOT NULL AND shares > 0"
         ).fetchall()
         assert all(bool(complete) == bool(joinable) for complete, joinable in joins)

@@ -19,6 +19,7 @@ WALKS = {
     ("queues", "purge_dead"): "all of them",
     ("queues", "dead_letters"): "newest first, up to a limit",
     ("result", "anyone_waiting"): "stops at the first row",
+    ("chord", "open"): "newest first, up to a limit",
     ("reserve", "peek_at_all"): "stops at the first row",
 }
 #: Statements that sort a handful of rows.

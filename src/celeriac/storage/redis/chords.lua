@@ -352,6 +352,9 @@ end
 
 -- Nobody else has claimed it since.
 local function is_claimed_by(chord, claim)
+  if claim == BROKEN then
+    return false
+  end
   local present = redis.call('GET', chord.claim)
   if present then
     return present == claim

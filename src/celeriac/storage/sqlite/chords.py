@@ -119,8 +119,8 @@ def break_chord(transaction: Transaction, group_id: str, reason: str, queue: str
 def open_chords(connection: sqlite3.Connection, limit: int, now: float, monotonic: float) -> list[ChordState]:
     """Those that have begun and are not over, newest first."""
     return [
-        ChordState(group_id, size, (), is_live(ends, seconds, monotonic), *known, counted=shares)
-        for group_id, size, shares, seconds, ends, *known in connection.execute(
+        ChordState(group_id, size, (), is_live(ends, seconds, monotonic), queue, body, began, reason, shares)
+        for group_id, size, shares, seconds, ends, queue, body, began, reason in connection.execute(
             load_statements("chord")["open"], (now, limit)
         )
     ]

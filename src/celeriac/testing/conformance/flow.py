@@ -12,7 +12,7 @@ from celeriac.exceptions import CeleriacError
 from celeriac.message import Delivery, Publication
 from celeriac.outcome import Acknowledge, Action, Bury, Flow, Keep, Requeue, Settlement
 from celeriac.testing.clock import VirtualClock
-from celeriac.testing.conformance.chords import CLAIM, claim, end_of, ids, present, results, share, shares, start
+from celeriac.testing.conformance.chord_words import CLAIM, claim, end_of, ids, present, results, share, shares, start
 from celeriac.testing.conformance.conditions import joins_chords, leases_end_by_time
 from celeriac.testing.conformance.follow_ups import UNFIT
 from celeriac.testing.conformance.support import (
