@@ -134,15 +134,17 @@ class chain(Workflow[R]):  # noqa: N801 - Celery's name
 
     def _run(self, args: Any, kwargs: Any, options: Mapping[str, Any]) -> Run:
         merged_args, merged_kwargs, merged = self.merged_partials(args, kwargs, given(options))
-        return run_chain(self.app, self.steps(), merged_args, merged_kwargs, merged)
+        return run_chain(self.app, self.linked_steps(), merged_args, merged_kwargs, merged)
 
     # -- ids -----------------------------------------------------------------------------------------------------------
 
     def steps(self) -> list[Signature[Any]]:
         """Its tasks without chains among them; a group of one is that one, an empty one is nothing."""
-        steps = list(_spliced(self.tasks))
-        kept = [step for step in steps if not (isinstance(step, group) and step.is_empty)]
-        return kept or steps[-1:]
+        return _kept(_spliced(self.tasks))
+
+    def linked_steps(self) -> list[Signature[Any]]:
+        """Its steps; those of chains inside it are copies, with the callbacks and errbacks of these chains."""
+        return _kept(_spliced(self.tasks, linked=True))
 
     def freeze(
         self,
@@ -197,10 +199,16 @@ def _given_tasks(tasks: tuple[Any, ...]) -> Iterable[Any]:
     return tasks
 
 
-def _spliced(tasks: Iterable[Signature[Any]]) -> Iterator[Signature[Any]]:
+def _spliced(tasks: Iterable[Signature[Any]], *, linked: bool = False) -> Iterator[Signature[Any]]:
     for task in tasks:
-        step = alone(task)
+        step = alone(task, reads=linked)
         if isinstance(step, chain):
-            yield from _spliced(step.tasks)
+            yield from _spliced(step.unchain_tasks() if linked else step.tasks, linked=linked)
         else:
             yield step
+
+
+def _kept(spliced: Iterable[Signature[Any]]) -> list[Signature[Any]]:
+    """Without empty groups; if there is nothing else, the last of them."""
+    steps = list(spliced)
+    return [step for step in steps if not (isinstance(step, group) and step.is_empty)] or steps[-1:]

@@ -230,10 +230,10 @@ class group(Workflow[list[Any]]):  # noqa: N801 - Celery's name
         return shortened(self.tasks[0].task, f"group({self.tasks!r})") if self.tasks else "group(<empty>)"
 
 
-def alone(task: Signature[Any]) -> Signature[Any]:
-    """The member of a group of one; any other signature itself."""
-    if isinstance(task, group) and not task.is_lazy and len(task.tasks) == 1:
-        return alone(task.tasks[0])
+def alone(task: Signature[Any], *, reads: bool = False) -> Signature[Any]:
+    """The member of a group of one; any other signature itself. A generator is looked into only if `reads`."""
+    if isinstance(task, group) and (reads or not task.is_lazy) and len(task.tasks) == 1:
+        return alone(task.tasks[0], reads=reads)
     return task
 
 

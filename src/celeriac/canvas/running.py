@@ -212,7 +212,8 @@ def _failed(app: Celeriac, step: Signature[Any], error: BaseException, *, is_bod
     if step.subtask_type == "chord":
         return _failed(app, step.kwargs["body"], error, is_body=is_body)
     if step.subtask_type == "chain":
-        first, *later = cast("Any", step).steps()
+        first, *later = cast("Any", step).linked_steps()
+        first = _linked(first, step.options, is_last=False)
         result = _failed(app, first, error, is_body=is_body)
         for task in later:
             before, result = result, _failed(app, task, error, is_body=False)
