@@ -60,7 +60,14 @@ class Wait(msgspec.Struct, frozen=True):
     seconds: float
 
 
-Step: TypeAlias = Change | Claim | Wait
+class Break(msgspec.Struct, frozen=True):
+    """A chord is ended by hand."""
+
+    group_id: str
+    queue: str
+
+
+Step: TypeAlias = Change | Claim | Wait | Break
 
 groups = st.sampled_from(sorted(SIZES))
 given_shares = st.tuples(groups, st.integers(0, 2), st.sampled_from(QUEUES))
@@ -74,8 +81,9 @@ changes = st.builds(
 )
 claims = st.builds(Claim, st.sampled_from([("q", "r"), ("q",), ("r",)]))
 waits = st.builds(Wait, st.sampled_from([4.0, 30.0]))
-STEPS: dict[str, st.SearchStrategy[Step]] = {"change": changes, "claim": claims, "wait": waits}
-steps = st.sampled_from(["change"] * 5 + ["claim"] * 3 + ["wait"]).flatmap(lambda kind: STEPS[kind])
+breaks = st.builds(Break, groups, st.sampled_from(QUEUES))
+STEPS: dict[str, st.SearchStrategy[Step]] = {"change": changes, "claim": claims, "wait": waits, "break": breaks}
+steps = st.sampled_from(["change"] * 5 + ["claim"] * 3 + ["wait", "break"]).flatmap(lambda kind: STEPS[kind])
 
 
 class Side:
@@ -88,8 +96,10 @@ class Side:
         self.ended: set[str] = set()
         self.added: set[tuple[str, int]] = set()
 
-    async def take(self, step: Change | Claim) -> object:
+    async def take(self, step: Change | Claim | Break) -> object:
         """Take the step; what it answers, in words that do not depend on the store."""
+        if isinstance(step, Break):
+            return await self.chords.abreak_chord(step.group_id, "why", step.queue)
         return await (self.claim(step.queues) if isinstance(step, Claim) else self.change(step))
 
     async def claim(self, queues: Sequence[str]) -> list[ClaimedChord]:
@@ -104,7 +114,7 @@ class Side:
         chosen = [self.claimed[-1 - n] for n in step.ends if n < len(self.claimed)]
         ends = tuple(ChordEnd(chord.group_id, chord.claim) for chord in chosen)
         # A chord that has ended does not begin again.
-        starts = tuple(ChordStart(name, SIZES[name], DAY) for name in step.starts if name not in self.ended)
+        starts = tuple(begun(name) for name in step.starts if name not in self.ended)
         shares = tuple(member(name, index % SIZES[name], queue) for name, index, queue in step.shares)
         added = [one for one in step.added if one[:2] in self.added or not self.is_complete(one[0])]
         grown = tuple(name for name, number, _ in added if (name, number) not in self.added)
@@ -130,8 +140,14 @@ class Side:
         return state.size is not None and len(state.parts) >= state.size
 
     def states(self) -> list[ChordState]:
-        """Of all chords."""
-        return [self.chords.chord_state(name) for name in SIZES]
+        """Of all chords, then of those that are open."""
+        found = sorted(self.chords.open_chords(9), key=lambda chord: chord.group_id)
+        known = [*(self.chords.chord_state(name) for name in SIZES), *found]
+        return [msgspec.structs.replace(state, began=None) for state in known]  # of two clocks
+
+
+def begun(group_id: str) -> ChordStart:
+    return ChordStart(group_id, SIZES[group_id], DAY, b"body", None, "p")
 
 
 def member(group_id: str, index: int | None, queue: str, name: str | None = None) -> ChordShare:
@@ -152,7 +168,7 @@ async def follow(taken: Sequence[Step], server: RedisServer, clock: ServerClock)
             assert sides[0].states() == sides[1].states(), step
         for side in sides:
             await finish(side, clock)
-        assert own_keys(server) == []
+        assert own_keys(server) == server.call("KEYS", "celeriac:chords") == []
     finally:
         for side in sides:
             await side.broker.close()
@@ -164,7 +180,7 @@ async def finish(side: Side, clock: ServerClock) -> None:
     clock.advance(10 * CLAIM_SECONDS)
     for name, size in SIZES.items():
         if name not in side.ended:
-            await side.chords.astart_chords([ChordStart(name, size, DAY)])
+            await side.chords.astart_chords([begun(name)])
             await side.chords.add_shares([member(name, index, "q") for index in range(size)])
     found = await side.chords.claim_chords(QUEUES, 9, CLAIM_SECONDS)
     assert {chord.group_id for chord in found} == SIZES.keys() - side.ended

@@ -36,8 +36,11 @@ if not present then
   redis.call('HSET', chord.note, 'claim', BROKEN)
 end
 redis.call('HSET', chord.note, 'reason', reason, 'queue', queue, 'task_id', known[5] or '')
+local from = clock_for_claims(ARGV[1])
 if known[3] and known[3] ~= queue then
-  redis.call('ZREM', joins_key(chord.prefix, known[3]), chord.group)
+  local old = joins_key(chord.prefix, known[3])
+  from = tonumber(redis.call('ZSCORE', old, chord.group)) or from  -- a claim lasts as long as before
+  redis.call('ZREM', old, chord.group)
 end
-await_join(chord, queue, left < 0 and left or math.ceil(left / 1000), clock_for_claims(ARGV[1]))
+await_join(chord, queue, left < 0 and left or math.ceil(left / 1000), from)
 return 1
