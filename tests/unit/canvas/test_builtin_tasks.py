@@ -21,9 +21,9 @@ def in_place(app: Celeriac) -> None:
 def test_every_app_has_them_and_they_are_not_the_users(app: Celeriac, tasks: Tasks) -> None:
     names = {"map", "starmap", "chunks", "accumulate", "group", "chain", "chord"}
     assert {f"celery.{name}" for name in names} <= set(app.tasks)
-    assert {task.name for task in app.user_tasks()} == {
-        f"sums.{name}" for name in ("add", "total", "echo", "boom", "later")
-    }
+    mine = {task.name for task in app.user_tasks()}
+    assert "sums.add" in mine
+    assert not [name for name in mine if name.startswith(("celery.", "celeriac."))]
 
 
 def test_maps_of_plain_and_of_coroutine_tasks(app: Celeriac, tasks: Tasks) -> None:
