@@ -19,7 +19,7 @@ from integration.workflows.sights import agrees, seen_of
 from integration.workflows.trees import Node, Words, build
 
 #: Seconds that one workflow may take.
-DEADLINE: Final = 3.0
+DEADLINE: Final = 15.0
 #: What the worker takes from.
 QUEUES: Final = ("celery", "other")
 

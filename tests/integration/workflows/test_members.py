@@ -67,7 +67,7 @@ def test_the_body_of_its_chord_fails(bench: Bench, end: str) -> None:
 
 @EACH_END
 def test_the_rest_of_its_chain_fails(bench: Bench, end: str) -> None:
-    result = chain(_member(bench, end), bench.tasks.echo.si("never"), bench.tasks.echo.si("never"))()
+    result: Any = chain(_member(bench, end), bench.tasks.echo.si("never"), bench.tasks.echo.si("never"))()
     assert result.get(timeout=DEADLINE, propagate=False) is not None
     assert result.failed() or result.state == "REVOKED"
     assert result.parent.failed() or result.parent.state == "REVOKED"

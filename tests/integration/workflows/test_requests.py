@@ -104,12 +104,17 @@ class _Stamps(StampingVisitor):
 @pytest.mark.parametrize("kind", ["chain", "group", "chord"])
 def test_stamps_arrive_everywhere(site: Site, kind: str) -> None:
     sees = site.s("sees")
-    made: Any = {"chain": chain, "group": group, "chord": lambda *parts: chord(parts, site.s("gathers"))}[kind](
-        sees, sees
-    )
+    kinds: dict[str, Any] = {
+        "chain": chain(sees, sees),
+        "group": group(sees, sees),
+        "chord": chord([sees, sees], site.s("gathers")),
+    }
+    made = kinds[kind]
     made.stamp(_Stamps())
     value = made.apply_async().get(timeout=DEADLINE)
-    seen = {"chain": lambda: [value, *value["args"]], "group": lambda: value, "chord": lambda: value["parts"]}[kind]()
+    if kind == "chain":
+        value = [value, *value["args"]]
+    seen = value["parts"] if kind == "chord" else value
     assert len(seen) == 2
     for one in seen:
         assert sorted(one["stamped_headers"]) == ["named", "tenant"]

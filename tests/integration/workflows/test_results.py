@@ -13,7 +13,7 @@ from integration.workflows.running import DEADLINE, Site
 
 
 def test_a_chain_knows_the_steps_before(site: Site) -> None:
-    result = chain(site.s("add", 1, 1), site.s("add", 2), site.s("add", 3))()
+    result: Any = chain(site.s("add", 1, 1), site.s("add", 2), site.s("add", 3))()
     assert result.get(timeout=DEADLINE) == 7
     assert result.parent is not None
     assert result.parent.parent is not None
@@ -22,7 +22,7 @@ def test_a_chain_knows_the_steps_before(site: Site) -> None:
 
 
 def test_a_chain_that_ends_in_a_group_gives_a_group_result(site: Site) -> None:
-    result = chain(site.s("add", 1, 1), group([site.s("add", 10), site.s("add", 20)]))()
+    result: Any = chain(site.s("add", 1, 1), group([site.s("add", 10), site.s("add", 20)]))()
     assert isinstance(result, GroupResult)
     assert result.get(timeout=DEADLINE) == [12, 22]
     assert isinstance(result.parent, AsyncResult)
@@ -32,14 +32,14 @@ def test_a_chain_that_ends_in_a_group_gives_a_group_result(site: Site) -> None:
 
 
 def test_the_parent_of_a_chord_is_its_header(site: Site) -> None:
-    result = chord([site.s("add", 1, 1), site.s("add", 2, 2)], site.s("total"))()
+    result: Any = chord([site.s("add", 1, 1), site.s("add", 2, 2)], site.s("total"))()
     assert result.get(timeout=DEADLINE) == 6
     assert isinstance(result.parent, GroupResult)
     assert result.parent.get(timeout=DEADLINE) == [2, 4]
 
 
 def test_a_chord_in_a_chain_has_what_was_before_as_its_headers_parent(site: Site) -> None:
-    result = chain(site.s("add", 1, 1), group([site.s("add", 2), site.s("add", 3)]), site.s("total"))()
+    result: Any = chain(site.s("add", 1, 1), group([site.s("add", 2), site.s("add", 3)]), site.s("total"))()
     assert result.get(timeout=DEADLINE) == 9
     header = result.parent
     assert isinstance(header, GroupResult)
@@ -49,7 +49,7 @@ def test_a_chord_in_a_chain_has_what_was_before_as_its_headers_parent(site: Site
 
 
 def test_children_are_what_a_step_has_sent(site: Site) -> None:
-    result = chain(site.s("add", 1, 1), site.s("add", 2), site.s("add", 3))()
+    result: Any = chain(site.s("add", 1, 1), site.s("add", 2), site.s("add", 3))()
     result.get(timeout=DEADLINE)
     assert result.parent is not None
     first = result.parent.parent
@@ -60,7 +60,7 @@ def test_children_are_what_a_step_has_sent(site: Site) -> None:
 
 
 def test_collect_goes_into_groups(site: Site) -> None:
-    result = chain(site.s("add", 1, 1), group([site.s("add", 10), site.s("add", 20)]))()
+    result: Any = chain(site.s("add", 1, 1), group([site.s("add", 10), site.s("add", 20)]))()
     result.get(timeout=DEADLINE)
     assert isinstance(result.parent, AsyncResult)
     found = [value for _, value in result.parent.collect(timeout=DEADLINE)]
@@ -96,7 +96,7 @@ def test_members_come_as_they_are_done(site: Site) -> None:
 
 
 def test_the_error_of_a_chord_names_the_member(site: Site) -> None:
-    result = chord([site.s("add", 1, 1), site.s("raises", "boom")], site.s("total"))()
+    result: Any = chord([site.s("add", 1, 1), site.s("raises", "boom")], site.s("total"))()
     with pytest.raises(ChordError) as caught:
         result.get(timeout=DEADLINE)
     assert isinstance(result.parent, GroupResult)
@@ -106,7 +106,7 @@ def test_the_error_of_a_chord_names_the_member(site: Site) -> None:
 
 def test_a_chord_in_a_header_wraps_the_error_once_more(site: Site) -> None:
     inner = chord([site.s("raises", "boom")], site.s("total"))
-    result = chord([inner, site.s("add", 1, 1)], site.s("total"))()
+    result: Any = chord([inner, site.s("add", 1, 1)], site.s("total"))()
     with pytest.raises(
         ChordError, match=r"Dependency .* raised ChordError\(.*Dependency .* raised ValueError"
     ) as caught:
@@ -137,7 +137,7 @@ def test_a_workflow_can_be_sent_twice(site: Site) -> None:
 
 
 def test_an_id_of_ones_own_is_that_of_the_last_step(site: Site) -> None:
-    result = chain(site.s("add", 1, 1), site.s("add", 2)).apply_async(task_id=f"mine-{site.app.broker.address}")
+    result: Any = chain(site.s("add", 1, 1), site.s("add", 2)).apply_async(task_id=f"mine-{site.app.broker.address}")
     assert result.id == f"mine-{site.app.broker.address}"
     assert result.get(timeout=DEADLINE) == 4
 

@@ -31,7 +31,8 @@ class Errback(NamedTuple):
     style: str = "old"
     queue: str | None = None
 
-    __repr__ = _short
+    def __repr__(self) -> str:
+        return _short(self)
 
 
 class Task(NamedTuple):
@@ -63,7 +64,8 @@ class Task(NamedTuple):
     replacement: Node | None = None
     queue: str | None = None
 
-    __repr__ = _short
+    def __repr__(self) -> str:
+        return _short(self)
 
 
 class Chain(NamedTuple):
@@ -81,7 +83,8 @@ class Chain(NamedTuple):
     links: tuple[Task, ...] = ()
     errbacks: tuple[Errback, ...] = ()
 
-    __repr__ = _short
+    def __repr__(self) -> str:
+        return _short(self)
 
 
 class Group(NamedTuple):
@@ -97,7 +100,8 @@ class Group(NamedTuple):
     lazy: bool = False
     errbacks: tuple[Errback, ...] = ()
 
-    __repr__ = _short
+    def __repr__(self) -> str:
+        return _short(self)
 
 
 class Chord(NamedTuple):
@@ -117,7 +121,8 @@ class Chord(NamedTuple):
     links: tuple[Task, ...] = ()
     errbacks: tuple[Errback, ...] = ()
 
-    __repr__ = _short
+    def __repr__(self) -> str:
+        return _short(self)
 
 
 Node: TypeAlias = Task | Chain | Group | Chord
