@@ -78,6 +78,11 @@ class Site(msgspec.Struct, frozen=True):
 _REFUSED: Final = (InvalidTaskError, ContentDisallowed, DecodeError, MessageTooLarge)
 
 
+def is_own_task(name: str) -> bool:
+    """It is one of this package's own."""
+    return name.startswith("celeriac.")
+
+
 class Attempt:
     """One run of one message.
 
@@ -131,7 +136,8 @@ class Attempt:
         try:
             invocation = read_invocation(
                 job.message,
-                accept=conf.accept_content,
+                # Tasks of our own are sent by workers, in JSON, whatever the program accepts from others.
+                accept=(*conf.accept_content, "json") if is_own_task(self.name) else conf.accept_content,
                 inflated_size_limit=conf.task_message_inflated_size_limit,
             )
         except _REFUSED as exc:

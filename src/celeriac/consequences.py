@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from celeriac import states
 from celeriac.calling import announce, announce_sent, note_child
-from celeriac.canvas.freezing import NOWHERE, Place
+from celeriac.canvas.freezing import NOWHERE, Freezer, Place
 from celeriac.canvas.signature import Signature
 from celeriac.canvas.steps import CHAIN, CHORD, GROUP, Node, as_list, kind_of, members_of, tasks_of, with_one_end
 from celeriac.chords import ChordShare, ChordStart
@@ -20,10 +20,9 @@ from celeriac.message import Publication
 from celeriac.outcome import Flow, ResultRecord
 from celeriac.publications import NO_OPTIONS, Call, make_publications
 from celeriac.records import chord_ttl, reply_queue, result_ttl
-from celeriac.result_meta import encode_part, failure_record
+from celeriac.result_meta import encode_body, encode_part, failure_record
 from celeriac.routing import placed
-from celeriac.serialization.json import encode_json
-from celeriac.workflows import Unfolding, freezer, located
+from celeriac.workflows import Unfolding, located
 
 if TYPE_CHECKING:
     from celeriac.app import Celeriac
@@ -96,8 +95,8 @@ def sent(
     if request.is_eager and app.conf.task_always_eager and kind_of(node):
         Signature.from_dict(node, app).apply(args)  # here and now, as everything else
         return NOTHING
-    frozen, result = freezer(app).freeze(node, place)
     reply_to = reply_queue(request.reply_to)  # who waits for the run's result can ask for those of its children
+    frozen, result = Freezer(app, reply_to if app.replies is not None else None).freeze(node, place)
     defaults = {"reply_to": reply_to} if reply_to is not None else NO_OPTIONS
     unfolding = Unfolding(app, options=defaults, fixed=fixed, checked=True)
     calls: list[Call] = []
@@ -254,7 +253,14 @@ class _Failing:
             index = options.get("group_index")
             self.shares.append(
                 ChordShare(
-                    group_id, task_id, index, part, encode_json(chord), self._root_id, self._queue, chord_ttl(app)
+                    group_id,
+                    task_id,
+                    index,
+                    part,
+                    encode_body(chord, app.conf.task_serializer),
+                    self._root_id,
+                    self._queue,
+                    chord_ttl(app),
                 )
             )
 
@@ -268,12 +274,13 @@ def _own_share(app: Celeriac, request: Request, status: str, value: Any, queue: 
     task_id, group_id = request.id, request.group
     assert task_id is not None
     assert group_id is not None
+    chord = request.chord or NO_OPTIONS
     return ChordShare(
         group_id,
         task_id,
         request.group_index,
         encode_part(task_id, status, value, app.conf.result_serializer),
-        encode_json(request.chord),
+        encode_body(chord, app.conf.task_serializer),
         request.root_id,
         queue,
         chord_ttl(app),

@@ -7,6 +7,8 @@ serialisers); what it causes is written in one step with the end of the chord, a
 
 from __future__ import annotations
 
+import logging
+from base64 import b64decode, b64encode
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,21 +17,22 @@ from celeriac.canvas.steps import CHORD, GROUP, Node, as_list, kind_of, members_
 from celeriac.chords import ChordEnd, ClaimedChord
 from celeriac.consequences import Consequences, of_failed_body, sent, together
 from celeriac.einfo import ExceptionInfo
-from celeriac.exceptions import ChordError, OperationalError
+from celeriac.exceptions import ChordError, ContentDisallowed, DecodeError, OperationalError
 from celeriac.follow_ups import call_errbacks
 from celeriac.group_result import GroupResult
 from celeriac.loops import run_in_new_loop
 from celeriac.outcome import Flow
 from celeriac.protocol import task_message
 from celeriac.request import Request, current_request
-from celeriac.result_meta import decode_part
-from celeriac.serialization.json import decode_json
+from celeriac.result_meta import decode_body, decode_part
 from celeriac.task import Task
 
 if TYPE_CHECKING:
     from celeriac.app import Celeriac
     from celeriac.message import Message
     from celeriac.result import AsyncResult
+
+logger = logging.getLogger("celeriac.worker")
 
 #: Names of tasks that are not the user's begin so. A Celery worker does not know it, and never gets it.
 JOIN_CHORD: Final = "celeriac.join_chord"
@@ -43,11 +46,10 @@ def join_message(app: Celeriac, chord: ClaimedChord, refusal: str | None) -> Mes
         chord: what was claimed.
         refusal: why the body is not made any more, if it is not.
     """
-    body: dict[str, Any] = decode_json(chord.body)
     return task_message(
         task=JOIN_CHORD,
         task_id=f"{chord.group_id}-{chord.claims}",
-        args=(chord.group_id, chord.claim, body, chord.task_id, chord.root_id, refusal),
+        args=(chord.group_id, chord.claim, b64encode(chord.body).decode(), chord.task_id, chord.root_id, refusal),
         kwargs={},
         size_limit=app.conf.task_message_inflated_size_limit,
         argsrepr=f"({chord.group_id!r}, ...)",
@@ -56,7 +58,7 @@ def join_message(app: Celeriac, chord: ClaimedChord, refusal: str | None) -> Mes
     )
 
 
-class JoinChord(Task[[str, str, dict[str, Any], str, "str | None", "str | None"], None]):
+class JoinChord(Task[[str, str, str, str, "str | None", "str | None"], None]):
     """Makes the body of a chord."""
 
     name = JOIN_CHORD
@@ -67,7 +69,7 @@ class JoinChord(Task[[str, str, dict[str, Any], str, "str | None", "str | None"]
         self,
         group_id: str,
         claim: str,
-        body: dict[str, Any],
+        body: str,
         parent_id: str,
         root_id: str | None,
         refusal: str | None,
@@ -77,7 +79,7 @@ class JoinChord(Task[[str, str, dict[str, Any], str, "str | None", "str | None"]
         Args:
             group_id: the chord.
             claim: under which it is ended.
-            body: the body's signature.
+            body: the body's signature as the store keeps it, in base64.
             parent_id: the member that completed it.
             root_id: the root of that member's tree.
             refusal: why the body is not made any more, if it is not.
@@ -88,19 +90,30 @@ class JoinChord(Task[[str, str, dict[str, Any], str, "str | None", "str | None"]
         request = current_request.get()
         assert request is not None
         queue = (request.delivery_info or {}).get("routing_key") or ""
+        ending = Consequences(flow=Flow(ends=(ChordEnd(group_id, claim),)))
+        try:
+            node = decode_body(b64decode(body), self.app.conf.accept_content)
+        except (DecodeError, ContentDisallowed) as error:  # so nobody knows who waits for it, and nobody ever will
+            logger.error("Chord %s is given up, its body can not be read: %s", group_id, error)
+            request.caused.append(ending)
+            return
+        state = self.app.chord_store.chord_state(group_id)
+        if state.size is None:
+            logger.warning("Chord %s has ended meanwhile: another worker has made its body", group_id)
+            return
         try:
             if refusal is not None:
                 raise ChordError(refusal)  # noqa: TRY301 - dealt with as every other failure
-            values = self._values(group_id)
+            values = self._values(group_id, state.parts)
             fixed = {"root_id": root_id or parent_id, "parent_id": parent_id}
-            made = sent(self.app, request, body, (values,), fixed=fixed)
+            made = sent(self.app, request, node, (values,), fixed=fixed)
         except OperationalError:
             raise
         except Exception as error:  # noqa: BLE001 - a member failed, or the body's message can never be made
-            made = self._failed(body, error, queue, root_id)
-        request.caused.append(together([made, Consequences(flow=Flow(ends=(ChordEnd(group_id, claim),)))]))
+            made = self._failed(node, error, queue, root_id)
+        request.caused.append(together([made, ending]))
 
-    def _values(self, group_id: str) -> list[Any]:
+    def _values(self, group_id: str, parts: Sequence[bytes]) -> list[Any]:
         """What the members have returned, in their order.
 
         Raises:
@@ -111,7 +124,7 @@ class JoinChord(Task[[str, str, dict[str, Any], str, "str | None", "str | None"]
         accept = conf.result_accept_content or conf.accept_content
         values: list[Any] = []
         by_id: dict[str, Any] = {}
-        for part in self.app.chord_store.chord_state(group_id).parts:
+        for part in parts:
             task_id, status, result = decode_part(part, serializer=serializer, accept=accept)
             if status in states.PROPAGATE_STATES:
                 raise ChordError(f"Dependency {task_id} raised {result!r}") from (

@@ -19,6 +19,7 @@ from celeriac.serialization import (
     encode,
     find_offender,
 )
+from celeriac.serialization.json import decode_json
 from celeriac.states import EXCEPTION_STATES, FAILURE
 
 if TYPE_CHECKING:
@@ -26,8 +27,10 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 __all__ = [
+    "decode_body",
     "decode_meta",
     "decode_part",
+    "encode_body",
     "encode_meta",
     "encode_part",
     "exception_from_meta",
@@ -241,6 +244,41 @@ def _decoded(meta: bytes, serializer: str, accept: Collection[str], inflated_siz
     if mime is not None:
         meta = decompress(meta, mime, limit=inflated_size_limit)
     return decode(meta, content_type_of(serializer), "", accept=accept)
+
+
+def encode_body(body: Mapping[str, Any], serializer: str) -> bytes:
+    """Return the body of a chord as a store keeps it: JSON, or marked with its serialiser where it has no JSON form.
+
+    Raises:
+        EncodeError: it can not be serialised.
+    """
+    try:
+        return encode(body, "json").body
+    except EncodeError as error:
+        if serializer in ("json", "application/json"):
+            raise EncodeError(find_offender(body, "json", "the body of the chord") or str(error)) from None
+        return b"\x00" + serializer.encode() + b"\x00" + encode(body, serializer).body
+
+
+def decode_body(stored: bytes, accept: Collection[str]) -> dict[str, Any]:
+    """Return the signature that `encode_body` was given.
+
+    Args:
+        stored: the bytes.
+        accept: serialisers that may be decoded; JSON always is.
+
+    Raises:
+        ContentDisallowed: its serialiser is not accepted.
+        DecodeError: the bytes are no signature.
+    """
+    if stored[:1] != b"\x00":
+        body: Any = decode_json(stored)
+    else:
+        name, _, rest = stored[1:].partition(b"\x00")
+        body = decode(rest, content_type_of(name.decode()), "", accept=accept)
+    if not isinstance(body, dict):
+        raise DecodeError(f"what is stored is no signature: {body!r:.100}")
+    return body
 
 
 def failure_record(

@@ -8,13 +8,13 @@ nothing but its message to send the next one. Knows nothing of brokers.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import msgspec
 
 from celeriac.call_options import CALL_OPTION_NAMES
 from celeriac.canvas.freezing import Freezer, Place, Result, new_id
-from celeriac.canvas.members import LazyMembers
 from celeriac.canvas.steps import (
     CHAIN,
     CHORD,
@@ -32,10 +32,10 @@ from celeriac.canvas.steps import (
 )
 from celeriac.chords import ChordStart
 from celeriac.group_result import GroupResult
-from celeriac.publications import NO_OPTIONS, Call
+from celeriac.publications import NO_OPTIONS, Call, due_moment
 from celeriac.records import chord_ttl
 from celeriac.result import AsyncResult
-from celeriac.serialization.json import encode_json
+from celeriac.result_meta import encode_body
 
 if TYPE_CHECKING:
     from celeriac.app import Celeriac
@@ -158,8 +158,8 @@ class Unfolding:
         yield ChordStart(
             header["options"]["task_id"],
             len(members),
-            chord_ttl(self._app),
-            encode_json(body),
+            _chord_ttl(self._app, members),
+            encode_body(body, self._app.conf.task_serializer),
             self._fixed.get("root_id"),
             self._app.conf.task_default_queue,
         )
@@ -220,6 +220,30 @@ def _equal(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
         name in other and (value is other[name] or (not isinstance(value, dict | list) and value == other[name]))
         for name, value in one.items()
     )
+
+
+def _chord_ttl(app: Celeriac, members: Sequence[Node]) -> float | None:
+    """How long what is known of a chord is kept: members that are due later count from then on."""
+    ttl = chord_ttl(app)
+    return None if ttl is None else ttl + max(_delay(app, member) for member in members)
+
+
+def _delay(app: Celeriac, node: Node) -> float:
+    """Seconds until what runs first of this is due."""
+    kind = kind_of(node)
+    if kind == CHAIN:
+        return sum(_delay(app, step) for step in tasks_of(node))
+    if kind == CHORD:
+        inner = node["kwargs"]
+        return max((_delay(app, member) for member in tasks_of(inner["header"])), default=0.0) + _delay(
+            app, inner["body"]
+        )
+    options = node.get("options") or NO_OPTIONS
+    countdown, eta = options.get("countdown"), options.get("eta")
+    if not countdown and not eta:
+        return 0.0
+    due = due_moment(app, countdown, eta if isinstance(eta, datetime) else None)
+    return max(0.0, due.timestamp() - app.clock.time()) if due is not None else 0.0
 
 
 def located(starts: Sequence[tuple[int, ChordStart]], publications: Sequence[Publication]) -> list[ChordStart]:
@@ -301,8 +325,7 @@ class Workflow:
             yield from self._unfolding.parts(self._node, *self._arguments)
             return
         options = own_options(self._node)
-        tasks = tasks_of(self._node)
-        for index, member in enumerate(members_of(tasks.stream() if isinstance(tasks, LazyMembers) else tasks)):
+        for index, member in enumerate(members_of(self._node)):
             place = Place(None, self._group_id, index)
             frozen, result = self._freezer.freeze(with_options(member, options), place)
             self._members.append(result)

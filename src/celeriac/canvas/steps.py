@@ -41,7 +41,7 @@ _CALLBACKS: Final = ("link", "link_error")
 OF_HEADER: Final = frozenset({"countdown", "eta", "parent_id"})
 
 
-def kind_of(node: Node) -> str:
+def kind_of(node: object) -> str:
     """`celery.chain`, `celery.group` or `celery.chord`; empty for a task.
 
     Raises:
@@ -60,10 +60,9 @@ def as_list(given: Any) -> list[Any]:
     return [given] if isinstance(given, Mapping) else list(given)
 
 
-def members_of(group: Node) -> Iterable[Node]:
+def members_of(group: Node | Iterable[Node]) -> Iterable[Node]:
     """The members of a group, or of a header that was given as a list; those of groups within in their place."""
-    tasks = (group.get("kwargs") or {}).get("tasks") or () if isinstance(group, Mapping) else group
-    for member in tasks:
+    for member in tasks_of(group) if isinstance(group, Mapping) else group:
         if kind_of(member) == GROUP:
             options = own_options(member)
             yield from (with_options(inner, options) for inner in members_of(member)) if options else members_of(member)
@@ -73,8 +72,8 @@ def members_of(group: Node) -> Iterable[Node]:
 
 def tasks_of(chain: Node) -> Sequence[Node]:
     """The tasks of a chain."""
-    tasks: Sequence[Node] = (chain.get("kwargs") or {}).get("tasks") or ()
-    return tasks
+    tasks: Sequence[Node] | None = (chain.get("kwargs") or {}).get("tasks")
+    return () if tasks is None else tasks  # no look inside: a generator's are not to be read yet
 
 
 def own_options(node: Node) -> dict[str, Any]:
@@ -98,6 +97,21 @@ def with_arguments(node: Node, args: Sequence[Any], kwargs: Mapping[str, Any]) -
     }
 
 
+def given(node: Node, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Node:
+    """The node with more arguments for whatever of it runs first."""
+    kind = kind_of(node)
+    if node.get("immutable") or not (args or kwargs):
+        return node
+    if kind == GROUP:
+        return _with_tasks(node, [given(member, args, kwargs) for member in members_of(node)])
+    if kind == CHORD:
+        inner = node["kwargs"]
+        members = [given(member, args, kwargs) for member in members_of(inner["header"])]
+        header = _with_tasks(inner["header"], members) if isinstance(inner["header"], Mapping) else members
+        return {**node, "kwargs": {**inner, "header": header}}
+    return with_arguments(node, args, kwargs)
+
+
 # -- the form ----------------------------------------------------------------------------------------------------------
 
 
@@ -105,10 +119,20 @@ def steps_of(node: Node, errbacks_on_header: bool) -> list[Node]:
     """What is done one after the other, with the links and options of chains handed to their steps."""
     kind = kind_of(node)
     if kind == CHAIN:
-        return _spread(node, _joined(_spliced(tasks_of(node), errbacks_on_header)))
+        return _spread(node, _opened(node, _joined(_spliced(tasks_of(node), errbacks_on_header))))
     if kind == CHORD:
         return _chord_steps(node, errbacks_on_header)
     return [node]
+
+
+def _opened(chain: Node, steps: list[Node]) -> list[Node]:
+    """The steps, the first of them with the chain's own arguments, and closed to others if the chain is."""
+    if steps:
+        kwargs = {name: value for name, value in (chain.get("kwargs") or {}).items() if name != "tasks"}
+        steps[0] = given(steps[0], chain.get("args") or (), kwargs)
+        if chain.get("immutable"):
+            steps[0] = {**steps[0], "immutable": True}
+    return steps
 
 
 def _spliced(tasks: Iterable[Node], errbacks_on_header: bool) -> Iterator[Node]:
@@ -181,8 +205,17 @@ def _chord_steps(chord: Node, errbacks_on_header: bool) -> list[Node]:
     options = chord.get("options") or {}
     header = _with_errbacks(kwargs["header"], options, errbacks_on_header)
     callbacks = {name: options[name] for name in _CALLBACKS if name in options}
-    first, *rest = _spread({"options": callbacks}, steps_of(body, errbacks_on_header))
+    steps = steps_of(body, errbacks_on_header)
+    if not steps:
+        raise ValueError("the body of a chord is an empty chain, which has nothing to run: name a task")
+    first, *rest = _spread({"options": callbacks}, steps)
     kept = {name: value for name, value in options.items() if name not in _CALLBACKS}
+    if rest:  # where the chord stands, its last step stands
+        of_header = (header.get("options") or {}) if isinstance(header, Mapping) else {}
+        place = {name: kept.pop(name) for name in _PLACE if name in kept}
+        if place.get("task_id") == of_header.get("task_id"):
+            place.pop("task_id", None)  # not the body's: Celery keeps the group's there
+        rest[-1] = {**rest[-1], "options": {**place, **(rest[-1].get("options") or {})}}
     return [{**chord, "kwargs": {**kwargs, "header": header, "body": first}, "options": kept}, *rest]
 
 

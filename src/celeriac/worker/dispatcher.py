@@ -89,6 +89,14 @@ class Dispatcher:
         held = sum(len(executor.assigned) for executor in self._executors())
         return held + sum(len(backlog) for backlog in self._backlog.values()) + len(self._reports)
 
+    @property
+    def has_room(self) -> bool:
+        """What is submitted now runs soon: nothing waits, and an executor has room, or none was needed yet."""
+        if any(self._backlog.values()):
+            return False
+        executors = list(self._executors())
+        return not executors or any(executor.capacity > 0 for executor in executors)
+
     def demand(self) -> int:
         """How many more deliveries are wanted now."""
         if self._stopping:

@@ -158,8 +158,8 @@ def consequences(
         return NOTHING  # nearly all, and the body need not be decoded
     try:
         return failure_of(app, delivery.message, exception, status, delivery.queue, calls_errbacks=calls_errbacks)
-    except (CeleriacError, TypeError, ValueError) as error:  # a body that can not be read has nobody to be told
-        logger.warning("No errbacks for %s, and no workflow learns of it: %s", delivery.label, error)
+    except Exception as error:  # noqa: BLE001 - what others have sent may be anything; the failure itself is written
+        logger.warning("No errbacks for %s, and no workflow learns of it: %r", delivery.label, error)
         return NOTHING
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from celeriac.backends.base import ChordStore
@@ -16,9 +16,8 @@ from celeriac.chords import ClaimedChord
 from celeriac.exceptions import CeleriacError, NotSupported, OperationalError
 from celeriac.joins import JOIN_CHORD, join_message
 from celeriac.message import Delivery, PackedMessage
-from celeriac.outcome import Discarded, Early, Unrunnable
+from celeriac.outcome import AckPolicy, Discarded, Early, Unrunnable
 from celeriac.worker.admission import Admission
-from celeriac.worker.dispatcher import Dispatcher
 from celeriac.worker.executors.executor import Assignment
 from celeriac.worker.outages import Trouble
 
@@ -29,6 +28,10 @@ logger = logging.getLogger("celeriac.worker")
 
 #: Chords in one trip.
 _MOST_AT_ONCE: Final = 100
+#: Seconds between looks whether an executor has room.
+_ROOM_SECONDS: Final = 0.05
+_NAME: Final = "joining chords"
+_POLICY: Final = AckPolicy(acks_late=False)
 
 
 def is_join(delivery: Delivery) -> bool:
@@ -43,7 +46,8 @@ class Joiner:
         app: whose chords they are.
         queues: those that this worker takes from: chords completed by their tasks are its own to join.
         admission: makes assignments.
-        dispatcher: runs them.
+        submit: has them run.
+        has_room: says whether they would be run soon.
         seconds: how long a claim lasts.
         trouble: told when the store can not be reached.
     """
@@ -53,23 +57,29 @@ class Joiner:
         app: Celeriac,
         queues: Sequence[str],
         admission: Admission,
-        dispatcher: Dispatcher,
+        submit: Callable[[Sequence[Assignment]], None],
+        has_room: Callable[[], bool],
         seconds: float,
         trouble: Trouble,
     ) -> None:
         self._app = app
         self._queues = queues
         self._admission = admission
-        self._dispatcher = dispatcher
+        self._submit = submit
+        self._has_room = has_room
         self._seconds = seconds
         self._trouble = trouble
         self._wanted = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        #: Joins that have been claimed here and have not been made.
+        self._pending: set[int | str] = set()
+        self._stopped = False
 
     def start(self) -> None:
         self._task = asyncio.get_running_loop().create_task(self._run())
 
     async def stop(self) -> None:
+        self._stopped = True
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
@@ -82,25 +92,50 @@ class Joiner:
         """Look for those that others have left behind."""
         self.look()
 
+    def resubmit(self, assignments: Sequence[Assignment]) -> None:
+        """No executor has had room for these: they wait on. They lie in no queue that they could go back to."""
+        if not self._stopped:
+            self._submit(assignments)
+
+    def ended(self, assignment: Assignment) -> None:
+        """This one was made, or its executor has ended."""
+        self._pending.discard(assignment.delivery.tag)
+        self.look()
+
     async def _run(self) -> None:
         while True:
             await self._wanted.wait()
+            await self._wait_for_room()
             self._wanted.clear()
             try:
                 await self._join_all()
             except OperationalError as error:
-                self._trouble.begins("joining chords", error)  # the next tick tries again
+                self._trouble.begins(_NAME, error)  # the next tick tries again
             except Exception:  # a worker that never joins again would be worse than one that says so
                 logger.exception("Joining chords failed")
             else:
-                self._trouble.ends("joining chords")
+                self._trouble.ends(_NAME)
+
+    async def _wait_for_room(self) -> None:
+        """Until what is claimed would be run soon, and could be written.
+
+        Each claim counts, since one that kills its worker must not be made for ever: a worker that is busy, or can not
+        write, leaves chords to others, and what it has claimed before comes first.
+        """
+        # Nobody tells of all of these; and who waits here has nothing else to do.
+        while self._pending or self._trouble.is_beside(_NAME) or not self._has_room():  # noqa: ASYNC110
+            await asyncio.sleep(_ROOM_SECONDS)
 
     async def _join_all(self) -> None:
         store = self._store()
         if store is None:
             return
-        while claimed := await store.claim_chords(self._queues, _MOST_AT_ONCE, self._seconds):
-            self._dispatcher.submit([one for chord in claimed if (one := self._assignment(chord)) is not None])
+        claimed = await store.claim_chords(self._queues, _MOST_AT_ONCE, self._seconds)
+        assignments = [one for chord in claimed if (one := self._assignment(chord)) is not None]
+        self._pending.update(one.delivery.tag for one in assignments)
+        self._submit(assignments)
+        if claimed:
+            self.look()  # there may be more
 
     def _store(self) -> ChordStore | None:
         try:
@@ -120,4 +155,7 @@ class Joiner:
             return None
         delivery = Delivery(f"{chord.group_id}:{chord.claim}", 0, PackedMessage.pack(message), chord.queue)
         admitted = self._admission.admit(delivery, self._app.clock.time())
-        return None if isinstance(admitted, Discarded | Early | Unrunnable) else admitted
+        if isinstance(admitted, Discarded | Early | Unrunnable):
+            return None
+        admitted.policy = _POLICY  # whatever the program says of all tasks: there is no message to acknowledge
+        return admitted

@@ -18,7 +18,8 @@ from celeriac.brokers.base import Broker
 from celeriac.brokers.batches import PartlySettled
 from celeriac.exceptions import OperationalError
 from celeriac.message import Delivery
-from celeriac.outcome import Bury, Flow, Keep, Requeue, Settlement
+from celeriac.outcome import Bury, Keep, Requeue, Settlement
+from celeriac.worker import flows
 from celeriac.worker.backoff import Backoff
 from celeriac.worker.failures import bare_failure, consequences
 from celeriac.worker.outages import Trouble
@@ -191,7 +192,7 @@ class Settler:
         """Returns those that have to wait on."""
         left: Sequence[Settlement] = ()
         try:
-            lost = await self._write_once(batch)
+            lost = await self._write_once(await self._begun(batch))
         except PartlySettled as error:
             left, lost = error.left, list(error.refused)
         except OperationalError:  # others have told of it
@@ -222,6 +223,7 @@ class Settler:
         """
         while True:
             try:
+                batch = await self._begun(batch)
                 lost = await self._write_once(batch)
             except PartlySettled as error:
                 if not may_wait or len(self._aside) + len(error.left) > _MOST_ASIDE:
@@ -259,38 +261,44 @@ class Settler:
         return await self._write([buried])
 
     async def _write_once(self, batch: Sequence[Settlement]) -> list[Settlement]:
-        flows = [one.flow for one in batch if one.flow is not None]
-        if not flows:
+        if all(one.flow is None for one in batch):
             return await self._write_plain(batch)
-        if self._joins_at_broker:
-            lost = await self._write_plain(batch)
-        else:
-            await self._begin_flows(flows)
-            lost = await self._write_plain([msgspec.structs.replace(one, flow=None) for one in batch])
-            await self._end_flows(batch, lost)
-        if any(flow.shares or flow.grown for flow in flows):
+        if not self._joins_at_broker:
+            return await self._write_and_end(batch)
+        lost = await self._write_plain(batch)
+        if any(one.flow is not None and (one.flow.shares or one.flow.starts) for one in batch):
             self._on_shares()
         return lost
 
-    async def _begin_flows(self, flows: Sequence[Flow]) -> None:
-        """What chords learn, where their store is another one: before messages are sent and acknowledged."""
-        store = self._app.chord_store
-        starts = [start for flow in flows for start in flow.starts]
-        if starts:
-            await store.astart_chords(starts)
-        shares = [share for flow in flows for share in flow.shares]
-        grown = [group_id for flow in flows for group_id in flow.grown]
-        if shares or grown:
-            await store.add_shares(shares, grown)
-        records = [record for flow in flows for record in flow.results]
-        if records:
-            await self._backend.astore(records)
+    async def _begun(self, batch: Sequence[Settlement]) -> Sequence[Settlement]:
+        """The batch when chords in another store have learned what they must before messages are sent."""
+        if self._joins_at_broker or all(one.flow is None for one in batch):
+            return batch
+        begun = await flows.begin(self._app, batch)
+        self._on_shares()
+        return begun
 
-    async def _end_flows(self, batch: Sequence[Settlement], lost: Sequence[Settlement]) -> None:
-        refused = {_place(one) for one in lost}
-        ends = [end for one in batch if one.flow is not None and _place(one) not in refused for end in one.flow.ends]
-        if ends:
-            await self._app.chord_store.end_chords(ends)
+    async def _write_and_end(self, batch: Sequence[Settlement]) -> list[Settlement]:
+        try:
+            lost = await self._write_plain(flows.without_flow(batch))
+        except PartlySettled as error:
+            left = {_place(one): one.flow for one in batch}
+            await self._end_chords(_without(batch, [*error.left, *error.refused]))
+            kept = [msgspec.structs.replace(one, flow=left[_place(one)]) for one in error.left]
+            raise PartlySettled(str(error), kept, error.refused) from error
+        await self._end_chords(_without(batch, lost))
+        return lost
+
+    async def _end_chords(self, written: Sequence[Settlement]) -> None:
+        """Until it is done: the bodies are sent, and would be sent again."""
+        ends = flows.ends_of(written)
+        while ends:
+            try:
+                await self._app.chord_store.end_chords(ends)
+            except OperationalError as error:
+                await self._wait_for_broker(error)
+            else:
+                return
 
     async def _write_plain(self, batch: Sequence[Settlement]) -> list[Settlement]:
         if self._shared:
@@ -298,7 +306,7 @@ class Settler:
         # The last results go first, so that none is lost; states on the way only once the lease is known to hold.
         await self._store([one for one in batch if not _is_passing(one)])
         try:
-            lost = await self._broker.settle([msgspec.structs.replace(one, result=None) for one in batch])
+            lost = await self._broker.settle([flows.without_results(one) for one in batch])
         except PartlySettled as error:
             raise await self._with_states(batch, error) from error
         refused = {(one.delivery.tag, one.delivery.token) for one in lost}
@@ -314,16 +322,12 @@ class Settler:
         await self._store([one for one in batch if _is_passing(one) and _place(one) not in kept_out])
         return PartlySettled(
             str(error),
-            [
-                one if _is_passing(one) else msgspec.structs.replace(one, result=None)
-                for one in batch
-                if _place(one) in left
-            ],
+            [one if _is_passing(one) else flows.without_results(one) for one in batch if _place(one) in left],
             error.refused,
         )
 
     async def _store(self, settlements: Sequence[Settlement]) -> None:
-        records = [settlement.result for settlement in settlements if settlement.result is not None]
+        records = [record for settlement in settlements for record in flows.results_of(settlement)]
         if records:
             await self._backend.astore(records)
 

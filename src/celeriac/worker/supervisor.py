@@ -90,7 +90,18 @@ class Supervisor:
         trouble = Trouble()
         self._settler = Settler(app, app.broker, app.backend, trouble, self._look_for_complete_chords)
         admission = Admission(app, options, _DEFAULT_KINDS[options.pool])
-        self._verdicts = Verdicts(app, self._owner, options.hostname, admission, self._settler, self._pools, launcher)
+        self._joiner = Joiner(
+            app,
+            options.queues,
+            admission,
+            lambda assignments: self._dispatcher.submit(assignments),  # noqa: PLW0108 - there is none yet
+            lambda: self._dispatcher.has_room,
+            app.conf.worker_lease_seconds,
+            trouble,
+        )
+        self._verdicts = Verdicts(
+            app, self._owner, options.hostname, admission, self._settler, self._pools, launcher, self._joiner
+        )
         self._dispatcher = Dispatcher(self._pools, launcher, self._verdicts)
         self._make_pools()
         self._kinds_at_start = {_MAIN_KINDS[options.pool]} | {admission.kind_of(task) for task in app.user_tasks()}
@@ -98,8 +109,6 @@ class Supervisor:
         outage = Outage(patience_later(app.conf), app.clock.monotonic)
         self._consumer = Consumer(app.broker, options.queues, self._dispatcher, intake, outage, self.fail, trouble)
         seconds = app.conf.worker_lease_seconds / RENEWALS_PER_LEASE
-        lease = app.conf.worker_lease_seconds
-        self._joiner = Joiner(app, options.queues, admission, self._dispatcher, lease, trouble)
         timed = app.broker.capabilities.timed_leases
         recovery = RecoverLost(app.broker, self._verdicts.on_recovered)
         self._duties = [

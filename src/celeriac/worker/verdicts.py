@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from celeriac.exceptions import TimeLimitExceeded, WorkerLostError
 from celeriac.message import Delivery, Publication
@@ -28,6 +28,18 @@ if TYPE_CHECKING:
 logger = logging.getLogger("celeriac.worker")
 
 
+class Joins(Protocol):
+    """Who makes the bodies of chords."""
+
+    def resubmit(self, assignments: Sequence[Assignment]) -> None:
+        """No executor has room for these."""
+        ...
+
+    def ended(self, assignment: Assignment) -> None:
+        """This one was made, or its executor has ended."""
+        ...
+
+
 class Verdicts:
     """Implements `dispatcher.Outcomes`.
 
@@ -39,6 +51,7 @@ class Verdicts:
         settler: writes what is decided.
         pools: for time limits.
         launcher: for time limits.
+        joins: told what becomes of the bodies that are made here.
     """
 
     def __init__(
@@ -50,12 +63,14 @@ class Verdicts:
         settler: Settler,
         pools: dict[str, Pool],
         launcher: Launcher,
+        joins: Joins,
     ) -> None:
         self._app = app
         self._owner = owner
         self._hostname = hostname
         self._admission = admission
         self._settler = settler
+        self._joins = joins
         self._limits = TimeLimits(pools, launcher, app.conf.worker_hard_limit_grace, self)
 
     def on_started(self, executor: Executor, assignment: Assignment) -> None:
@@ -71,15 +86,21 @@ class Verdicts:
             if assignment.job.announce:
                 self._limits.end(assignment)
             settlements.append(decide(assignment.delivery, outcome, now, assignment.policy))
+            if is_join(assignment.delivery):
+                self._joins.ended(assignment)
         self._settler.put_all(settlements)
 
     def on_lost(self, assignment: Assignment, reason: str) -> None:
         self._limits.end(assignment)
+        if is_join(assignment.delivery):
+            self._joins.ended(assignment)
         self._settle_lost(assignment.delivery, Lost(reason, self._owner), assignment.policy)
 
     def on_unwanted(self, assignments: Sequence[Assignment]) -> None:
-        # A join that finds no room is claimed again later: it lies in no queue that it could go back to.
-        assignments = [assignment for assignment in assignments if not is_join(assignment.delivery)]
+        joins = [assignment for assignment in assignments if is_join(assignment.delivery)]
+        if joins:
+            self._joins.resubmit(joins)
+            assignments = [assignment for assignment in assignments if not is_join(assignment.delivery)]
         late = [assignment.delivery for assignment in assignments if assignment.policy.acks_late]
         if late:
             self._settler.release(late)

@@ -1,0 +1,73 @@
+"""What workflows learn of settlements, where chords are joined in another store than messages are kept in.
+
+One transaction can not do it there. So: first what chords learn, then messages and acknowledgements, then the ends of
+chords whose bodies were sent. Each is written again until it is written, and then not once more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from celeriac.outcome import Flow, ResultRecord, Settlement
+
+if TYPE_CHECKING:
+    from celeriac.app import Celeriac
+    from celeriac.chords import ChordEnd
+
+
+async def begin(app: Celeriac, batch: Sequence[Settlement]) -> list[Settlement]:
+    """Write what comes before messages: results of others, chords that begin, shares.
+
+    Returns:
+        The batch without that, so that it is not written again when the rest is.
+
+    Raises:
+        OperationalError: the store is away. What was written may be written again: members count once.
+    """
+    flows = [settlement.flow for settlement in batch if settlement.flow is not None]
+    store = app.chord_store
+    starts = [start for flow in flows for start in flow.starts]
+    if starts:
+        await store.astart_chords(starts)
+    records = [record for flow in flows for record in flow.results]
+    if records:
+        await app.backend.astore(records)
+    shares = [share for flow in flows for share in flow.shares]
+    grown = [group_id for flow in flows for group_id in flow.grown]
+    if shares or grown:  # last of all: who adds a member to a chord must not add it twice
+        await store.add_shares(shares, grown)
+    return [_only_ends(settlement) for settlement in batch]
+
+
+def _only_ends(settlement: Settlement) -> Settlement:
+    flow = settlement.flow
+    if flow is None:
+        return settlement
+    return msgspec.structs.replace(settlement, flow=Flow(ends=flow.ends) if flow.ends else None)
+
+
+def without_flow(batch: Sequence[Settlement]) -> list[Settlement]:
+    """The batch as a broker takes it that joins no chords."""
+    return [one if one.flow is None else msgspec.structs.replace(one, flow=None) for one in batch]
+
+
+def ends_of(batch: Sequence[Settlement]) -> list[ChordEnd]:
+    """The chords that these end."""
+    return [end for one in batch if one.flow is not None for end in one.flow.ends]
+
+
+def results_of(settlement: Settlement) -> tuple[ResultRecord, ...]:
+    """All results of a settlement: its task's, and those of tasks that will never run."""
+    own = () if settlement.result is None else (settlement.result,)
+    return own if settlement.flow is None else (*own, *settlement.flow.results)
+
+
+def without_results(settlement: Settlement) -> Settlement:
+    """The settlement as a broker takes it that has another store than results have."""
+    flow = settlement.flow
+    if flow is not None and flow.results:
+        flow = msgspec.structs.replace(flow, results=())
+    return msgspec.structs.replace(settlement, result=None, flow=flow)
