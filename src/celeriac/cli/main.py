@@ -21,6 +21,7 @@ from celeriac.version import __version__
 #: Command -> the module that has it as `command`.
 _COMMANDS: Final = {
     "call": "celeriac.cli.call",
+    "chord": "celeriac.cli.chord",
     "dead-letters": "celeriac.cli.dead_letters",
     "purge": "celeriac.cli.purge",
     "report": "celeriac.cli.report",

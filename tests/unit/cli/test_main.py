@@ -20,7 +20,7 @@ from celeriac.exceptions import CeleriacError, ImproperlyConfigured, Operational
 from celeriac.version import __version__
 
 Run = Callable[..., Result]
-COMMANDS = ["call", "dead-letters", "purge", "report", "result", "worker"]
+COMMANDS = ["call", "chord", "dead-letters", "purge", "report", "result", "worker"]
 
 
 def test_version(run: Run) -> None:
@@ -51,7 +51,7 @@ def test_an_unknown_command(run: Run) -> None:
     result = run("-A", "shop", "wrker")
     assert result.exit_code == 2
     assert "no such command: wrker; did you mean worker?" in result.stderr
-    assert "no such command: zzz; there are call, dead-letters," in run("zzz").stderr
+    assert "no such command: zzz; there are call, chord, dead-letters," in run("zzz").stderr
     assert "no such command: lst; did you mean list?" in run("dead-letters", "lst").stderr
 
 
