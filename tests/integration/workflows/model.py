@@ -143,8 +143,25 @@ def _with_errbacks(node: Node, errbacks: tuple[Errback, ...]) -> Node:
 
 def _with_errbacks_of_header(group: Group, errbacks: tuple[Errback, ...]) -> Node:
     """Those of a chord go to its header's members only where these are chords themselves."""
-    members = [_with_errbacks(one, errbacks) if isinstance(one, Chord) else one for one in group.members]
+    members = [_with_errbacks(one, errbacks) if _is_chord(one) else one for one in group.members]
     return group._replace(members=tuple(members))
+
+
+def _is_chord(node: Node) -> bool:
+    """It is a chord as built: also where `|`, or a chain that begins with a group, has made one of it."""
+    if not isinstance(node, Chain):
+        return isinstance(node, Chord)
+    steps = list(node.steps) if node.piped else list(steps_of(node))
+    made: type[Node] = type(steps[0])
+    if made is Chain or (made is Chord and not node.piped):
+        made = Chord if node.piped and _is_chord(steps[0]) else Chain
+    for step in steps[1:]:
+        alone = step.members[0] if isinstance(step, Group) and len(step.members) == 1 else step
+        if made is Group:
+            made = Group if step == Group(()) else Chord
+        elif made is not Chord or not (isinstance(alone, Task) or _is_chord(alone)):
+            made = Chain
+    return made is Chord
 
 
 # -- the run -----------------------------------------------------------------------------------------------------------
