@@ -161,8 +161,9 @@ def _why_not(chord: ChordState) -> str:
         which = f"the queue {chord.queue}" if chord.queue else "the queue of its last member"
         return f"all members of {chord.group_id} have come: a worker of {which} makes its body; see that there is one"
     return (
-        f"the body of {chord.group_id} is not known here: Celery has sent it, or makes its body just now. "
-        "Send the body yourself, or revoke what waits for it; what is kept of the chord expires"
+        f"the body of {chord.group_id} is not known here: a program of Celery's has begun the chord, or a worker of "
+        "Celery's makes the body just now. Such a chord can not be ended; what is kept of it expires, and whoever waits "
+        "for its result needs a timeout"
     )
 
 
