@@ -162,8 +162,8 @@ def _why_not(chord: ChordState) -> str:
         return f"all members of {chord.group_id} have come: a worker of {which} makes its body; see that there is one"
     return (
         f"the body of {chord.group_id} is not known here: a program of Celery's has begun the chord, or a worker of "
-        "Celery's makes the body just now. Such a chord can not be ended; what is kept of it expires, and whoever waits "
-        "for its result needs a timeout"
+        "Celery's makes the body just now. Such a chord can not be ended: what is kept of it expires, and whoever "
+        "waits for its result needs a timeout"
     )
 
 
