@@ -36,9 +36,15 @@ class Failure(NamedTuple):
 
 
 class Many(NamedTuple):
-    """What the members of a group come to."""
+    """What the members of a group come to.
+
+    Attributes:
+        endings: of each.
+        began: they were run, or might have been; else all of them fail with what was before.
+    """
 
     endings: tuple[Ending, ...]
+    began: bool = True
 
 
 Ending: TypeAlias = Value | Failure | Many
@@ -71,7 +77,7 @@ def collapse(ending: Ending) -> Value | Failure:
     values = []
     for part in parts:
         if isinstance(part, Failure):
-            return Failure(part.label, part.depth + 1)
+            return Failure(part.label, part.depth + ending.began)
         values.append(part.value)
     return Value(values)
 
@@ -225,7 +231,7 @@ class _Run:
         first = next((index for index, step in enumerate(line) if isinstance(step, Task)), len(line) - 1)
         step, last = line[first], line[-1]
         if isinstance(step, Group):
-            return Many(tuple(self._fail(line_of(member), failure) for member in flat(step)))
+            return Many(tuple(self._fail(line_of(member), failure) for member in flat(step)), began=False)
         for errback in dict.fromkeys(step.errbacks):
             self.notes[f"{errback.label}!" if errback.style == "old" else f"{errback.label}! {failure}"] += 1
         return _skipped(last, failure)
@@ -235,7 +241,7 @@ def _skipped(step: Task | Group, failure: Failure) -> Ending:
     """What is after a failure in a chain fails with it; its errbacks are not called."""
     if isinstance(step, Task):
         return failure
-    return Many(tuple(_skipped(line_of(member)[-1], failure) for member in flat(step)))
+    return Many(tuple(_skipped(line_of(member)[-1], failure) for member in flat(step)), began=False)
 
 
 # -- Celery's rules of upgrading ---------------------------------------------------------------------------------------
