@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from celeriac import states
-from celeriac.canvas.steps import CHORD, GROUP, Node, as_list, kind_of, members_of, tasks_of
+from celeriac.canvas.steps import CHORD, GROUP, Node, as_list, kind_of, members_of, steps_of
 from celeriac.chords import ChordEnd, ClaimedChord
 from celeriac.consequences import Consequences, of_failed_body, sent, together
 from celeriac.einfo import ExceptionInfo
@@ -195,6 +195,6 @@ def _first_tasks(body: Node) -> list[Node]:
         return [task for member in members_of(body) for task in _first_tasks(member)]
     if kind == CHORD:
         return _first_tasks(body["kwargs"]["body"])
-    if kind:
-        return _first_tasks(tasks_of(body)[0])
+    if kind:  # a chain of Celery's may still have errbacks that are its steps'
+        return [task for first in steps_of(body, errbacks_on_header=False)[:1] for task in _first_tasks(first)]
     return [body]

@@ -275,6 +275,13 @@ def attached(node: Node, chord: Node) -> Frozen:
     return {**node, "options": {**options, "chord": chord}}
 
 
+def _line(result: Result | None) -> Iterator[Result]:
+    """The result, and those that lead to it."""
+    while result is not None:
+        yield result
+        result = result.parent
+
+
 class Workflow:
     """A workflow that the program has made and that is about to be sent.
 
@@ -295,6 +302,7 @@ class Workflow:
         self._arguments = args, kwargs
         self._node = node
         self._members: list[Result] = []
+        self._told = 0
         options = node.get("options") or NO_OPTIONS
         self._group_id: str | None = (options.get("task_id") or new_id()) if kind_of(node) == GROUP else None
         if self._group_id is None:
@@ -302,22 +310,20 @@ class Workflow:
 
     @property
     def awaited(self) -> list[str]:
-        """The tasks that are sent later by workers, and whose results may be asked for here."""
-        return [] if self._group_id is not None else [one.id for one in self._line() if isinstance(one, AsyncResult)]
+        """The tasks that are sent later by workers, and whose results may be asked for here: those not told of yet."""
+        if self._group_id is None:
+            return [one.id for one in _line(self._result) if isinstance(one, AsyncResult)]
+        ends = [member for member in self._members[self._told :] if member.parent is not None]
+        self._told = len(self._members)
+        return [one.id for end in ends for one in _line(end) if isinstance(one, AsyncResult)]
 
     def keep(self, kept: Mapping[str, object]) -> None:
         """Have the results hold on to what their backend needs them to."""
         if kept:
-            for result in (*self._line(), *self._members):
+            known = _line(self._result) if self._group_id is None else (one for m in self._members for one in _line(m))
+            for result in known:
                 if isinstance(result, AsyncResult) and result.id in kept:
                     result.kept = kept[result.id]
-
-    def _line(self) -> Iterator[Result]:
-        """The result, and those that lead to it."""
-        result: Result | None = None if self._group_id is not None else self._result
-        while result is not None:
-            yield result
-            result = result.parent
 
     def parts(self) -> Iterator[Part]:
         """What is to be sent, in this order. To be read once."""

@@ -128,7 +128,10 @@ class Freezer:
         group_id = options.get("task_id") or place.task_id or new_id()
         members, results = self._freeze_members(group, group_id, own_options(group), is_member=False)
         kept = {"chain": options["chain"]} if options.get("chain") else {}
-        return _group_of(members, {"task_id": group_id, **kept}), GroupResult(group_id, results, app=self._app)
+        frozen = _group_of(members, {"task_id": group_id, **kept})
+        if group.get("immutable"):
+            frozen["immutable"] = True
+        return frozen, GroupResult(group_id, results, app=self._app)
 
     def _freeze_members(
         self, group: Any, group_id: str, options: Mapping[str, Any], *, is_member: bool

@@ -78,10 +78,14 @@ class Tally(msgspec.Struct):
     def end(self, now: float) -> None:
         """Its body was sent."""
         self.ended = True
-        self._prolong(ENDED_SECONDS, now)
+        self.expires = now + ENDED_SECONDS
 
     def _prolong(self, ttl: float | None, now: float) -> None:
-        self.expires = None if ttl is None else now + ttl
+        """Keep it for so long from now, or for as long as was said before: some of its members may be due later."""
+        if ttl is None:
+            self.expires = None
+        else:
+            self.expires = max(now + ttl, self.expires or 0.0)
 
 
 def new_claim() -> str:

@@ -77,7 +77,7 @@ class Dispatcher:
         self._waiting_since: dict[str, float] = {}
         self._patience: defaultdict[str, float] = defaultdict(lambda: _BACKLOG_SECONDS)
         self._window = _BACKLOG_LIMIT
-        self._stopping = False
+        self._stopping = self._keeps_room = False
         self._abandoned = False
         self._all_ended = asyncio.Event()
         launcher.on_exit = self._on_exit
@@ -97,10 +97,19 @@ class Dispatcher:
         executors = list(self._executors())
         return not executors or any(executor.capacity > 0 for executor in executors)
 
+    def keep_room(self, wanted: bool) -> None:
+        """Leave one place free for what is submitted from elsewhere, or do so no more."""
+        if self._keeps_room and not wanted:
+            self.wanted.set()
+        self._keeps_room = wanted
+
     def demand(self) -> int:
         """How many more deliveries are wanted now."""
         if self._stopping:
             return 0
+        return max(0, self._demand() - 1) if self._keeps_room else self._demand()
+
+    def _demand(self) -> int:
         waiting = sum(len(backlog) for backlog in self._backlog.values())
         if waiting:
             return max(0, _BACKLOG_LIMIT - waiting) if any(e.hungry for e in self._executors()) else 0

@@ -11,6 +11,8 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
+import msgspec
+
 from celeriac.backends.base import ChordStore
 from celeriac.chords import ClaimedChord
 from celeriac.exceptions import CeleriacError, NotSupported, OperationalError
@@ -29,7 +31,9 @@ logger = logging.getLogger("celeriac.worker")
 #: Chords in one trip.
 _MOST_AT_ONCE: Final = 100
 #: Seconds between looks whether an executor has room.
-_ROOM_SECONDS: Final = 0.05
+_ROOM_SECONDS: Final = 0.01
+#: Parts of the worker that must work for a body to be sent.
+_WRITING: Final = ("settling", "taking tasks")
 _NAME: Final = "joining chords"
 _POLICY: Final = AckPolicy(acks_late=False)
 
@@ -48,6 +52,7 @@ class Joiner:
         admission: makes assignments.
         submit: has them run.
         has_room: says whether they would be run soon.
+        keep_room: has a place left free for them, or no more.
         seconds: how long a claim lasts.
         trouble: told when the store can not be reached.
     """
@@ -59,6 +64,7 @@ class Joiner:
         admission: Admission,
         submit: Callable[[Sequence[Assignment]], None],
         has_room: Callable[[], bool],
+        keep_room: Callable[[bool], None],
         seconds: float,
         trouble: Trouble,
     ) -> None:
@@ -67,6 +73,7 @@ class Joiner:
         self._admission = admission
         self._submit = submit
         self._has_room = has_room
+        self._keep_room = keep_room
         self._seconds = seconds
         self._trouble = trouble
         self._wanted = asyncio.Event()
@@ -108,13 +115,15 @@ class Joiner:
             await self._wait_for_room()
             self._wanted.clear()
             try:
-                await self._join_all()
+                await self._join_all()  # the place that was kept is still free
             except OperationalError as error:
                 self._trouble.begins(_NAME, error)  # the next tick tries again
             except Exception:  # a worker that never joins again would be worse than one that says so
                 logger.exception("Joining chords failed")
             else:
                 self._trouble.ends(_NAME)
+            finally:
+                self._keep_room(False)
 
     async def _wait_for_room(self) -> None:
         """Until what is claimed would be run soon, and could be written.
@@ -122,9 +131,14 @@ class Joiner:
         Each claim counts, since one that kills its worker must not be made for ever: a worker that is busy, or can not
         write, leaves chords to others, and what it has claimed before comes first.
         """
-        # Nobody tells of all of these; and who waits here has nothing else to do.
-        while self._pending or self._trouble.is_beside(_NAME) or not self._has_room():  # noqa: ASYNC110
-            await asyncio.sleep(_ROOM_SECONDS)
+        try:
+            # Nobody tells of all of these; and who waits here has nothing else to do.
+            while self._pending or self._trouble.has(*_WRITING) or not self._has_room():
+                self._keep_room(not self._pending)
+                await asyncio.sleep(_ROOM_SECONDS)
+        except BaseException:
+            self._keep_room(False)
+            raise
 
     async def _join_all(self) -> None:
         store = self._store()
@@ -157,5 +171,7 @@ class Joiner:
         admitted = self._admission.admit(delivery, self._app.clock.time())
         if isinstance(admitted, Discarded | Early | Unrunnable):
             return None
-        admitted.policy = _POLICY  # whatever the program says of all tasks: there is no message to acknowledge
+        # Whatever the program says of all its tasks: there is no message to acknowledge, and no task code to limit.
+        admitted.policy, admitted.track_started = _POLICY, False
+        admitted.job = msgspec.structs.replace(admitted.job, time_limit=None, soft_time_limit=None, announce=False)
         return admitted

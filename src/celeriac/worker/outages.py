@@ -92,9 +92,9 @@ class Trouble:
     def __init__(self) -> None:
         self._parts: set[str] = set()
 
-    def is_beside(self, part: str) -> bool:
-        """Something else than `part` can not do its work."""
-        return any(one != part for one in self._parts)
+    def has(self, *parts: str) -> bool:
+        """One of these can not do its work."""
+        return not self._parts.isdisjoint(parts)
 
     def begins(self, part: str, error: Exception) -> None:
         """`part` can not do its work for now."""

@@ -96,6 +96,7 @@ class Supervisor:
             admission,
             lambda assignments: self._dispatcher.submit(assignments),  # noqa: PLW0108 - there is none yet
             lambda: self._dispatcher.has_room,
+            lambda wanted: self._dispatcher.keep_room(wanted),  # noqa: PLW0108 - as above
             app.conf.worker_lease_seconds,
             trouble,
         )

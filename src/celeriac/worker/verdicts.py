@@ -86,14 +86,12 @@ class Verdicts:
             if assignment.job.announce:
                 self._limits.end(assignment)
             settlements.append(decide(assignment.delivery, outcome, now, assignment.policy))
-            if is_join(assignment.delivery):
-                self._joins.ended(assignment)
+            self._note_join(assignment)
         self._settler.put_all(settlements)
 
     def on_lost(self, assignment: Assignment, reason: str) -> None:
         self._limits.end(assignment)
-        if is_join(assignment.delivery):
-            self._joins.ended(assignment)
+        self._note_join(assignment)
         self._settle_lost(assignment.delivery, Lost(reason, self._owner), assignment.policy)
 
     def on_unwanted(self, assignments: Sequence[Assignment]) -> None:
@@ -111,7 +109,12 @@ class Verdicts:
                 again = Publication(delivery.message, delivery.queue, delivery.priority)
                 self._settler.put(Settlement(delivery, Keep(), None, (again,), fenced=False))
 
+    def _note_join(self, assignment: Assignment) -> None:
+        if is_join(assignment.delivery):
+            self._joins.ended(assignment)
+
     def on_untold(self, assignment: Assignment, error: Exception) -> None:
+        self._note_join(assignment)
         delivery = assignment.delivery
         failure = bare_failure(self._app, delivery.packed, error)
         follows = consequences(self._app, delivery, error)

@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
-from celeriac.exceptions import OperationalError
+from celeriac.exceptions import CeleriacError
 
 if TYPE_CHECKING:
     from celeriac.brokers.redis.leasing import Lease
@@ -108,7 +108,7 @@ class Handover:
     async def _give_back(self, deliveries: Sequence[Delivery]) -> None:
         try:
             await self._release(deliveries)
-        except OperationalError:
+        except CeleriacError:
             # Nobody runs them here: the server gives back what it holds for this worker and that does not know of.
             self._lease.in_hand.difference_update(delivery.tag for delivery in deliveries)
             self._lease.in_doubt = True

@@ -305,6 +305,8 @@ local function review_shares(chord, now)
   local sender = chord.sender
   local size, has_grown = size_of(chord)
   if sender.seconds >= 0 then
+    -- For as long as was said before if that is longer: some of its members may be due later.
+    sender.seconds = math.max(sender.seconds, math.ceil(redis.call('PTTL', chord.size) / 1000))
     for _, key in ipairs({chord.parts, chord.size, chord.members, chord.note, has_grown and chord.grown or nil}) do
       redis.call('EXPIRE', key, sender.seconds)
     end
