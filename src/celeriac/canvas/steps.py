@@ -60,7 +60,7 @@ def as_list(given: Any) -> list[Any]:
     return [given] if isinstance(given, Mapping) else list(given)
 
 
-def members_of(group: Node | Iterable[Node]) -> Iterable[Node]:
+def members_of(group: Any) -> Iterable[Node]:
     """The members of a group, or of a header that was given as a list; those of groups within in their place."""
     for member in tasks_of(group) if isinstance(group, Mapping) else group:
         if kind_of(member) == GROUP:

@@ -111,7 +111,7 @@ def test_stamps_arrive_everywhere(site: Site, kind: str) -> None:
     }
     made = kinds[kind]
     made.stamp(_Stamps())
-    value = made.apply_async().get(timeout=DEADLINE)
+    value: Any = made.apply_async().get(timeout=DEADLINE)
     if kind == "chain":
         value = [value, *value["args"]]
     seen = value["parts"] if kind == "chord" else value

@@ -75,11 +75,11 @@ class Handover:
         Returns:
             Most messages, the number of the first of them, and the arguments that tell the script.
         """
-        count = 0
-        if self._wanted is not None and not self._handed and not self._lease.in_doubt:
-            queues, limit = self._wanted
-            count = min(sum(len(settlement.follow_ups) for settlement in part), limit, _MOST_HANDED_ON)
-        if self._wanted is None or count <= 0:
+        if self._wanted is None or self._handed or self._lease.in_doubt:
+            return 0, 0, [0]
+        queues, limit = self._wanted
+        count = min(sum(len(settlement.follow_ups) for settlement in part), limit, _MOST_HANDED_ON)
+        if count <= 0:
             return 0, 0, [0]
         first = self._lease.draw(count)
         asked: list[Arg] = [count, self._lease.field_prefix, first, len(self._steps)]
