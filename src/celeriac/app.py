@@ -320,6 +320,11 @@ class Celeriac(AppTasks, AppResults):
         return broker.chords is not None and (backend.chords is None or broker.stores_results_of(backend))
 
     @property
+    def joins_chords(self) -> bool:
+        """Chords can be joined."""
+        return self.joins_chords_at_broker or self.backend.chords is not None
+
+    @property
     def chord_store(self) -> ChordStore:
         """Where chords are joined: with the results, or else in the broker's store.
 

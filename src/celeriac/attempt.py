@@ -16,7 +16,7 @@ import msgspec
 
 from celeriac import states, unrunnable
 from celeriac.conclusion import Conclusion
-from celeriac.consequences import NOTHING, Consequences, of_failure, together
+from celeriac.consequences import NOTHING, Consequences, of_failure, of_unreadable, together
 from celeriac.exceptions import ContentDisallowed, DecodeError, InvalidTaskError, MessageTooLarge
 from celeriac.follow_ups import await_errbacks, send_errbacks
 from celeriac.loops import is_cancellation_of_caller, run_in_new_loop
@@ -141,7 +141,9 @@ class Attempt:
                 inflated_size_limit=conf.task_message_inflated_size_limit,
             )
         except _REFUSED as exc:
-            return unrunnable.undecodable(app, job.message, exc)
+            unread = unrunnable.undecodable(app, job.message, exc)
+            flow = of_unreadable(job.message.headers, exc, job.queue)
+            return unread._replace(outcome=msgspec.structs.replace(unread.outcome, flow=flow))
         self.name, self.task_id = invocation.task, invocation.id
         task = app.tasks.find(invocation.task)
         if task is None:

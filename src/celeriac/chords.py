@@ -73,6 +73,20 @@ class ChordEnd(msgspec.Struct, frozen=True):
     claim: str
 
 
+class ChordBreak(msgspec.Struct, frozen=True):
+    """A chord waits for a member that can not say what it has come to: its message can not be read.
+
+    Attributes:
+        group_id: what may be a chord; a group that is none is left alone.
+        reason: what its body fails with.
+        queue: workers of this queue have it fail.
+    """
+
+    group_id: str
+    reason: str
+    queue: str
+
+
 class ClaimedChord(msgspec.Struct, frozen=True):
     """A complete chord whose body is this worker's to make, until the claim runs out.
 

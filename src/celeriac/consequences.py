@@ -15,7 +15,7 @@ from celeriac.calling import announce, announce_sent, note_child
 from celeriac.canvas.freezing import NOWHERE, Freezer, Place
 from celeriac.canvas.signature import Signature
 from celeriac.canvas.steps import CHAIN, CHORD, GROUP, Node, as_list, kind_of, members_of, tasks_of, with_one_end
-from celeriac.chords import ChordShare, ChordStart
+from celeriac.chords import ChordBreak, ChordShare, ChordStart
 from celeriac.message import Publication
 from celeriac.outcome import Flow, ResultRecord
 from celeriac.publications import NO_OPTIONS, Call, make_publications
@@ -59,6 +59,7 @@ def together(several: Iterable[Consequences]) -> Consequences:
         tuple(group_id for flow in flows for group_id in flow.grown),
         tuple(share for flow in flows for share in flow.shares),
         tuple(end for flow in flows for end in flow.ends),
+        tuple(broken for flow in flows for broken in flow.broken),
     )
     publications = tuple(publication for one in some for publication in one.publications)
     return Consequences(publications, flow if flows else None)
@@ -186,6 +187,17 @@ def of_failed_body(app: Celeriac, body: Node, exc: BaseException, queue: str, ro
     failing = _Failing(app, exc, states.FAILURE, queue, root_id, (body.get("options") or NO_OPTIONS).get("reply_to"))
     failing.fail(body)
     return failing.flow()
+
+
+def of_unreadable(headers: Mapping[str, Any], exc: BaseException, queue: str) -> Flow | None:
+    """What it means that a message can not be read: if it is a member of a chord, that waits for it in vain.
+
+    What else would follow it, only its body tells.
+    """
+    group_id, task_id = headers.get("group"), headers.get("id")
+    if not isinstance(group_id, str) or not group_id:
+        return None
+    return Flow(broken=(ChordBreak(group_id, f"Dependency {task_id} raised {exc!r}", queue),))
 
 
 class _Failing:

@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from celeriac.chords import ChordEnd, ChordShare, ChordStart
+from celeriac.chords import ChordBreak, ChordEnd, ChordShare, ChordStart
 from celeriac.message import Delivery, Loss, Message, Publication
 
 
@@ -41,6 +41,7 @@ class Flow(msgspec.Struct, frozen=True):
         grown: ids of chords that have one member more, which is among the follow-ups.
         shares: what members of chords have come to.
         ends: chords that are done with.
+        broken: chords that wait for this task in vain. Done before the rest, by whoever settles.
     """
 
     results: tuple[ResultRecord, ...] = ()
@@ -48,6 +49,7 @@ class Flow(msgspec.Struct, frozen=True):
     grown: tuple[str, ...] = ()
     shares: tuple[ChordShare, ...] = ()
     ends: tuple[ChordEnd, ...] = ()
+    broken: tuple[ChordBreak, ...] = ()
 
 
 class Succeeded(msgspec.Struct, frozen=True, tag="succeeded"):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from celeriac import signals, states
 from celeriac.attempt import failure_of
-from celeriac.consequences import NOTHING, Consequences
+from celeriac.consequences import NOTHING, Consequences, of_unreadable
 from celeriac.exceptions import CeleriacError
 from celeriac.message import Delivery, PackedMessage, decode_head
 from celeriac.outcome import ResultRecord
@@ -150,17 +150,15 @@ def consequences(
     """What this failure causes: errbacks, the end of its chain, its share in its chord."""
     packed = delivery.packed
     if packed.content_type in _UNSAFE_CONTENT:
-        logger.warning(
-            "Errbacks of %s are not called, and no workflow learns of it: its body is a pickle", delivery.label
-        )
-        return NOTHING
+        logger.warning("Errbacks of %s are not called, nor is its chain told: its body is a pickle", delivery.label)
+        return Consequences(flow=of_unreadable(delivery.message.headers, exception, delivery.queue))
     if _NOTHING_FOLLOWS.search(packed.body):
         return NOTHING  # nearly all, and the body need not be decoded
     try:
         return failure_of(app, delivery.message, exception, status, delivery.queue, calls_errbacks=calls_errbacks)
     except Exception as error:  # noqa: BLE001 - what others have sent may be anything; the failure itself is written
-        logger.warning("No errbacks for %s, and no workflow learns of it: %r", delivery.label, error)
-        return NOTHING
+        logger.warning("No errbacks for %s, nor is its chain told: %r", delivery.label, error)
+        return Consequences(flow=of_unreadable(delivery.message.headers, exception, delivery.queue))
 
 
 def announce_failure(app: Celeriac, delivery: Delivery, exception: BaseException) -> None:

@@ -7,7 +7,7 @@ chords whose bodies were sent. Each is written again until it is written, and th
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -16,6 +16,31 @@ from celeriac.outcome import Flow, ResultRecord, Settlement
 if TYPE_CHECKING:
     from celeriac.app import Celeriac
     from celeriac.chords import ChordEnd
+
+_NOTHING: Final = Flow()
+
+
+async def break_chords(app: Celeriac, batch: Sequence[Settlement]) -> list[Settlement]:
+    """Have chords fail that wait in vain for a member of this batch.
+
+    Returns:
+        The batch without that.
+
+    Raises:
+        OperationalError: the store is away. A chord may be broken twice.
+    """
+    for settlement in batch:
+        for broken in settlement.flow.broken if settlement.flow is not None else ():
+            await app.chord_store.abreak_chord(broken.group_id, broken.reason, broken.queue)
+    return [_without_broken(settlement) for settlement in batch]
+
+
+def _without_broken(settlement: Settlement) -> Settlement:
+    flow = settlement.flow
+    if flow is None or not flow.broken:
+        return settlement
+    rest = msgspec.structs.replace(flow, broken=())
+    return msgspec.structs.replace(settlement, flow=None if rest == _NOTHING else rest)
 
 
 async def begin(app: Celeriac, batch: Sequence[Settlement]) -> list[Settlement]:

@@ -272,6 +272,11 @@ class Settler:
 
     async def _begun(self, batch: Sequence[Settlement]) -> Sequence[Settlement]:
         """The batch when chords in another store have learned what they must before messages are sent."""
+        if all(one.flow is None for one in batch):
+            return batch
+        if any(one.flow is not None and one.flow.broken for one in batch) and self._app.joins_chords:
+            batch = await flows.break_chords(self._app, batch)
+            self._on_shares()
         if self._joins_at_broker or all(one.flow is None for one in batch):
             return batch
         begun = await flows.begin(self._app, batch)

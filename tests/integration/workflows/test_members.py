@@ -98,11 +98,13 @@ def test_a_body_that_ends_so_fails_the_chord_around_it(bench: Bench, end: str) -
         result.get(timeout=DEADLINE)
 
 
-def test_who_waits_is_told_of_a_member_that_can_not_be_read(bench: Bench) -> None:
-    """What comes after such a message is in the part of it that can not be read: nobody can fail that in its place."""
-    result = chord([bench.tasks.add.s(1, 1).set(serializer="pickle"), bench.tasks.add.s(1, 1)], bench.tasks.echo.s())()
+def test_the_body_fails_for_a_member_that_can_not_be_read(bench: Bench) -> None:
+    body = bench.tasks.echo.s().on_error(bench.tasks.errback.s())
+    result = chord([bench.tasks.add.s(1, 1).set(serializer="pickle"), bench.tasks.add.s(1, 1)], body)()
     with pytest.raises(ChordError, match=r"Dependency .* raised ContentDisallowed"):
         result.get(timeout=DEADLINE)
+    wait_until(lambda: bench.count(f"errback-{result.id}-ChordError") == 1, "the errback is called")
+    assert result.failed()
 
 
 def test_a_member_whose_process_is_killed_once_counts_once(bench: Bench) -> None:
