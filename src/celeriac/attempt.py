@@ -78,9 +78,9 @@ class Site(msgspec.Struct, frozen=True):
 _REFUSED: Final = (InvalidTaskError, ContentDisallowed, DecodeError, MessageTooLarge)
 
 
-def is_own_task(name: str) -> bool:
-    """It is one of this package's own."""
-    return name.startswith("celeriac.")
+def is_own_task(name: object) -> bool:
+    """It is one of this package's own. What others send as a name may be anything."""
+    return isinstance(name, str) and name.startswith("celeriac.")
 
 
 class Attempt:

@@ -264,14 +264,16 @@ def _links(app: Celeriac, given: Any) -> list[dict[str, Any]] | None:
 
 def _sendable(app: Celeriac, signature: Mapping[str, Any]) -> dict[str, Any]:
     """A signature whose options name their queue and exchange: in a message there are no objects."""
-    options = signature.get("options") or {}
+    options = signature.get("options") or NO_OPTIONS
     queue, exchange = options.get("queue"), options.get("exchange")
+    if not isinstance(queue, Queue) and not isinstance(exchange, Exchange):
+        return signature if type(signature) is dict else dict(signature)  # nearly all, and chains are long
     named: dict[str, Any] = {}
     if isinstance(queue, Queue):
         named["queue"] = app.topology.add(queue).name
     if isinstance(exchange, Exchange):
         named |= {"exchange": exchange.name, "exchange_type": exchange.type}
-    return {**signature, "options": {**options, **named}} if named else dict(signature)
+    return {**signature, "options": {**options, **named}}
 
 
 def _priority(app: Celeriac, options: Mapping[str, Any], task: Task[Any, Any] | None) -> int:

@@ -73,7 +73,8 @@ def malformed(app: Celeriac, message: Message, invocation: Invocation, *, is_eag
     Asked before the run: afterwards there would be nobody to be told.
     """
     try:
-        for node in (*(invocation.callbacks or ()), *(invocation.errbacks or ()), *(invocation.chain or ())):
+        following = invocation.chain[-1:] if invocation.chain else ()  # the others are looked at in their turn
+        for node in (*(invocation.callbacks or ()), *(invocation.errbacks or ()), *following):
             kind_of(node)
         if invocation.chord:
             kind_of(invocation.chord)

@@ -77,9 +77,9 @@ def test_members_of_a_celery_group_run(pair: Pair) -> None:
     assert [pair.both(task_id).value for task_id in ids] == [2, 4]
 
 
-def test_a_link_of_a_chain_is_refused_and_celery_is_told(pair: Pair) -> None:
-    """Chains are not in this version: nothing of them is dropped silently."""
-    seen = pair.both(pair.celery.send("add", 1, 2, queue="celeriac", chain=[signature("add", 3)]))
-    assert seen.state == "FAILURE"
-    assert seen.error is not None
-    assert seen.error[0] == "NotSupported"
+def test_the_rest_of_a_chain_is_sent_by_who_runs_a_step(pair: Pair) -> None:
+    following = signature("add", 3)
+    following["options"].update(task_id=str(uuid.uuid4()), queue="celery")
+    seen = pair.both(pair.celery.send("add", 1, 2, queue="celeriac", chain=[following]))
+    assert seen.value == 3
+    assert pair.both(following["options"]["task_id"]).value == 6

@@ -47,7 +47,7 @@ def kind_of(node: object) -> str:
     Raises:
         TypeError: it is no signature.
     """
-    if not isinstance(node, Mapping) or not isinstance(node.get("task"), str):
+    if not (type(node) is dict or isinstance(node, Mapping)) or not isinstance(node.get("task"), str):
         raise TypeError(f"a workflow is made of signatures, such as task.s(...), not of {node!r:.100}")
     task: str = node["task"]
     return task if task in (CHAIN, GROUP, CHORD) else ""

@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from celeriac.backends.base import ChordStore
 from celeriac.chords import ClaimedChord
-from celeriac.exceptions import CeleriacError, NotSupported, OperationalError
+from celeriac.exceptions import CeleriacError, OperationalError
 from celeriac.joins import JOIN_CHORD, join_message
 from celeriac.message import Delivery, PackedMessage
 from celeriac.outcome import AckPolicy, Discarded, Early, Unrunnable
@@ -83,6 +82,9 @@ class Joiner:
         self._stopped = False
 
     def start(self) -> None:
+        """Begin to look, if chords can be joined at all."""
+        if not self._app.joins_chords:
+            return
         self._task = asyncio.get_running_loop().create_task(self._run())
 
     async def stop(self) -> None:
@@ -141,21 +143,13 @@ class Joiner:
             raise
 
     async def _join_all(self) -> None:
-        store = self._store()
-        if store is None:
-            return
+        store = self._app.chord_store
         claimed = await store.claim_chords(self._queues, _MOST_AT_ONCE, self._seconds)
         assignments = [one for chord in claimed if (one := self._assignment(chord)) is not None]
         self._pending.update(one.delivery.tag for one in assignments)
         self._submit(assignments)
         if claimed:
             self.look()  # there may be more
-
-    def _store(self) -> ChordStore | None:
-        try:
-            return self._app.chord_store
-        except NotSupported:
-            return None
 
     def _assignment(self, chord: ClaimedChord) -> Assignment | None:
         limit = self._app.conf.task_max_deliveries

@@ -6,7 +6,7 @@ import os
 from typing import Any, Final
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from integration.workflows.running import Site
@@ -18,8 +18,15 @@ EXAMPLES: Final = 60
 LONG_EXAMPLES: Final = int(os.environ.get("CELERIAC_WORKFLOW_EXAMPLES", "1500"))
 
 _CHECKS: Final = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture, HealthCheck.data_too_large]
-#: The same trees in every run. No deadline of Hypothesis's own: each tree has one in `Site.check`.
-_normal: Final = settings(max_examples=EXAMPLES, derandomize=True, deadline=None, suppress_health_check=_CHECKS)
+#: The same trees in every run. No deadline of Hypothesis's own: each tree has one in `Site.check`. What fails is not
+#: made smaller: each smaller one that fails takes that whole deadline. The long run does it.
+_normal: Final = settings(
+    max_examples=EXAMPLES,
+    derandomize=True,
+    deadline=None,
+    suppress_health_check=_CHECKS,
+    phases=(Phase.explicit, Phase.generate),
+)
 _long: Final = settings(max_examples=LONG_EXAMPLES, deadline=None, suppress_health_check=_CHECKS, print_blob=True)
 
 _args: Final = st.lists(st.integers(0, 9), max_size=1)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import weakref
 from collections.abc import Iterable
 from contextlib import suppress
 from typing import Final
@@ -32,15 +33,13 @@ class Ringer:
         """Send each payload to its port. Never fails and never blocks: a bell that is not heard is only late."""
         if self._socket is None:
             self._socket = _open_socket()
+            if self._socket is not None:
+                weakref.finalize(self, self._socket.close)  # as a listener's
         if self._socket is None:
             return
         for port, payload in rings:
             with suppress(OSError):  # the waiter is gone, or its buffer is full and it will wake anyway
                 self._socket.sendto(payload, (_HOST, port))
-
-    def __del__(self) -> None:
-        if self._socket is not None:
-            self._socket.close()
 
 
 class Listener:
@@ -49,6 +48,8 @@ class Listener:
     def __init__(self, bound: socket.socket) -> None:
         self.socket = bound
         self.port: int = bound.getsockname()[1]
+        # Not __del__: of a cycle that is garbage the socket may be finalised first, and complain.
+        self._closing = weakref.finalize(self, bound.close)
 
     def drain(self) -> list[bytes]:
         """Take all that has arrived, without waiting. What is in it may come from anybody on this machine."""
@@ -73,10 +74,7 @@ class Listener:
 
     def close(self) -> None:
         """Close the socket."""
-        self.socket.close()
-
-    def __del__(self) -> None:
-        self.socket.close()
+        self._closing()
 
 
 class ListenerPool:
