@@ -38,7 +38,7 @@ def join(left: Node, right: Node) -> Node:
         return left if _is_empty(right) else chord(left, right, app=left.bound_app)
     if _is_empty(right):
         return chain_of([left], left)
-    one = alone(right)
+    one = alone(right, reads=True)  # its members go into one message in any case
     if isinstance(left, chord) and (one is not right or not isinstance(right, group | chain)):
         twin = left.clone()
         twin.body = join(twin.body, one)
@@ -77,7 +77,7 @@ def add(steps: list[Node], right: Node, *, is_last: bool) -> Node | None:
     Returns:
         None; or, if that is no list of steps any more, what it became: a group, before which there is nothing.
     """
-    right = alone(right)
+    right = alone(right, reads=True)  # as above
     if _is_empty(right):
         return None
     if isinstance(right, chain):

@@ -272,10 +272,13 @@ def steps_of(chain: Chain) -> Iterator[Node]:
     """
     as_written = 2 if chain.piped and isinstance(chain.steps[0], Group) else 0
     for index, step in enumerate(chain.steps):
-        if isinstance(step, Group) and index < as_written and not (index and not step.members):
+        if index and isinstance(step, Group) and not step.members:
+            continue  # left out, so what comes after it is what follows
+        if isinstance(step, Group) and as_written:
             yield step
         else:
             yield from _unrolled(step)
+        as_written = max(0, as_written - 1)
 
 
 def _unrolled(step: Node) -> Iterator[Node]:

@@ -104,14 +104,15 @@ def test_a_generator_is_read_when_it_is_needed_and_once(tasks: Tasks) -> None:
             yield tasks.add.s(number, number)
 
     lazy = group(members())
-    steps = tasks.add.s(1, 2) | lazy
     assert lazy.is_lazy
     assert not lazy.is_empty
     assert repr(lazy) == "group(<a generator>)"
-    assert isinstance(steps, chain)
     assert read == []
     assert lazy.app is tasks.add.app
     assert read == [0], "the first one says whose app it is"
+    steps = tasks.add.s(1, 2) | lazy
+    assert isinstance(steps, chain)
+    assert read == [0, 1, 2], "a group of one would be that one"
     assert len(lazy.clone()) == len(lazy) == 3
     assert read == [0, 1, 2]
     assert steps.tasks[1] == lazy
