@@ -96,6 +96,7 @@ class _RedisConnection(Connection):
         self._answered = 0
         self._last: int | None = None
         self._rule: _Rule | None = None
+        self._delays = False
 
     async def forward(self, way: Way) -> None:
         """Commands one way, replies the other."""
@@ -113,6 +114,7 @@ class _RedisConnection(Connection):
                 self._proxy.stop_flow()
                 rule.trap.spring()
             if rule is not None and rule.point is Point.DELAY:
+                self._delays = True
                 rule.trap.spring()
                 await rule.trap.going.wait()
             self._sent += 1
@@ -135,7 +137,11 @@ class _RedisConnection(Connection):
                     self.cut()
                     self._rule.trap.spring()
                     return
-            await self.pass_on(raw, "replies")
+            try:
+                await self.pass_on(raw, "replies")
+            except OSError:
+                if not self._delays:  # else the client may be dead by now: what it has asked for is passed on later
+                    raise
 
 
 async def _read_command(reader: asyncio.StreamReader) -> tuple[bytes, list[bytes]]:
