@@ -268,9 +268,10 @@ def flat(group: Group) -> Iterator[Node]:
 def steps_of(chain: Chain) -> Iterator[Node]:
     """Chains in a chain are one with it; in it, empty groups count for nothing, and those of one member for that one.
 
-    Not so where `|` has made a chord of a group and what follows it.
+    Not so where `|` has made a chord of a group and what follows it, which `chain(...)` does if it begins with a group.
     """
-    as_written = 2 if chain.piped and isinstance(chain.steps[0], Group) else 0
+    first = chain.steps[0]
+    as_written = 2 if isinstance(first, Group) and (chain.piped or len(first.members) > 1) else 0
     for index, step in enumerate(chain.steps):
         if index and isinstance(step, Group) and not step.members:
             continue  # left out, so what comes after it is what follows

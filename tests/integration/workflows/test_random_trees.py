@@ -14,7 +14,7 @@ from integration.workflows.strategies import trees
 from integration.workflows.trees import Node
 
 #: Trees for one store in the normal run, and in the long one.
-EXAMPLES: Final = 60
+EXAMPLES: Final = 40
 LONG_EXAMPLES: Final = int(os.environ.get("CELERIAC_WORKFLOW_EXAMPLES", "1500"))
 
 _CHECKS: Final = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture, HealthCheck.data_too_large]
