@@ -11,7 +11,6 @@ from typing import Final, NoReturn
 
 from celeriac.exceptions import MissingAttribute
 
-_CANVAS: Final = "it comes with a later version: link the tasks by link="
 _CONTROL: Final = "revoking and remote control come with a later version"
 _BEAT: Final = "periodic tasks come with a later version: until then let cron or a systemd timer call `celeriac call`"
 

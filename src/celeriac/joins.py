@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from celeriac import states
 from celeriac.canvas.steps import CHORD, GROUP, Node, as_list, kind_of, members_of, steps_of
 from celeriac.chords import ChordEnd, ClaimedChord
-from celeriac.consequences import Consequences, of_failed_body, sent, together
+from celeriac.consequences import NOTHING, Consequences, of_failed_body, sent, together
 from celeriac.einfo import ExceptionInfo
 from celeriac.exceptions import ChordError, ContentDisallowed, DecodeError, OperationalError
 from celeriac.follow_ups import call_errbacks
@@ -98,7 +98,7 @@ class JoinChord(Task[[str, str, str, str, "str | None", "str | None"], None]):
             request.caused.append(ending)
             return
         state = self.app.chord_store.chord_state(group_id)
-        if state.size is None:
+        if state.size is None and not state.parts:  # one that is ended by hand may never have begun
             logger.warning("Chord %s has ended meanwhile: another worker has made its body", group_id)
             return
         try:
@@ -110,7 +110,7 @@ class JoinChord(Task[[str, str, str, str, "str | None", "str | None"], None]):
         except OperationalError:
             raise
         except Exception as error:  # noqa: BLE001 - a member failed, or the body's message can never be made
-            made = self._failed(node, error, queue, root_id)
+            made = self._failed_if_possible(group_id, node, error, queue, root_id)
         request.caused.append(together([made, ending]))
 
     def _values(self, group_id: str, parts: Sequence[bytes]) -> list[Any]:
@@ -134,6 +134,16 @@ class JoinChord(Task[[str, str, str, str, "str | None", "str | None"], None]):
             by_id[task_id] = result
         saved = GroupResult.restore(group_id, app=self.app) if self.app.backend.chords is not None else None
         return values if saved is None else _in_shape(saved, by_id, values)
+
+    def _failed_if_possible(
+        self, group_id: str, body: Node, error: Exception, queue: str, root_id: str | None
+    ) -> Consequences:
+        """The failure of the body; where it is no signature nobody can be told, and it must not be tried for ever."""
+        try:
+            return self._failed(body, error, queue, root_id)
+        except (TypeError, ValueError, KeyError):
+            logger.exception("Chord %s is given up, its body is no signature", group_id)
+            return NOTHING
 
     def _failed(self, body: Node, error: Exception, queue: str, root_id: str | None) -> Consequences:
         made = [Consequences(flow=of_failed_body(self.app, body, error, queue, root_id))]

@@ -7,13 +7,13 @@ options and arguments are checked, once for each call: what is right about them 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from celeriac.call_options import PROPERTY_NAMES, checked_options
-from celeriac.canvas.signature import as_list
+from celeriac.canvas.freezing import new_id
+from celeriac.canvas.steps import as_list
 from celeriac.entities import Exchange, Queue
 from celeriac.message import MAX_PRIORITY, MIN_PRIORITY, Publication
 from celeriac.option_types import CallOptions
@@ -175,7 +175,7 @@ def _fill(plan: _Plan, call: Call) -> Publication:
         args, kwargs = task.prepare_arguments(args, kwargs)
     if options:
         message = plan.template.message(
-            task_id or options.get("task_id") or new_task_id(),
+            task_id or options.get("task_id") or new_id(),
             args,
             kwargs,
             group_index=options.get("group_index") if group_index is None else group_index,
@@ -183,18 +183,8 @@ def _fill(plan: _Plan, call: Call) -> Publication:
             kwargsrepr=options.get("kwargsrepr"),
         )
     else:
-        message = plan.template.message(task_id or new_task_id(), args, kwargs, group_index=group_index)
+        message = plan.template.message(task_id or new_id(), args, kwargs, group_index=group_index)
     return plan.route.publication(message, plan.priority, plan.not_before)
-
-
-def new_task_id() -> str:
-    """A random UUID (version 4) as text: `str(uuid.uuid4())` in a third of its time."""
-    digits = os.urandom(16).hex()
-    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{_VARIANT[digits[16]]}{digits[17:20]}-{digits[20:]}"
-
-
-#: The two highest bits of this digit say that the UUID is of the usual kind.
-_VARIANT: Final = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
 
 
 def _message_options(app: Celeriac, task: Task[Any, Any] | None) -> dict[str, Any]:

@@ -11,10 +11,10 @@ import pytest
 
 from celeriac import AsyncResult, Celeriac, Task, signals
 from celeriac.brokers.base import Broker
+from celeriac.canvas.freezing import new_id
 from celeriac.exceptions import EncodeError, MessageTooLarge, NotSupported, OperationalError
 from celeriac.message import Message, Publication
 from celeriac.option_types import RetryPolicy
-from celeriac.publications import new_task_id
 from celeriac.testing import VirtualClock
 from hand_worker import HandWorker
 
@@ -456,7 +456,7 @@ def test_publish_signals(add: Task[[int, int], int], worker: HandWorker) -> None
 def test_new_task_ids_are_random_uuids() -> None:
     from uuid import UUID
 
-    ids = {new_task_id() for _ in range(1000)}
+    ids = {new_id() for _ in range(1000)}
     assert len(ids) == 1000
     assert {UUID(task_id).version for task_id in ids} == {4}
     assert {UUID(task_id).variant for task_id in ids} == {"specified in RFC 4122"}
