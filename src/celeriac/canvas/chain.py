@@ -12,8 +12,9 @@ from celeriac.canvas.group import alone, group
 from celeriac.canvas.results import origin_of
 from celeriac.canvas.running import Run, arun, run, run_chain
 from celeriac.canvas.shortening import shortened
-from celeriac.canvas.signature import Signature, as_list, as_signature, given
+from celeriac.canvas.signature import Signature, as_signature, given
 from celeriac.canvas.stamping import StampingVisitor, merged_stamps
+from celeriac.canvas.steps import as_list
 from celeriac.canvas.workflow import Workflow
 
 if TYPE_CHECKING:

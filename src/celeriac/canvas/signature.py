@@ -14,6 +14,7 @@ from celeriac.canvas.form import SignatureForm
 from celeriac.canvas.freezing import new_id
 from celeriac.canvas.mistakes import no_signature
 from celeriac.canvas.stamping import StampingVisitor, merged_stamps, stamped_link
+from celeriac.canvas.steps import as_list
 from celeriac.exceptions import NotSupported
 from celeriac.result import AsyncResult
 
@@ -304,13 +305,6 @@ class Signature(SignatureForm, Generic[R]):
 def given(options: Mapping[str, Any]) -> dict[str, Any]:
     """Options without those that are None, which stands for "as it is". What is no option is kept, to be refused."""
     return {name: value for name, value in options.items() if value is not None or name not in CALL_OPTION_NAMES}
-
-
-def as_list(signatures: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None) -> list[Mapping[str, Any]]:
-    """What `link` and `link_error` take, as a list: nothing, one signature, or several."""
-    if signatures is None:
-        return []
-    return [signatures] if isinstance(signatures, Mapping) else list(signatures)
 
 
 def as_signature(value: object, app: Celeriac | None) -> Signature[Any]:
