@@ -56,7 +56,7 @@ def test_a_task_longer_than_the_timeout_runs_once(hurried: Place, bench_at: Star
     workers = [bench.start("-c", "1", "-n", f"{name}@%h") for name in ("one", "two")]
     result = bench.tasks.gated.delay("long")
     begin(bench, "long")
-    passes(3 * TIMEOUT)
+    passes(2.5 * TIMEOUT)
     names = [str(number) for number in range(20)]
     for name in names:
         bench.tasks.noted.delay(name)

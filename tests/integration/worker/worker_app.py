@@ -39,8 +39,11 @@ def note(event: str) -> None:
         os.close(descriptor)
 
 
-def wait_for_file(name: str, timeout: float = 30.0) -> None:
-    """Wait until the test creates a file, which is how it opens a gate."""
+def wait_for_file(name: str, timeout: float = 120.0) -> None:
+    """Wait until the test creates a file, which is how it opens a gate.
+
+    Longer than a test may take to come to it: several waits, each with a deadline of its own.
+    """
     end = time.monotonic() + timeout
     while not (FOLDER / name).exists():
         if time.monotonic() > end:
