@@ -291,6 +291,13 @@ def test_task_annotations(app: Celeriac) -> None:
     assert late.max_retries == 9
 
 
+def test_annotations_of_all_tasks_leave_out_those_that_only_workers_of_this_package_run(app: Celeriac) -> None:
+    app.conf.task_annotations = {"*": {"autoretry_for": (Exception,), "time_limit": 5}}
+    for name in ("celeriac.join_chord", "celeriac.call_errback"):
+        assert (app.tasks[name].autoretry_for, app.tasks[name].time_limit) == ((), None)
+    assert app.tasks["celery.map"].time_limit == 5  # it runs tasks of the program
+
+
 @pytest.mark.parametrize(
     ("function", "args", "kwargs", "wants"),
     [

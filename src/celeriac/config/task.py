@@ -81,7 +81,8 @@ class TaskSettings(Section, title="Tasks", intro="An option of the task itself t
     task_annotations: dict[str, dict[str, Any]] | Sequence[Any] | None = setting(
         None,
         "Overrides attributes of tasks from the configuration: `{name or '*': {attribute: value}}`, or a "
-        "list of such dictionaries and of objects with `annotate(task)`.",
+        "list of such dictionaries and of objects with `annotate(task)`. Tasks of this package whose names begin with "
+        "`celeriac.` are left out.",
         old=("CELERY_ANNOTATIONS",),
     )
     task_time_limit: float | None = setting(
