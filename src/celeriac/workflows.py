@@ -275,10 +275,14 @@ def attached(node: Node, chord: Node) -> Frozen:
     return {**node, "options": {**options, "chord": chord}}
 
 
-def _line(result: Result | None) -> Iterator[Result]:
-    """The result, and those that lead to it."""
+def _tasks_of(result: Result | None) -> Iterator[AsyncResult[Any]]:
+    """The tasks that a result is about, and those that lead to it."""
     while result is not None:
-        yield result
+        if isinstance(result, AsyncResult):
+            yield result
+        else:
+            for member in result.results:
+                yield from _tasks_of(member)
         result = result.parent
 
 
@@ -310,20 +314,22 @@ class Workflow:
 
     @property
     def awaited(self) -> list[str]:
-        """The tasks that are sent later by workers, and whose results may be asked for here: those not told of yet."""
+        """The tasks that are sent later by workers, and whose results come here: those not told of yet."""
+        if self._app.replies is None:
+            return []
         if self._group_id is None:
-            return [one.id for one in _line(self._result) if isinstance(one, AsyncResult)]
+            return [task.id for task in _tasks_of(self._result)]
         ends = [member for member in self._members[self._told :] if member.parent is not None]
         self._told = len(self._members)
-        return [one.id for end in ends for one in _line(end) if isinstance(one, AsyncResult)]
+        return [task.id for end in ends for task in _tasks_of(end)]
 
     def keep(self, kept: Mapping[str, object]) -> None:
         """Have the results hold on to what their backend needs them to."""
         if kept:
-            known = _line(self._result) if self._group_id is None else (one for m in self._members for one in _line(m))
-            for result in known:
-                if isinstance(result, AsyncResult) and result.id in kept:
-                    result.kept = kept[result.id]
+            for result in [self._result] if self._group_id is None else self._members:
+                for task in _tasks_of(result):
+                    if task.id in kept:
+                        task.kept = kept[task.id]
 
     def parts(self) -> Iterator[Part]:
         """What is to be sent, in this order. To be read once."""

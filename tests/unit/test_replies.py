@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from celeriac import Celeriac
+from celeriac import AsyncResult, Celeriac, GroupResult, Signature, chain, group
+from celeriac.consequences import of_success, replacing
 from celeriac.outcome import Failed, Succeeded
 from celeriac.records import reply_queue
+from celeriac.request import Request
+from celeriac.workflows import Workflow
 from hand_worker import HandWorker, raise_
 
 
@@ -67,3 +71,47 @@ def test_what_can_not_be_run_is_told_too(app: Celeriac, worker: HandWorker) -> N
     app.send_task("nobody knows it", reply_to="oid")
     (outcome,) = worker.run()
     assert getattr(outcome, "result").reply_to == "oid"  # noqa: B009 - whatever kind of outcome it is
+
+
+@pytest.fixture
+def asking() -> Iterator[Celeriac]:
+    """An app whose results come by reply queue. Nothing connects to it here."""
+    with Celeriac("replies", broker="amqp://guest@localhost:1//", backend="rpc://", set_as_current=False) as made:
+        yield made
+
+
+def test_results_of_what_workers_send_are_expected_too(asking: Celeriac) -> None:
+    def task(task_id: str) -> Signature[Any]:
+        return asking.signature("task").set(task_id=task_id)
+
+    line = chain(task("a"), group(task("b"), task("c")))
+    for workflow, expected in (
+        (line, "abc"),
+        (group(task("d"), chain(task("e"), task("f")), chain(task("g"), group(task("h"), task("i")))), "efghi"),
+    ):
+        sending = Workflow(asking, workflow, (), {})
+        assert list(sending.parts())
+        assert sorted(sending.awaited) == sorted(expected)  # a task that is sent now is known without
+        sending.keep({name: f"place of {name}" for name in expected})
+        found = {task.id: task.kept for task in leaves(sending.result())}
+        assert found == {name: f"place of {name}" if name in expected else None for name in found}
+
+
+def leaves(result: AsyncResult[Any] | GroupResult) -> list[AsyncResult[Any]]:
+    if isinstance(result, AsyncResult):
+        return [result]
+    return [leaf for member in result.results for leaf in leaves(member)]
+
+
+@pytest.mark.parametrize("how", ["a link", "the next step", "a replacement"])
+def test_what_a_run_sends_answers_to_who_waits_for_the_run(asking: Celeriac, how: str) -> None:
+    following = asking.signature("task")
+    request = Request(id="a", task="task", reply_to="its sender", called_directly=False)
+    if how == "a replacement":
+        made = replacing(asking, request, following)
+    else:
+        waiting: list[dict[str, Any]] = [following]
+        request.callbacks, request.chain = (waiting, None) if how == "a link" else (None, waiting)
+        made = of_success(asking, request, 1, "celery")
+    (publication,) = made.publications
+    assert publication.message.properties["reply_to"] == "its sender"

@@ -7,10 +7,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from celeriac import Celeriac, GroupResult
+from celeriac import Celeriac, GroupResult, chain, chord, group
 from celeriac.backends.rpc import RpcBackend
-from celeriac.exceptions import NotSupported, TimeoutError  # noqa: A004 - Celery's name
+from celeriac.exceptions import ChordError, NotSupported, TimeoutError  # noqa: A004 - Celery's name
 from celeriac.testing.conformance.support import Crew
+from integration.workflows.running import running
 
 from .rpc_support import PATIENCE, done, opened
 
@@ -45,6 +46,25 @@ def test_many_that_have_come(app: Celeriac, worker: RpcBackend) -> None:
     finish(app, worker, group)
     assert group.get(timeout=PATIENCE) == list(range(1500))
     assert group.successful()
+
+
+def test_last_steps_of_chains_are_kept_however_many_others_come(app: Celeriac, worker: RpcBackend) -> None:
+    app.conf.result_cache_max = 1
+    task = app.signature("task", immutable=True)
+    members = group(chain(task, task) for _ in range(5)).apply_async()
+    finish(app, worker, members)
+    assert members.get(timeout=PATIENCE) == list(range(5))
+    assert [member.get(timeout=PATIENCE) for member in members] == list(range(5))
+
+
+@pytest.mark.parametrize("ends_in", ["chain", "chord"])
+def test_what_never_runs_is_told_wherever_messages_are(rabbit_url: str, ends_in: str) -> None:
+    with running("memory://answers-elsewhere", f"rpc{rabbit_url.removeprefix('amqp')}") as site:
+        bad, last = site.s("flow.fail", kwargs={"label": "bad", "run": "r"}), site.s("idle", immutable=True)
+        result = chain(bad, last)() if ends_in == "chain" else chord([bad], last)()
+        error = result.get(timeout=PATIENCE, propagate=False)
+        assert isinstance(error, ValueError if ends_in == "chain" else ChordError)
+        assert result.failed()
 
 
 def test_threads_and_loops_are_woken(app: Celeriac, worker: RpcBackend) -> None:

@@ -1,0 +1,201 @@
+"""Workflows where messages and results have stores of their own: bodies are sent once, members count once."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from celeriac import Celeriac, Task, chord
+from celeriac.attempt import Attempt, Job
+from celeriac.brokers.batches import PartlySettled
+from celeriac.brokers.memory import MemoryBroker
+from celeriac.chords import ClaimedChord
+from celeriac.exceptions import OperationalError
+from celeriac.joins import join_message
+from celeriac.message import Delivery, PackedMessage
+from celeriac.outcome import AckPolicy, Settlement, decide
+from celeriac.testing import VirtualClock
+from celeriac.worker.outages import Trouble
+from celeriac.worker.settler import Settler
+from hand_worker import SITE
+
+#: Seconds after which a test that waits has failed.
+DEADLINE: Final = 10.0
+#: Seconds for which a chord is claimed.
+CLAIM_SECONDS: Final = 10.0
+_NAMES = itertools.count()
+
+
+class Faulty(MemoryBroker):
+    """A broker that is away, or whose queues are full, when it is told so."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.away_for_messages = 0
+        self.full: set[int | str] = set()
+
+    async def settle(self, settlements: Sequence[Settlement]) -> list[Settlement]:
+        if self.away_for_messages and any(one.follow_ups for one in settlements):
+            self.away_for_messages -= 1
+            raise OperationalError("away")
+        left = [one for one in settlements if one.delivery.tag in self.full]
+        refused = await super().settle([one for one in settlements if one not in left])
+        if left:
+            raise PartlySettled("full", left, refused)
+        return refused
+
+
+class Bench:
+    """A settler, and a worker's steps by hand."""
+
+    def __init__(self, app: Celeriac, broker: Faulty) -> None:
+        self.app = app
+        self.broker = broker
+        self.settler = Settler(app, broker, app.backend, Trouble())
+
+    async def reserve(self) -> list[Delivery]:
+        return await self.broker.reserve(["celery"], 100, 0.0)
+
+    async def attempt(self, delivery: Delivery) -> Settlement:
+        job = Job(1, delivery.message, delivery.queue)
+        outcome = await asyncio.to_thread(Attempt(self.app, job, SITE).run)
+        return decide(delivery, outcome, self.app.clock.time())
+
+    async def run_all(self) -> None:
+        """Run all that is there, and what comes of it, but no joins."""
+        while deliveries := await self.reserve():
+            settlements = [await self.attempt(delivery) for delivery in deliveries]
+            assert await self.settler.settle_now(settlements) == []
+
+    async def claim(self) -> list[ClaimedChord]:
+        return await self.app.chord_store.claim_chords(["celery"], 100, CLAIM_SECONDS)
+
+    async def join(self, chord: ClaimedChord) -> Settlement:
+        """Make its body. What comes of it is still to be settled."""
+        message = join_message(self.app, chord, None)
+        outcome = await asyncio.to_thread(Attempt(self.app, Job(1, message, "celery"), SITE).run)
+        delivery = Delivery(f"{chord.group_id}:{chord.claim}", 0, PackedMessage.pack(message), chord.queue)
+        return decide(delivery, outcome, self.app.clock.time(), AckPolicy(acks_late=False))
+
+
+@asynccontextmanager
+async def _bench(folder: Path, clock: VirtualClock) -> AsyncIterator[Bench]:
+    name = f"apart-{next(_NAMES)}"
+    broker = Faulty(name)
+    with Celeriac(
+        "apart", broker=f"memory://{name}", backend=f"sqlite:///{folder / 'results.sqlite3'}", clock=clock
+    ) as app:
+        assert not app.joins_chords_at_broker
+        await broker.open("w", lease_seconds=60.0)
+        made = Bench(app, broker)
+        made.settler.start()
+        try:
+            yield made
+        finally:
+            await made.settler.stop()
+            await broker.close()
+            broker.disconnect()
+
+
+@pytest.fixture
+def on_bench(tmp_path: Path, clock: VirtualClock) -> Callable[[Callable[[Bench], Coroutine[Any, Any, None]]], None]:
+    def run(body: Callable[[Bench], Coroutine[Any, Any, None]]) -> None:
+        async def within() -> None:
+            async with asyncio.timeout(DEADLINE), _bench(tmp_path, clock) as bench:
+                await body(bench)
+
+        asyncio.run(within())
+
+    return run
+
+
+OnBench = Callable[[Callable[[Bench], Coroutine[Any, Any, None]]], None]
+
+
+class Tasks:
+    """Tasks that note what bodies were given."""
+
+    def __init__(self, app: Celeriac) -> None:
+        self.bodies: list[list[int]] = []
+
+        @app.task(name="same")
+        def same(number: int) -> int:
+            return number
+
+        @app.task(name="adds", bind=True)
+        def adds(task: Task[Any, Any], number: int) -> int:
+            task.add_to_chord(same.s(100))
+            return number
+
+        @app.task(name="gather")
+        def gather(values: list[int]) -> list[int]:
+            self.bodies.append(values)
+            return values
+
+        self.same, self.adds, self.gather = same, adds, gather
+
+
+def test_a_body_made_under_an_old_claim_is_not_sent_after_the_chord_has_ended(
+    on_bench: OnBench, clock: VirtualClock
+) -> None:
+    async def body(bench: Bench) -> None:
+        tasks = Tasks(bench.app)
+        chord([tasks.same.s(1), tasks.same.s(2)], tasks.gather.s()).apply_async()
+        await bench.run_all()
+        (old,) = await bench.claim()
+        clock.advance(CLAIM_SECONDS + 1)
+        (new,) = await bench.claim()
+        await bench.settler.settle_now([await bench.join(new)])
+        await bench.settler.settle_now([await bench.join(old)])
+        await bench.run_all()
+        assert tasks.bodies == [[1, 2]]
+
+    on_bench(body)
+
+
+def test_a_member_that_is_added_while_the_broker_is_away_counts_once(on_bench: OnBench) -> None:
+    async def body(bench: Bench) -> None:
+        tasks = Tasks(bench.app)
+        result = chord([tasks.adds.s(1), tasks.same.s(2)], tasks.gather.s()).apply_async()
+        bench.broker.away_for_messages = 2
+        await bench.run_all()
+        assert not bench.broker.away_for_messages
+        (claimed,) = await bench.claim()
+        state = await bench.app.chord_store.achord_state(claimed.group_id)
+        assert len(state.parts) == 3
+        await bench.settler.settle_now([await bench.join(claimed)])
+        await bench.run_all()
+        assert [sorted(values) for values in tasks.bodies] == [[1, 2, 100]]
+        assert result.state == "SUCCESS"
+
+    on_bench(body)
+
+
+def test_a_chord_ends_though_something_else_of_its_batch_must_wait(on_bench: OnBench, clock: VirtualClock) -> None:
+    async def body(bench: Bench) -> None:
+        tasks = Tasks(bench.app)
+        chord([tasks.same.s(1), tasks.same.s(2)], tasks.gather.s()).apply_async()
+        await bench.run_all()
+        (claimed,) = await bench.claim()
+        join = await bench.join(claimed)
+        tasks.same.apply_async((5,), link=tasks.same.s())
+        (delivery,) = await bench.reserve()
+        bench.broker.full = {delivery.tag}
+        bench.settler.put_all([join, await bench.attempt(delivery)])
+        while not (waiting := await bench.reserve()):
+            await asyncio.sleep(0)
+        clock.advance(CLAIM_SECONDS + 1)
+        assert await bench.claim() == []
+        bench.broker.full.clear()
+        assert await bench.settler.drain(DEADLINE)
+        await bench.settler.settle_now([await bench.attempt(one) for one in waiting])
+        await bench.run_all()
+        assert tasks.bodies == [[1, 2]]
+
+    on_bench(body)
