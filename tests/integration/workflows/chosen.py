@@ -81,6 +81,7 @@ TREES: Final[dict[str, Node]] = {
     "errback on group": Group((A, BAD), errbacks=(NEW,)),
     "error in header": Chord((A, BAD), B, errbacks=(NEW, OLD)),
     "error in header, chain as body": Chord((A, BAD), Chain((B, C)), errbacks=(OLD,)),
+    "error in header, group of one first in the body": Chord((A, BAD), Chain((Group((B,)), C)), errbacks=(OLD,)),
     "error in body": Chord((A, B), BAD, errbacks=(NEW, OLD)),
     "error in chain in header": Chord((Chain((BAD, A)), B), Task("c", errbacks=(NEW,))),
     "error in replaced": Task("a", replacement=BAD, errbacks=(OLD,)),

@@ -134,10 +134,10 @@ def _with_errbacks(node: Node, errbacks: tuple[Errback, ...]) -> Node:
     if isinstance(node, Group):
         return node._replace(members=tuple(_with_errbacks(member, errbacks) for member in node.members))
     if isinstance(node, Chain):
-        last = len(node.steps) - 1
+        last, kept = len(node.steps) - 1, _kept_as_written(node)
         steps = [
             _with_errbacks_of_header(step, errbacks)
-            if isinstance(step, Group) and index != last
+            if isinstance(step, Group) and index != last and (index < kept or len(step.members) != 1)
             else _with_errbacks(step, errbacks)
             for index, step in enumerate(node.steps)
         ]
@@ -266,12 +266,8 @@ def flat(group: Group) -> Iterator[Node]:
 
 
 def steps_of(chain: Chain) -> Iterator[Node]:
-    """Chains in a chain are one with it; in it, empty groups count for nothing, and those of one member for that one.
-
-    Not so where `|` has made a chord of a group and what follows it, which `chain(...)` does if it begins with a group.
-    """
-    first = chain.steps[0]
-    as_written = 2 if isinstance(first, Group) and (chain.piped or len(first.members) > 1) else 0
+    """Chains in a chain are one with it; in it, empty groups count for nothing, and those of one member for that one."""
+    as_written = _kept_as_written(chain)
     for index, step in enumerate(chain.steps):
         if index and isinstance(step, Group) and not step.members:
             continue  # left out, so what comes after it is what follows
@@ -280,6 +276,15 @@ def steps_of(chain: Chain) -> Iterator[Node]:
         else:
             yield from _unrolled(step)
         as_written = max(0, as_written - 1)
+
+
+def _kept_as_written(chain: Chain) -> int:
+    """How many steps stay groups even of one member.
+
+    `|` makes a chord of a group and what follows it, and so does `chain(...)` if it begins with a group of several.
+    """
+    first = chain.steps[0]
+    return 2 if isinstance(first, Group) and (chain.piped or len(first.members) > 1) else 0
 
 
 def _unrolled(step: Node) -> Iterator[Node]:
