@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from celeriac import states
-from celeriac.canvas.steps import CHORD, GROUP, Node, as_list, kind_of, members_of, steps_of
+from celeriac.canvas.steps import ACCUMULATE, CHORD, GROUP, Node, as_list, kind_of, members_of, steps_of
 from celeriac.chords import ChordEnd, ClaimedChord
 from celeriac.consequences import NOTHING, Consequences, of_failed_body, sent, together
 from celeriac.einfo import ExceptionInfo
@@ -199,12 +199,17 @@ def _in_place(result: AsyncResult[Any] | GroupResult, by_id: Mapping[str, Any]) 
 
 
 def _first_tasks(body: Node) -> list[Node]:
-    """The tasks that the body would have begun with: its errbacks are theirs, or those of a chord's body."""
+    """The tasks that the body would have begun with: its errbacks are theirs, or those of a chord's body.
+
+    A chord that only gathers what its header comes to is that group for whoever has written it.
+    """
     kind = kind_of(body)
     if kind == GROUP:
         return [task for member in members_of(body) for task in _first_tasks(member)]
     if kind == CHORD:
-        return _first_tasks(body["kwargs"]["body"])
+        header, inner = body["kwargs"]["header"], body["kwargs"]["body"]
+        gathered = members_of(header) if inner["task"] == ACCUMULATE else ()
+        return [*(task for member in gathered for task in _first_tasks(member)), *_first_tasks(inner)]
     if kind:  # a chain of Celery's may still have errbacks that are its steps'
         return [task for first in steps_of(body, errbacks_on_header=False)[:1] for task in _first_tasks(first)]
     return [body]

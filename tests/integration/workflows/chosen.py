@@ -107,6 +107,12 @@ MORE_TREES: Final[dict[str, Node]] = {
     "error in nested header": Chord((Chord((A, BAD), Task("b", errbacks=(OLD,))), C), D, errbacks=(NEW,)),
     "error in nested body": Chord((Chord((A, B), BAD), C), D, errbacks=(NEW,)),
     "error three chords down": Chord((Chord((Chord((BAD,), A),), B),), Task("c", errbacks=(NEW,))),
+    "error in nested header, group as body": Chord(
+        (Chord((A, BAD), Group((B, Task("c", errbacks=(OLD,))))), D), E, errbacks=(NEW,)
+    ),
+    "error in group then group, in header": Chord(
+        (Chain((Group((A, BAD)), Group((B, C)), Group((D, Task("e", errbacks=(OLD,)))))), F), Task("g"), errbacks=(NEW,)
+    ),
     "error in group in header": Chord((Chain((A, Group((B, BAD)))), C), D, errbacks=(NEW,)),
     "error in chord in chain in header": Chord((Chain((A, Chord((B, BAD), C), D)), E), F, errbacks=(NEW,)),
     "two errors in header": Chord((A, BAD, Task("worse", fails=True)), B, errbacks=(NEW,)),

@@ -86,6 +86,10 @@ def collapse(ending: Ending) -> Value | Failure:
 _LIST: Final = Task("")
 
 
+def _is_list(node: Task) -> bool:
+    return node == _LIST._replace(links=node.links, errbacks=node.errbacks)
+
+
 def _with_one_end(node: Node) -> Node:
     line = line_of(node)
     if not line or isinstance(line[-1], Task):
@@ -207,7 +211,7 @@ class _Run:
         args, kwargs = node.args, dict(node.kwargs)
         if not node.immutable:
             args, kwargs = (*given.args, *args), {**kwargs, **given.kwargs}
-        if node == _LIST._replace(links=node.links, errbacks=node.errbacks):
+        if _is_list(node):
             return self._succeed(node, args[0])
         text = told(node.label, args, kwargs)
         self.notes[text] += 1
@@ -226,12 +230,15 @@ class _Run:
     def _fail(self, line: Sequence[Task | Group], failure: Failure) -> Ending:
         """What would have begun here fails: errbacks are called for it, but not for what comes after it in a chain.
 
-        A chord that would have begun fails as its body.
+        A chord that would have begun fails as its body, or as its header where that only gives a list.
         """
         first = next((index for index, step in enumerate(line) if isinstance(step, Task)), len(line) - 1)
         step, last = line[first], line[-1]
         if isinstance(step, Group):
             return Many(tuple(self._fail(line_of(member), failure) for member in flat(step)), began=False)
+        gathered = line[first - 1] if first and _is_list(step) else None
+        for member in flat(gathered) if isinstance(gathered, Group) else ():
+            self._fail(line_of(member), failure)
         for errback in dict.fromkeys(step.errbacks):
             self.notes[f"{errback.label}!" if errback.style == "old" else f"{errback.label}! {failure}"] += 1
         return _skipped(last, failure)
