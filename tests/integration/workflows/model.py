@@ -273,7 +273,7 @@ def flat(group: Group) -> Iterator[Node]:
 
 
 def steps_of(chain: Chain) -> Iterator[Node]:
-    """Chains in a chain are one with it; in it, empty groups count for nothing, and those of one member for that one."""
+    """Chains in a chain are one with it; in it, empty groups count for nothing, those of one member for that one."""
     as_written = _kept_as_written(chain)
     for index, step in enumerate(chain.steps):
         if index and isinstance(step, Group) and not step.members:
