@@ -228,6 +228,15 @@ def _with_errbacks(header: Any, options: Mapping[str, Any], errbacks_on_header: 
     return _with_tasks(header, members) if isinstance(header, Mapping) else members
 
 
+def _with_errbacks_of_chords(header: Any, errbacks: Sequence[Any]) -> Any:
+    """The header, its members that are chords with these errbacks."""
+    tasks = tasks_of(header) if isinstance(header, Mapping) else header
+    if not errbacks or not any(kind_of(task) == CHORD for task in tasks):
+        return header
+    members = [_linked(task, (), errbacks) if kind_of(task) == CHORD else task for task in tasks]
+    return _with_tasks(header, members) if isinstance(header, Mapping) else members
+
+
 def _with_tasks(node: Node, tasks: Sequence[Node]) -> Frozen:
     return {**node, "kwargs": {**(node.get("kwargs") or {}), "tasks": tasks}}
 
@@ -251,7 +260,10 @@ def _spread(chain: Node, steps: list[Node]) -> list[Node]:
 
 
 def _linked(step: Node, links: Sequence[Any], errbacks: Sequence[Any]) -> Node:
-    """The step with more callbacks. A chord's are its body's, a group's errbacks those of its members."""
+    """The step with more callbacks. A chord's are its body's, a group's errbacks those of its members.
+
+    As in Celery, errbacks of a chord are also those of chords that are members of its header.
+    """
     kind = kind_of(step)
     if kind == GROUP and links:
         raise TypeError("a group has no end that a callback could be linked to: use a chord, chord(group, callback)")
@@ -259,7 +271,8 @@ def _linked(step: Node, links: Sequence[Any], errbacks: Sequence[Any]) -> Node:
         return _with_tasks(step, [_linked(member, (), errbacks) for member in members_of(step)])
     if kind == CHORD:
         kwargs = step["kwargs"]
-        return {**step, "kwargs": {**kwargs, "body": _linked(kwargs["body"], links, errbacks)}}
+        header = _with_errbacks_of_chords(kwargs["header"], errbacks)
+        return {**step, "kwargs": {**kwargs, "header": header, "body": _linked(kwargs["body"], links, errbacks)}}
     options = dict(step.get("options") or {})
     for name, more in (("link", links), ("link_error", errbacks)):
         known = as_list(options.get(name))
