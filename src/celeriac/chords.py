@@ -57,8 +57,30 @@ class ChordShare(msgspec.Struct, frozen=True):
 
     @property
     def member(self) -> str:
-        """The name under which it counts, by Celery's rule: one task can be in a header twice."""
-        return f"{self.task_id}:{'+inf' if self.index is None else self.index}"
+        """The name under which it counts."""
+        return member_name(self.task_id, self.index)
+
+
+def member_name(task_id: str, index: int | None) -> str:
+    """The name under which a member counts, by Celery's rule: one task can be in a header twice."""
+    return f"{task_id}:{'+inf' if index is None else index}"
+
+
+class ChordGrowth(msgspec.Struct, frozen=True):
+    """Members that a run adds to a chord: all of them. Told again, as one that runs again does, this is what holds.
+
+    Those that are not named any more are withdrawn, unless they have given their share: nobody waits for them, and what
+    they come to later is dropped.
+
+    Attributes:
+        group_id: the chord.
+        cause: who adds them: a name for the task that is the same in each of its runs, and nobody else's.
+        members: their task ids. They have no place in the header.
+    """
+
+    group_id: str
+    cause: str
+    members: tuple[str, ...] = ()
 
 
 class ChordEnd(msgspec.Struct, frozen=True):
@@ -119,8 +141,9 @@ class ChordState(msgspec.Struct, frozen=True):
         size: how many members it has; None if it is not known (the chord is over, or has never begun).
         parts: what members have come to so far, in the order of their places; `[1, task id, state, result]` each.
         is_claimed: a worker is making the body.
-        queue: workers of this queue make the body: that of the member that completed it, before that of the first one.
-            Empty if whoever began the chord did not tell it.
+        queue: workers of this queue make the body: that of the member that completed it, before that of the first one,
+            or while it waits for added members that of the last one that came. Empty if whoever began the chord did not
+            tell it.
         body: the body's signature as JSON. Empty if whoever began the chord did not give it.
         began: Unix time of its beginning, if the body is known.
         reason: why its body fails, if it was broken.

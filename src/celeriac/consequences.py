@@ -15,7 +15,7 @@ from celeriac.calling import announce, announce_sent, note_child
 from celeriac.canvas.freezing import NOWHERE, Freezer, Place
 from celeriac.canvas.signature import Signature
 from celeriac.canvas.steps import CHAIN, CHORD, GROUP, Node, as_list, kind_of, members_of, tasks_of, with_one_end
-from celeriac.chords import ChordBreak, ChordShare, ChordStart
+from celeriac.chords import ChordBreak, ChordGrowth, ChordShare, ChordStart
 from celeriac.message import Publication
 from celeriac.outcome import Flow, ResultRecord
 from celeriac.publications import NO_OPTIONS, Call, make_publications
@@ -26,7 +26,9 @@ from celeriac.workflows import Unfolding, located
 
 if TYPE_CHECKING:
     from celeriac.app import Celeriac
+    from celeriac.group_result import GroupResult
     from celeriac.request import Request
+    from celeriac.result import AsyncResult
 
 
 class Consequences(NamedTuple):
@@ -56,13 +58,22 @@ def together(several: Iterable[Consequences]) -> Consequences:
     flow = Flow(
         tuple(record for flow in flows for record in flow.results),
         tuple(start for flow in flows for start in flow.starts),
-        tuple(group_id for flow in flows for group_id in flow.grown),
+        _grown(growth for flow in flows for growth in flow.grown),
         tuple(share for flow in flows for share in flow.shares),
         tuple(end for flow in flows for end in flow.ends),
         tuple(broken for flow in flows for broken in flow.broken),
     )
     publications = tuple(publication for one in some for publication in one.publications)
     return Consequences(publications, flow if flows else None)
+
+
+def _grown(several: Iterable[ChordGrowth]) -> tuple[ChordGrowth, ...]:
+    """What each run adds to a chord, told once: the last word on it holds."""
+    members: dict[tuple[str, str], tuple[str, ...]] = {}
+    for growth in several:
+        said = (growth.group_id, growth.cause)
+        members[said] = members.get(said, ()) + growth.members
+    return tuple(ChordGrowth(*said, added) for said, added in members.items())
 
 
 # -- what is sent ------------------------------------------------------------------------------------------------------
@@ -96,6 +107,19 @@ def sent(
     if request.is_eager and app.conf.task_always_eager and kind_of(node):
         Signature.from_dict(node, app).apply(args)  # here and now, as everything else
         return NOTHING
+    return _sent(app, request, node, args, chain, place, fixed)[0]
+
+
+def _sent(
+    app: Celeriac,
+    request: Request,
+    node: Node,
+    args: Sequence[Any],
+    chain: Sequence[Node] = (),
+    place: Place = NOWHERE,
+    fixed: Mapping[str, Any] = NO_OPTIONS,
+) -> tuple[Consequences, AsyncResult[Any] | GroupResult]:
+    """`sent`, and the result."""
     reply_to = reply_queue(request.reply_to)  # who waits for the run's result can ask for those of its children
     frozen, result = Freezer(app, reply_to if app.replies is not None else None).freeze(node, place)
     defaults = {"reply_to": reply_to} if reply_to is not None else NO_OPTIONS
@@ -112,9 +136,8 @@ def sent(
         announce(publication, call)
         announce_sent(publication)
     note_child(request, result)
-    return Consequences(
-        tuple(placed(app, publications)), Flow(starts=tuple(located(starts, publications))) if starts else None
-    )
+    flow = Flow(starts=tuple(located(starts, publications))) if starts else None
+    return Consequences(tuple(placed(app, publications)), flow), result
 
 
 def of_success(
@@ -134,7 +157,7 @@ def of_success(
         parts.append(sent(app, request, following, (value,), chain=rest))
     if is_member(request):
         share = _own_share(app, request, states.SUCCESS, value, queue)
-        parts.append(Consequences(flow=Flow(shares=(share,))))
+        parts.append(Consequences(flow=Flow(grown=_nothing_added(app, request), shares=(share,))))
     return together(parts)
 
 
@@ -151,7 +174,9 @@ def replacing(app: Celeriac, request: Request, node: Node) -> Consequences:
     wrapped = {"task": CHAIN, "kwargs": {"tasks": [ended]}, "options": given}
     place = Place(request.id, request.group, request.group_index, request.chord, is_member=True)
     fixed = {"replaced_task_nesting": request.replaced_task_nesting + 1}
-    return sent(app, request, wrapped, (), chain=request.chain or (), place=place, fixed=fixed)
+    following = sent(app, request, wrapped, (), chain=request.chain or (), place=place, fixed=fixed)
+    grown = _nothing_added(app, request) if is_member(request) else ()
+    return together([following, Consequences(flow=Flow(grown=grown))]) if grown else following
 
 
 def added_to_chord(app: Celeriac, request: Request, node: Node) -> Consequences:
@@ -163,8 +188,24 @@ def added_to_chord(app: Celeriac, request: Request, node: Node) -> Consequences:
     """
     assert request.group is not None
     place = Place(None, request.group, None, request.chord, is_member=True)
-    member = sent(app, request, node, (), place=place)
-    return together([member, Consequences(flow=Flow(grown=(request.group,)))])
+    member, result = _sent(app, request, node, (), place=place)
+    assert result.id is not None
+    growth = ChordGrowth(request.group, cause_of(request), (result.id,))
+    return together([member, Consequences(flow=Flow(grown=(growth,)))])
+
+
+def cause_of(request: Request) -> str:
+    """The name of whoever adds members to a chord. What a task was replaced by has its id, and is another one."""
+    return f"{request.id}:{request.replaced_task_nesting}"
+
+
+def _nothing_added(app: Celeriac, request: Request) -> tuple[ChordGrowth, ...]:
+    """What a member of a chord has to say though it adds nothing.
+
+    A run of it that was lost may have added members. Where all is one step it has done nothing of that sort.
+    """
+    assert request.group is not None
+    return () if app.joins_chords_at_broker else (ChordGrowth(request.group, cause_of(request)),)
 
 
 # -- failures ----------------------------------------------------------------------------------------------------------
@@ -176,6 +217,7 @@ def of_failure(app: Celeriac, request: Request, exc: BaseException, status: str,
         return None
     failing = _Failing(app, exc, status, queue, request.root_id, request.reply_to)
     if is_member(request):
+        failing.grown = _nothing_added(app, request)
         failing.shares.append(_own_share(app, request, status, exc, queue))
     for node in reversed(request.chain or ()):
         failing.fail(node)
@@ -217,10 +259,11 @@ class _Failing:
         self._reply_to = reply_queue(reply_to)
         self._ttl = result_ttl(app, status)
         self.results: list[ResultRecord] = []
+        self.grown: tuple[ChordGrowth, ...] = ()
         self.shares: list[ChordShare] = []
 
     def flow(self) -> Flow:
-        return Flow(results=tuple(self.results), shares=tuple(self.shares))
+        return Flow(results=tuple(self.results), grown=self.grown, shares=tuple(self.shares))
 
     def fail(self, node: Node, *, shares: bool = True) -> None:
         """This will not run, nor what comes after it.

@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from celeriac.chords import ChordBreak, ChordEnd, ChordShare, ChordStart
+from celeriac.chords import ChordBreak, ChordEnd, ChordGrowth, ChordShare, ChordStart
 from celeriac.message import Delivery, Loss, Message, Publication
 
 
@@ -38,7 +38,7 @@ class Flow(msgspec.Struct, frozen=True):
     Attributes:
         results: of other tasks: those that will never run because this one failed.
         starts: chords whose headers are among the follow-ups.
-        grown: ids of chords that have one member more, which is among the follow-ups.
+        grown: members that are added to chords, which are among the follow-ups.
         shares: what members of chords have come to.
         ends: chords that are done with.
         broken: chords that wait for this task in vain. Done before the rest, by whoever settles.
@@ -46,7 +46,7 @@ class Flow(msgspec.Struct, frozen=True):
 
     results: tuple[ResultRecord, ...] = ()
     starts: tuple[ChordStart, ...] = ()
-    grown: tuple[str, ...] = ()
+    grown: tuple[ChordGrowth, ...] = ()
     shares: tuple[ChordShare, ...] = ()
     ends: tuple[ChordEnd, ...] = ()
     broken: tuple[ChordBreak, ...] = ()

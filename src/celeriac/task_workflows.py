@@ -6,14 +6,16 @@ or fails has changed nothing.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from celeriac.canvas.freezing import new_id
+from celeriac.canvas.freezing import derived_id, new_id
 from celeriac.canvas.signature import Signature
 from celeriac.canvas.steps import kind_of
-from celeriac.consequences import added_to_chord, is_member
-from celeriac.exceptions import ImproperlyConfigured, NotSupported, Replace
+from celeriac.consequences import added_to_chord, cause_of, is_member
+from celeriac.exceptions import EncodeError, ImproperlyConfigured, NotSupported, Replace
+from celeriac.result_meta import encode_body
 
 if TYPE_CHECKING:
     from celeriac.app import Celeriac
@@ -104,7 +106,21 @@ class WorkflowTask:
             )
         kind_of(sig)
         options = {**(sig.get("options") or {})}
-        options.setdefault("task_id", new_id())
+        if "task_id" not in options:
+            options["task_id"] = self._id_of_member(sig)
         member = Signature.from_dict({**sig, "options": options})
         request.caused.append(added_to_chord(self.app, request, member))
         return member
+
+    def _id_of_member(self, sig: Mapping[str, Any]) -> str:
+        """The same when this task runs again and adds the same: where messages are sent twice a member counts once."""
+        request = self.request
+        try:
+            said = encode_body(sig, self.app.conf.task_serializer)
+        except EncodeError:
+            return new_id()  # its message can not be sent either, which tells why
+        growths = [growth for made in request.caused if made.flow is not None for growth in made.flow.grown]
+        taken = {task_id for growth in growths for task_id in growth.members}
+        cause = cause_of(request).encode()
+        ids = (derived_id(cause, said, b"%d" % number) for number in itertools.count())
+        return next(task_id for task_id in ids if task_id not in taken)

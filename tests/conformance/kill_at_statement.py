@@ -23,7 +23,7 @@ from typing import Any
 
 from celeriac.backends.sqlite import SQLiteBackend
 from celeriac.brokers.sqlite import SQLiteBroker
-from celeriac.chords import ChordEnd, ChordShare, ChordStart
+from celeriac.chords import ChordEnd, ChordGrowth, ChordShare, ChordStart
 from celeriac.message import Delivery, Loss, Message, PackedMessage, Publication
 from celeriac.outcome import Acknowledge, Action, Bury, Flow, Keep, Requeue, ResultRecord, Settlement
 from celeriac.testing import VirtualClock
@@ -66,9 +66,13 @@ def share_of(name: str) -> ChordShare:
     return ChordShare("g", name, int(name[1:]), b"part", b"body", None, "q")
 
 
+def growth_of(name: str) -> ChordGrowth:
+    return ChordGrowth("g", name, (f"added by {name}",))
+
+
 def flow_of(name: str) -> Flow:
     """Each gives a share of one chord, begins another and has a result of a step that will never run."""
-    return Flow((result_of(f"step of {name}"),), (ChordStart(name, 2),), ("g",), (share_of(name),))
+    return Flow((result_of(f"step of {name}"),), (ChordStart(name, 2),), (growth_of(name),), (share_of(name),))
 
 
 def settlements(deliveries: list[Delivery]) -> list[Settlement]:

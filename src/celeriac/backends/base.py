@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from celeriac.chords import ChordEnd, ChordShare, ChordStart, ChordState, ClaimedChord
+from celeriac.chords import ChordEnd, ChordGrowth, ChordShare, ChordStart, ChordState, ClaimedChord
 from celeriac.outcome import ResultRecord
 
 
@@ -31,11 +31,11 @@ class ChordStore(Protocol):
         """`start_chords` for asyncio."""
         ...
 
-    async def add_shares(self, shares: Sequence[ChordShare], grown: Sequence[str] = ()) -> None:
-        """Add one member to each chord of `grown`, then note what members have come to, all in one step.
+    async def add_shares(self, shares: Sequence[ChordShare], grown: Sequence[ChordGrowth] = ()) -> None:
+        """Add members to chords, or withdraw some, then note what members have come to, all in one step.
 
         A share that is known changes nothing, nor does one of a chord that has ended. A share of a chord that has not
-        begun is kept: whoever begins it may be late.
+        begun is kept: whoever begins it may be late. Members that are added count once, however often that is told.
         """
         ...
 

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Sequence
 
 from celeriac.backends.base import ChordStore
-from celeriac.chords import ChordEnd, ChordShare, ChordStart, ChordState, ClaimedChord
+from celeriac.chords import ChordEnd, ChordGrowth, ChordShare, ChordStart, ChordState, ClaimedChord
 from celeriac.clock import SYSTEM_CLOCK, Clock
 from celeriac.outcome import ResultRecord
 from celeriac.states import READY_STATES
@@ -36,7 +36,7 @@ class MemoryChordStore:
         """See `ChordStore.astart_chords`."""
         self.start_chords(starts)
 
-    async def add_shares(self, shares: Sequence[ChordShare], grown: Sequence[str] = ()) -> None:
+    async def add_shares(self, shares: Sequence[ChordShare], grown: Sequence[ChordGrowth] = ()) -> None:
         """See `ChordStore.add_shares`."""
         memory = self._memory()
         with memory.lock:

@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from celeriac.chords import ChordEnd, ChordShare, ChordStart, ChordState, ClaimedChord
+from celeriac.chords import ChordEnd, ChordGrowth, ChordShare, ChordStart, ChordState, ClaimedChord, member_name
 from celeriac.storage.tallies import Tally, is_live, new_claim
 
 #: New chords after which old ones are swept: results may be elsewhere, and nobody else sweeps this store.
@@ -31,6 +31,8 @@ class StoredChord(msgspec.Struct):
         number: chords are claimed in the order in which they came.
         tally: how far it is.
         shares: by member.
+        added: by cause, the task ids of members that it has added.
+        adders: how many have added a member, by task id; 0 if it was withdrawn.
         claim: the present one, or the last one that has run out.
         claims: how often it was claimed.
         seconds: how long the claim lasts.
@@ -45,6 +47,8 @@ class StoredChord(msgspec.Struct):
     number: int
     tally: Tally
     shares: dict[str, ChordShare]
+    added: dict[str, set[str]] = {}
+    adders: dict[str, int] = {}
     claim: str | None = None
     claims: int = 0
     seconds: float = 0.0
@@ -61,12 +65,33 @@ class StoredChord(msgspec.Struct):
             self.join = self.join or Join(start.queue, "", start.root_id, start.body)
             self.began = now if self.began is None else self.began
 
+    def grow(self, growth: ChordGrowth, now: float) -> None:
+        """These are all that this cause adds. What has ended does not grow."""
+        if self.tally.ended:
+            return
+        before, named = self.added.get(growth.cause, set[str]()), set(growth.members)
+        new = named - before
+        gone = {task_id for task_id in before - named if member_name(task_id, None) not in self.shares}
+        for task_id in new:
+            self.adders[task_id] = self.adders.get(task_id, 0) + 1
+        for task_id in gone:
+            self.adders[task_id] -= 1
+        self.added[growth.cause] = (before | new) - gone
+        more = sum(self.adders[task_id] == 1 for task_id in new)
+        self.tally.grow(more - sum(self.adders[task_id] == 0 for task_id in gone), now)
+
+    def counts(self, share: ChordShare) -> bool:
+        """It is one that is waited for, and that is not known yet."""
+        if self.tally.ended or share.member in self.shares:
+            return False
+        return share.index is not None or self.adders.get(share.task_id) != 0
+
     def add(self, share: ChordShare, now: float) -> None:
         """A member that is not known yet has come to this."""
         self.shares[share.member] = share
         tally = self.tally
         tally.count(share, now)
-        if tally.last is share and (tally.is_complete or tally.size is None) and self.reason is None:
+        if tally.last is share and tally.may_be_complete and self.reason is None:
             self.join = Join(share.queue, share.task_id, share.root_id, share.body)
 
     def state(self, monotonic: float) -> ChordState:
@@ -96,21 +121,22 @@ class MemoryChords:
         self,
         now: float,
         starts: Sequence[ChordStart] = (),
-        grown: Sequence[str] = (),
+        grown: Sequence[ChordGrowth] = (),
         shares: Sequence[ChordShare] = (),
     ) -> None:
-        """Begin chords, add members to some, then note what members have come to."""
+        """Begin chords, add members to some or withdraw them, then note what members have come to."""
         for start in starts:
             chord = self._open(start.group_id, now)
             chord.begin(start, now)
             self._file(chord)
-        for group_id in grown:
-            chord = self._open(group_id, now)
-            chord.tally.grow(now)
-            self._file(chord)
+        for growth in grown:
+            if growth.members or self._find(growth.group_id, now) is not None:
+                chord = self._open(growth.group_id, now)
+                chord.grow(growth, now)
+                self._file(chord)
         for share in shares:
             chord = self._open(share.group_id, now)
-            if not chord.tally.ended and share.member not in chord.shares:
+            if chord.counts(share):
                 chord.add(share, now)
                 self._file(chord)
 

@@ -29,8 +29,8 @@ class Tally(msgspec.Struct):
         shares: members that have given theirs.
         expires: Unix time from which it may be swept.
         ended: its body was sent.
-        last: the share that made it complete, or the last one so far while nobody knows how many there will be. Only
-            of those that were counted with this object.
+        last: the share that made it complete, or the last one so far while it is not. Only of those that were counted
+            with this object.
     """
 
     size: int | None = None
@@ -44,6 +44,11 @@ class Tally(msgspec.Struct):
     def is_complete(self) -> bool:
         """All members have given their share. One at least: without any nobody knows the body."""
         return self.size is not None and self.shares > 0 and self.shares >= self.size + self.grown
+
+    @property
+    def may_be_complete(self) -> bool:
+        """It is complete, or may be without one more share: when it begins, or when members are withdrawn."""
+        return self.is_complete or self.size is None or self.grown > 0
 
     @property
     def members(self) -> int | None:
@@ -60,13 +65,11 @@ class Tally(msgspec.Struct):
             self.size, self.ended = start.size, False
         self._prolong(start.ttl, now)
 
-    def grow(self, now: float) -> None:
-        """It has one member more. What has ended does not grow."""
-        if self.ended:
-            return
-        if self.size is None and not self.shares and not self.grown:
+    def grow(self, members: int, now: float) -> None:
+        """It has so many members more, or less if some were withdrawn."""
+        if members and self.size is None and not self.shares and not self.grown:
             self._prolong(GROWN_SECONDS, now)
-        self.grown += 1
+        self.grown += members
 
     def count(self, share: ChordShare, now: float) -> None:
         """A member has given its first share."""

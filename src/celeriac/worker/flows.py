@@ -61,8 +61,8 @@ async def begin(app: Celeriac, batch: Sequence[Settlement]) -> list[Settlement]:
     if records:
         await app.backend.astore(records)
     shares = [share for flow in flows for share in flow.shares]
-    grown = [group_id for flow in flows for group_id in flow.grown]
-    if shares or grown:  # last of all: who adds a member to a chord must not add it twice
+    grown = [growth for flow in flows for growth in flow.grown]
+    if shares or grown:
         await store.add_shares(shares, grown)
     return [_only_ends(settlement) for settlement in batch]
 

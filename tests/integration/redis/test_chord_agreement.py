@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from celeriac.brokers.base import Broker
 from celeriac.brokers.memory import MemoryBroker
 from celeriac.brokers.redis import RedisBroker
-from celeriac.chords import ChordEnd, ChordShare, ChordStart, ChordState, ClaimedChord
+from celeriac.chords import ChordEnd, ChordGrowth, ChordShare, ChordStart, ChordState, ClaimedChord
 from celeriac.clock import Clock
 from celeriac.config import Settings
 from celeriac.message import Delivery, PackedMessage
@@ -32,6 +32,8 @@ from .chord_support import DAY, own_keys, part_of, store_of
 #: By chord: how many members its header has.
 SIZES = {"g": 1, "h": 2, "i": 3}
 QUEUES = ["q", "r"]
+#: Who adds members.
+CAUSES = ["one", "two"]
 CLAIM_SECONDS = 10.0
 NOWHERE = Delivery(0, 0, PackedMessage(b"[{},{}]", b"", "", ""), "q")
 
@@ -43,7 +45,8 @@ class Change(msgspec.Struct, frozen=True):
 
     starts: tuple[str, ...] = ()
     shares: tuple[tuple[str, int, str], ...] = ()
-    added: tuple[tuple[str, int, str], ...] = ()
+    grown: tuple[ChordGrowth, ...] = ()
+    added: tuple[tuple[str, str, str], ...] = ()
     ends: tuple[int, ...] = ()
     settled: bool = True
 
@@ -70,12 +73,17 @@ class Break(msgspec.Struct, frozen=True):
 Step: TypeAlias = Change | Claim | Wait | Break
 
 groups = st.sampled_from(sorted(SIZES))
+added_members = st.sampled_from("xyz")
+growths = st.builds(
+    ChordGrowth, groups, st.sampled_from(CAUSES), st.lists(added_members, max_size=3).map(tuple[str, ...])
+)
 given_shares = st.tuples(groups, st.integers(0, 2), st.sampled_from(QUEUES))
 changes = st.builds(
     Change,
     st.lists(groups, max_size=1).map(tuple),
     st.lists(given_shares, max_size=4).map(tuple),
-    st.lists(given_shares, max_size=1).map(tuple),
+    st.lists(growths, max_size=2).map(tuple),
+    st.lists(st.tuples(groups, added_members, st.sampled_from(QUEUES)), max_size=2).map(tuple),
     st.lists(st.integers(0, 2), max_size=2, unique=True).map(tuple),
     st.booleans(),
 )
@@ -94,7 +102,7 @@ class Side:
         self.chords = store_of(broker)
         self.claimed: list[ClaimedChord] = []
         self.ended: set[str] = set()
-        self.added: set[tuple[str, int]] = set()
+        self.added: set[tuple[str, str]] = set()
 
     async def take(self, step: Change | Claim | Break) -> object:
         """Take the step; what it answers, in words that do not depend on the store."""
@@ -116,20 +124,21 @@ class Side:
         # A chord that has ended does not begin again.
         starts = tuple(begun(name) for name in step.starts if name not in self.ended)
         shares = tuple(member(name, index % SIZES[name], queue) for name, index, queue in step.shares)
-        added = [one for one in step.added if one[:2] in self.added or not self.is_complete(one[0])]
-        grown = tuple(name for name, number, _ in added if (name, number) not in self.added)
-        self.added |= {(name, number) for name, number, _ in added}
-        shares += tuple(member(name, None, queue, f"added{number}") for name, number, queue in added)
+        grown = tuple(one for one in step.grown if not self.is_complete(one.group_id))
+        known = self.added | {(one.group_id, name) for one in grown for name in one.members}
+        # Nobody comes who was never added.
+        shares += tuple(member(name, None, queue, added) for name, added, queue in step.added if (name, added) in known)
         if step.settled:
             flow = Flow((), starts, grown, shares, ends)
             refused = await self.broker.settle([Settlement(NOWHERE, Keep(), fenced=False, flow=flow)])
             if refused:
-                self.added -= {(name, number) for name, number, _ in added if name in grown}
                 return [end.group_id for end in ends]
+            self.added = known
             self.ended |= {end.group_id for end in ends}
             return []
         await self.chords.astart_chords(starts)
         await self.chords.add_shares(shares, grown)
+        self.added = known
         late = await self.chords.end_chords(ends)
         self.ended |= {end.group_id for end in ends if end not in late}
         return [end.group_id for end in late]
@@ -151,7 +160,7 @@ def begun(group_id: str) -> ChordStart:
 
 
 def member(group_id: str, index: int | None, queue: str, name: str | None = None) -> ChordShare:
-    task_id = f"{group_id}-{index}" if name is None else f"{group_id}-{name}"
+    task_id = f"{group_id}-{index}" if name is None else name
     return ChordShare(group_id, task_id, index, part_of(task_id, 1), b"body", None, queue, DAY)
 
 
@@ -176,12 +185,13 @@ async def follow(taken: Sequence[Step], server: RedisServer, clock: ServerClock)
 
 
 async def finish(side: Side, clock: ServerClock) -> None:
-    """All members come, and all bodies are sent: nothing is left over."""
+    """All members come, others are withdrawn, and all bodies are sent: nothing is left over."""
     clock.advance(10 * CLAIM_SECONDS)
     for name, size in SIZES.items():
         if name not in side.ended:
             await side.chords.astart_chords([begun(name)])
-            await side.chords.add_shares([member(name, index, "q") for index in range(size)])
+            shares = [member(name, index, "q") for index in range(size)]
+            await side.chords.add_shares(shares, [ChordGrowth(name, cause) for cause in CAUSES])
     found = await side.chords.claim_chords(QUEUES, 9, CLAIM_SECONDS)
     assert {chord.group_id for chord in found} == SIZES.keys() - side.ended
     assert await side.chords.end_chords([ChordEnd(chord.group_id, chord.claim) for chord in found]) == []

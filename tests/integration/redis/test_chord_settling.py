@@ -16,6 +16,7 @@ from celeriac.chords import ChordEnd, ChordState, ClaimedChord
 from celeriac.exceptions import StoreRefused
 from celeriac.message import Delivery
 from celeriac.outcome import Acknowledge, Bury, Flow, Keep, Settlement
+from celeriac.testing.conformance.chord_words import growth
 from celeriac.testing.conformance.support import failure, in_loop, job, names, success, take
 from servers.proxy import Point, RedisProxy
 from servers.redis import RedisServer
@@ -59,7 +60,7 @@ async def test_all_of_a_flow_is_one_settlement(redis_url: str, redis_server: Red
         flow = Flow(
             results=(failure("never"),),
             starts=(start(2, "inner"),),
-            grown=("outer",),
+            grown=(growth("added", group_id="outer"),),
             shares=(share(0, "outer"), share(1, "outer"), share(None, "outer", task_id="added")),
         )
         await chords.astart_chords([start(2, "outer")])
@@ -86,7 +87,7 @@ async def test_a_lost_lease_writes_nothing_of_a_flow(redis_url: str, redis_serve
         assert await broker.settle([Settlement(delivery, Acknowledge())]) == []
         flows = [
             Flow(shares=(share(0),)),
-            Flow(shares=(share(0),), grown=("g",)),
+            Flow(shares=(share(0),), grown=(growth("added"),)),
             Flow(results=(success("other"),), starts=(start(1),)),
         ]
         late = [Settlement(delivery, action, success("g-0"), flow=flow) for flow in flows]
@@ -254,7 +255,7 @@ async def test_late_shares_of_a_chord_that_is_over_change_nothing(redis_url: str
         claimed = await claim_one(chords)
         assert await chords.end_chords([ChordEnd("g", claimed.claim)]) == []
         late = settled_member(deliveries[1], share(1))
-        later = Settlement(deliveries[2], Acknowledge(), flow=Flow(grown=("g",), shares=(share(2),)))
+        later = Settlement(deliveries[2], Acknowledge(), flow=Flow(grown=(growth("added"),), shares=(share(2),)))
         assert await broker.settle([late, later]) == []
         assert list(stored_keys(redis_server)) == ["celery-taskset-meta-g.c"]
         assert own_keys(redis_server) == []

@@ -13,6 +13,7 @@ from celeriac.chords import ChordEnd
 from celeriac.exceptions import OperationalError
 from celeriac.message import Delivery
 from celeriac.outcome import Acknowledge, Flow, Keep, Settlement
+from celeriac.testing.conformance.chord_words import growth
 from celeriac.testing.conformance.support import in_loop, job, names, take
 from servers.cluster import ClusterSetup
 from servers.redis import RedisServer
@@ -28,7 +29,7 @@ async def join_one_chord(broker: Broker) -> None:
     chords = store_of(broker)
     await broker.apublish([job("g-0"), job("g-1")], [start(2)])
     held = await take_all(broker, 2)
-    grown = Flow(grown=("g",), shares=(share(1),))
+    grown = Flow(grown=(growth("added"),), shares=(share(1),))
     assert await broker.settle([Settlement(held[1], Acknowledge(), flow=grown)]) == []
     await chords.add_shares([share(None, task_id="added")])
     assert await broker.settle([settled_member(held[0], share(0))]) == []
@@ -73,7 +74,9 @@ async def test_the_rights_that_the_docs_name_are_enough() -> None:
             await app.broker.open("worker", lease_seconds=30)
             await join_one_chord(app.broker)
             chords = store_of(app.backend)
-            await chords.add_shares([share(0, "for ever", ttl=None), share(1, "early")], ["for ever"])
+            await chords.add_shares(
+                [share(0, "for ever", ttl=None), share(1, "early")], [growth("x", group_id="for ever")]
+            )
             await chords.astart_chords([start(1, "for ever", None), start(1, "early")])
             assert [one.group_id for one in await chords.claim_chords(["q"], 10, 30.0)] == ["early"]
             await app.broker.close()

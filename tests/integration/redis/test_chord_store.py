@@ -15,6 +15,7 @@ from celeriac.backends.base import ChordStore
 from celeriac.backends.redis import RedisBackend
 from celeriac.chords import ChordEnd, ChordShare, ChordState, ClaimedChord
 from celeriac.exceptions import StoreRefused
+from celeriac.testing.conformance.chord_words import growth
 from celeriac.testing.conformance.support import in_loop
 from conformance.redis_time import ServerClock
 from servers.redis import RedisServer
@@ -85,7 +86,9 @@ async def test_a_half_done_chord_is_as_celery_expects_it(chords: ChordStore, red
 async def test_added_members_are_counted_as_by_celery(chords: ChordStore, redis_server: RedisServer) -> None:
     await chords.astart_chords([start(2, GROWN)])
     first, second = GROWN_MEMBERS
-    await chords.add_shares([member(GROWN, first, 0, 10), member(GROWN, second, 0, 1)], grown=[GROWN])
+    await chords.add_shares(
+        [member(GROWN, first, 0, 10), member(GROWN, second, 0, 1)], grown=[growth("third", group_id=GROWN)]
+    )
     assert same_keys(stored_keys(redis_server), capture("added", "keys_midway"))
     assert chords.chord_state(GROWN).size == 3
     await chords.add_shares([member(GROWN, "third", 1, 2)])
@@ -220,7 +223,7 @@ async def test_a_chord_whose_time_is_over_leaves_the_index(chords: ChordStore, r
 @in_loop
 async def test_nothing_of_a_chord_has_no_end(chords: ChordStore, redis_server: RedisServer) -> None:
     await chords.astart_chords([start(2), start(1, "h")])
-    await chords.add_shares([share(0)], grown=["g", "unknown"])
+    await chords.add_shares([share(0)], grown=[growth("added"), growth("x", group_id="unknown")])
     await chords.add_shares([share(0, "h"), share(1, "late"), share(1)])
     await chords.add_shares([share(None, task_id="added")])
     claimed = await chords.claim_chords(["q"], 10, 30.0)

@@ -6,7 +6,7 @@ from celeriac.backends.redis import RedisBackend
 from celeriac.backends.redis.chord_writing import ChordRules, ChordTable, lasting
 from celeriac.brokers.redis.publishing import Layout
 from celeriac.brokers.redis.settling import SettlementWriter
-from celeriac.chords import ChordEnd, ChordShare, ChordStart
+from celeriac.chords import ChordEnd, ChordGrowth, ChordShare, ChordStart
 from celeriac.config import Settings
 from celeriac.message import Delivery, Message, PackedMessage
 from celeriac.outcome import Acknowledge, Bury, Flow, Keep, ResultRecord, Settlement
@@ -56,7 +56,8 @@ def test_chords_are_numbered_as_they_are_named() -> None:
     assert table.ends([ChordEnd("a", "claim")]) == [1, 1, "claim"]
     starts = [ChordStart("b", 7), ChordStart("a", 2, 0.5, b"body", "root", "q")]
     assert table.starts(starts) == [2, 2, 7, -1, b"", b"", "", 1, 2, 1, b"body", b"root", "q"]
-    assert table.grown(["c", "a"]) == [2, 3, 1]
+    growths = [ChordGrowth("c", "one", ("x", "y")), ChordGrowth("a", "one")]
+    assert table.grown(growths) == [2, 3, b"one", 2, b"x", b"y", 1, b"one", 0]
     assert table.arguments() == [3, "p:", "zset", b"a", b"b", b"c", 0]
 
 
@@ -80,7 +81,7 @@ def test_all_else_of_workflows_is_told_in_full() -> None:
     for flow in (
         Flow(),
         Flow(shares=(share(0), share(1))),
-        Flow(shares=one, grown=("g",)),
+        Flow(shares=one, grown=(ChordGrowth("g", "one", ("x",)),)),
         Flow(shares=one, starts=(ChordStart("g", 1),)),
         Flow(shares=one, ends=(ChordEnd("g", "claim"),)),
         Flow(shares=one, results=(ResultRecord("2", "FAILURE", b""),)),

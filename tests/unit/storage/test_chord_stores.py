@@ -23,7 +23,7 @@ from celeriac.backends.sqlite import SQLiteBackend
 from celeriac.brokers.base import Broker
 from celeriac.brokers.memory import MemoryBroker
 from celeriac.brokers.sqlite import SQLiteBroker
-from celeriac.chords import ChordEnd, ChordShare, ChordStart, ChordState, ClaimedChord
+from celeriac.chords import ChordEnd, ChordGrowth, ChordShare, ChordStart, ChordState, ClaimedChord
 from celeriac.message import Delivery, PackedMessage
 from celeriac.outcome import Flow, Keep, Settlement
 from celeriac.storage.memory_chords import MemoryChords
@@ -42,7 +42,7 @@ class Change(msgspec.Struct, frozen=True):
     """What a settlement does; `ends` are numbers of claims that were given, the latest first."""
 
     starts: tuple[ChordStart, ...] = ()
-    grown: tuple[str, ...] = ()
+    grown: tuple[ChordGrowth, ...] = ()
     shares: tuple[ChordShare, ...] = ()
     ends: tuple[int, ...] = ()
     settled: bool = True
@@ -99,10 +99,13 @@ shares = st.builds(
     st.sampled_from([b"body", b"other"]),
     ttls,
 )
+growths = st.builds(
+    ChordGrowth, groups, st.sampled_from(["one", "two"]), st.lists(st.sampled_from("abc"), max_size=3).map(tuple)
+)
 changes = st.builds(
     Change,
     st.lists(starts, max_size=1).map(tuple),
-    st.lists(groups, max_size=1).map(tuple),
+    st.lists(growths, max_size=2).map(tuple),
     st.lists(shares, min_size=1, max_size=4).map(tuple),
     st.lists(st.integers(0, 2), max_size=1).map(tuple),
     st.booleans(),
@@ -214,6 +217,11 @@ def check_file(path: str) -> None:
             "SELECT shares, (SELECT COUNT(*) FROM chord_share WHERE chord = id) FROM chord WHERE group_id IS NOT NULL"
         ).fetchall()
         assert all(kept == counted for kept, counted in counts)
+        grown = connection.execute(
+            "SELECT grown, (SELECT COUNT(DISTINCT task_id) FROM chord_member WHERE chord = id AND counted) FROM chord "
+            "WHERE group_id IS NOT NULL"
+        ).fetchall()
+        assert all(kept == counted for kept, counted in grown)
         joins = connection.execute(
             "SELECT j.reason IS NOT NULL OR size IS NOT NULL AND shares >= size + grown, j.complete "
             "FROM chord LEFT JOIN chord_join AS j "
@@ -223,6 +231,7 @@ def check_file(path: str) -> None:
         (orphans,) = connection.execute(
             "SELECT (SELECT COUNT(*) FROM chord_share WHERE chord NOT IN (SELECT id FROM chord)) "
             "+ (SELECT COUNT(*) FROM chord_join WHERE chord NOT IN (SELECT id FROM chord WHERE group_id IS NOT NULL))"
+            "+ (SELECT COUNT(*) FROM chord_member WHERE chord NOT IN (SELECT id FROM chord))"
         ).fetchone()
         assert orphans == 0
 

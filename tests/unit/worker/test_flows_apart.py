@@ -7,7 +7,7 @@ import itertools
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import pytest
 
@@ -21,6 +21,7 @@ from celeriac.joins import join_message
 from celeriac.message import Delivery, PackedMessage
 from celeriac.outcome import AckPolicy, Settlement, decide
 from celeriac.testing import VirtualClock
+from celeriac.worker import flows
 from celeriac.worker.outages import Trouble
 from celeriac.worker.settler import Settler
 from hand_worker import SITE
@@ -73,6 +74,13 @@ class Bench:
             settlements = [await self.attempt(delivery) for delivery in deliveries]
             assert await self.settler.settle_now(settlements) == []
 
+    async def dies_with(self, settlement: Settlement, *, sends: bool) -> None:
+        """The worker dies when the chord knows of this settlement and its message is still there."""
+        await flows.begin(self.app, [settlement])
+        if sends:
+            await self.broker.apublish(settlement.follow_ups)
+        await self.broker.release([settlement.delivery])
+
     async def claim(self) -> list[ClaimedChord]:
         return await self.app.chord_store.claim_chords(["celery"], 100, CLAIM_SECONDS)
 
@@ -123,6 +131,11 @@ class Tasks:
 
     def __init__(self, app: Celeriac) -> None:
         self.bodies: list[list[int]] = []
+        #: What `adds` adds in its first run, its second, ...
+        self.added: list[list[int]] = [[100]]
+        self.run = 0
+        self.fails_in: int | None = None
+        self.replaces = False
 
         @app.task(name="same")
         def same(number: int) -> int:
@@ -130,7 +143,13 @@ class Tasks:
 
         @app.task(name="adds", bind=True)
         def adds(task: Task[Any, Any], number: int) -> int:
-            task.add_to_chord(same.s(100))
+            self.run += 1
+            for added in self.added[min(self.run, len(self.added)) - 1]:
+                task.add_to_chord(same.s(added))
+            if self.replaces:
+                raise task.replace(same.s(number))
+            if self.run == self.fails_in:
+                raise ValueError(number)
             return number
 
         @app.task(name="gather")
@@ -172,6 +191,65 @@ def test_a_member_that_is_added_while_the_broker_is_away_counts_once(on_bench: O
         await bench.settler.settle_now([await bench.join(claimed)])
         await bench.run_all()
         assert [sorted(values) for values in tasks.bodies] == [[1, 2, 100]]
+        assert result.state == "SUCCESS"
+
+    on_bench(body)
+
+
+class Growing(NamedTuple):
+    """A member adds others in a run that is lost when the chord knows of it, then runs again.
+
+    Attributes:
+        added: by the first run, and by the second.
+        values: what the body gets.
+        sent: what the first run adds has been sent.
+        replaces: the member is replaced by another task that gives its value.
+        fails: the second run fails.
+    """
+
+    added: list[list[int]]
+    values: list[int]
+    sent: bool = False
+    replaces: bool = False
+    fails: bool = False
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        Growing([[100]], [1, 2, 100]),
+        Growing([[100]], [1, 2, 100], sent=True),
+        Growing([[7, 7, 8]], [1, 2, 7, 7, 8]),
+        Growing([[7, 7, 8], [8, 7, 7]], [1, 2, 7, 7, 8], sent=True),
+        Growing([[100], []], [1, 2]),
+        Growing([[100], []], [1, 2], sent=True),
+        Growing([[], [100]], [1, 2, 100]),
+        Growing([[7], [8, 9]], [1, 2, 8, 9]),
+        Growing([[100], []], [1, 2], fails=True),
+        Growing([[100]], [1, 2, 100], replaces=True),
+        Growing([[100], []], [1, 2], replaces=True),
+        Growing([[100], []], [1, 2], sent=True, replaces=True),
+    ],
+    ids=str,
+)
+def test_a_member_that_runs_again_has_added_what_it_adds_then(on_bench: OnBench, case: Growing) -> None:
+    async def body(bench: Bench) -> None:
+        tasks = Tasks(bench.app)
+        tasks.added, tasks.replaces, tasks.fails_in = case.added, case.replaces, 2 if case.fails else None
+        result = chord([tasks.adds.s(1), tasks.same.s(2)], tasks.gather.s()).apply_async()
+        first, second = await bench.reserve()
+        await bench.dies_with(await bench.attempt(first), sends=case.sent)
+        assert await bench.settler.settle_now([await bench.attempt(second)]) == []
+        waiting = await bench.reserve()
+        (again,) = [one for one in waiting if one.head.task == "adds"]
+        assert await bench.settler.settle_now([await bench.attempt(again)]) == []
+        assert tasks.run == 2
+        await bench.broker.release([one for one in waiting if one is not again])
+        await bench.run_all()
+        (claimed,) = await bench.claim()
+        await bench.settler.settle_now([await bench.join(claimed)])
+        await bench.run_all()
+        assert [sorted(values) for values in tasks.bodies] == [sorted(case.values)]
         assert result.state == "SUCCESS"
 
     on_bench(body)

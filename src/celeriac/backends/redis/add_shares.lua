@@ -1,9 +1,8 @@
--- Add members to chords, then note what members have come to. Includes storage/redis/chords.lua.
+-- Add members to chords or withdraw them, then note what members have come to. Includes storage/redis/chords.lua and chord_growth.lua.
 --
 -- KEYS[1]  any key with the prefix: a cluster finds the node by it
 -- ARGV[1]  reading of the clock for claims in seconds, or '' for the server's own
--- then what read_chords reads; the number of chords that grow, and each of them; the number of shares, and for each:
--- sender, member, part
+-- then what read_chords reads; what grow_chords reads; the number of shares, and for each: sender, member, part
 
 redis.call('DEL', KEYS[1])  -- it is never there: see working.lua
 local at = 1
@@ -17,9 +16,7 @@ if not chords then
   return senders
 end
 local now = clock_for_claims(ARGV[1])
-for _ = 1, tonumber(next_argument()) do
-  grow_chord(chords[tonumber(next_argument())])
-end
+grow_chords(chords, next_argument, true)
 for _ = 1, tonumber(next_argument()) do
   add_share(senders[tonumber(next_argument())], next_argument(), next_argument())
 end

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from celeriac.storage.redis.keys import id_bytes
 
 if TYPE_CHECKING:
-    from celeriac.chords import ChordEnd, ChordShare, ChordStart
+    from celeriac.chords import ChordEnd, ChordGrowth, ChordShare, ChordStart
     from celeriac.storage.redis.commands import Arg
 
 
@@ -65,9 +65,13 @@ class ChordTable:
             arguments += (start.body, id_bytes(start.root_id or ""), start.queue)
         return arguments
 
-    def grown(self, grown: Sequence[str]) -> list[Arg]:
-        """Their number, and each chord."""
-        return [len(grown), *map(self.chord, grown)]
+    def grown(self, grown: Sequence[ChordGrowth]) -> list[Arg]:
+        """Their number; chord, cause, number of members, task ids of these of each."""
+        arguments: list[Arg] = [len(grown)]
+        for growth in grown:
+            arguments += (self.chord(growth.group_id), id_bytes(growth.cause), len(growth.members))
+            arguments += map(id_bytes, growth.members)
+        return arguments
 
     def ends(self, ends: Sequence[ChordEnd]) -> list[Arg]:
         """Their number; chord, claim of each."""

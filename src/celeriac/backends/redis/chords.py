@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from celeriac.backends.redis.chord_writing import ChordRules, ChordTable
-from celeriac.chords import ChordEnd, ChordShare, ChordStart, ChordState, ClaimedChord
+from celeriac.chords import ChordEnd, ChordGrowth, ChordShare, ChordStart, ChordState, ClaimedChord
 from celeriac.clock import SYSTEM_CLOCK, Clock
 from celeriac.storage.redis.keys import ResultKeys, id_bytes, id_text
 from celeriac.storage.redis.scripts import Script, load_script
@@ -22,12 +22,13 @@ if TYPE_CHECKING:
     from celeriac.storage.redis.links import Links
 
 
-def _script(name: str) -> Script:
-    return load_script("celeriac.backends.redis", name, (("celeriac.storage.redis", "chords"),))
+def _script(name: str, *more: str) -> Script:
+    included = tuple(("celeriac.storage.redis", each) for each in ("chords", *more))
+    return load_script("celeriac.backends.redis", name, included)
 
 
 START_CHORDS: Final = _script("start_chords")
-ADD_SHARES: Final = _script("add_shares")
+ADD_SHARES: Final = _script("add_shares", "chord_growth")
 CLAIM_CHORDS: Final = _script("claim_chords")
 END_CHORDS: Final = _script("end_chords")
 CHORD_STATE: Final = _script("chord_state")
@@ -62,7 +63,7 @@ class RedisChords:
         if starts:
             await self._run(START_CHORDS, self._start_arguments(starts))
 
-    async def add_shares(self, shares: Sequence[ChordShare], grown: Sequence[str] = ()) -> None:
+    async def add_shares(self, shares: Sequence[ChordShare], grown: Sequence[ChordGrowth] = ()) -> None:
         """See `ChordStore.add_shares`."""
         if not (shares or grown):
             return

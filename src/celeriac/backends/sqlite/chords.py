@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from celeriac.chords import ChordEnd, ChordShare, ChordStart, ChordState, ClaimedChord
+from celeriac.chords import ChordEnd, ChordGrowth, ChordShare, ChordStart, ChordState, ClaimedChord
 from celeriac.storage.runner import ThreadRunner
 from celeriac.storage.sqlite import chords
 from celeriac.storage.sqlite.database import Database
@@ -31,7 +31,7 @@ class SQLiteChordStore:
         """See `ChordStore.astart_chords`."""
         await self._runner.run(lambda: self.start_chords(starts))
 
-    async def add_shares(self, shares: Sequence[ChordShare], grown: Sequence[str] = ()) -> None:
+    async def add_shares(self, shares: Sequence[ChordShare], grown: Sequence[ChordGrowth] = ()) -> None:
         """See `ChordStore.add_shares`."""
         if shares or grown:
             database = self._database

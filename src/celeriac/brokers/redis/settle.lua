@@ -1,4 +1,5 @@
--- Write settlements, each whole or not at all. Needs names.lua, lease.lua, wake.lua, push.lua, result.lua and chords.lua.
+-- Write settlements, each whole or not at all. Needs names.lua, lease.lua, wake.lua, push.lua, result.lua, chords.lua and
+-- chord_growth.lua.
 --
 -- ARGV[6]  number of this batch, growing
 -- ARGV[7]  key that remembers a batch, and answers if it comes again or late
@@ -28,7 +29,7 @@
 --      and behind the result
 --        results:  their number; key, milliseconds, meta of each
 --        starts:   their number; chord, size, seconds to keep it or -1, body or '', root_id or '', queue of each
---        grown:    their number; each chord
+--        grown:    as grow_chords reads them
 --        shares:   their number; sender, member, part of each
 --
 -- Returns { the numbers of the settlements that were refused, from 1, as one text with commas,
@@ -195,12 +196,7 @@ local function read_flow(holds)
       start_chord(chord, size, seconds, body, root, queue)
     end
   end
-  for _ = 1, tonumber(next_argument()) do
-    local chord = chords[tonumber(next_argument())]
-    if holds then
-      grow_chord(chord)
-    end
-  end
+  grow_chords(chords, next_argument, holds)
   for _ = 1, tonumber(next_argument()) do
     local sender, member, part = senders[tonumber(next_argument())], next_argument(), next_argument()
     if holds then

@@ -117,7 +117,7 @@ def _write_single(transaction: Transaction, lease: Lease, settlement: Settlement
 def _write_flows(transaction: Transaction, flows: Sequence[Flow]) -> None:
     """Note all that they mean for chords, but for their ends."""
     starts = [start for flow in flows for start in flow.starts]
-    grown = [group_id for flow in flows for group_id in flow.grown]
+    grown = [growth for flow in flows for growth in flow.grown]
     shares = [share for flow in flows for share in flow.shares]
     chords.change_chords(transaction, starts, grown, shares)
 

@@ -11,7 +11,9 @@
 --   celeriac:chord:<group>  hash: what is needed to make the body (body, task_id, root_id, queue), the claim under which
 --                           one of our workers makes it, and how often there was one (claims). Of a chord that one of our
 --                           senders has begun: body and root_id from the beginning, first_queue and began (Unix time).
---                           Of a broken chord: why (reason)
+--                           Of a broken chord: why (reason). Of one that has grown: by cause, the members that it has
+--                           added (added:<cause>, as msgpack), and by member how many have done that
+--                           (adders:<task_id>), 0 if it was withdrawn
 --   celeriac:joins:<queue>  sorted set: complete chords by the reading of the clock from which they may be claimed
 --   celeriac:chords         sorted set: chords that our senders have begun, by the time of that
 --
@@ -22,7 +24,6 @@
 -- among the joins whatever its members do; its claim key is set, so that no worker of Celery's makes its body.
 
 local DONE_SECONDS = 300  -- as Celery: how long a chord that is over is known as such
-local GROWN_SECONDS = 86400  -- for members added to a chord of which nothing else is known
 local BROKEN = 'broken'  -- the claim of a broken chord that nobody has claimed yet
 local LOOKS_PER_START = 2  -- more than one: the list of chords stays shorter than twice what is alive, however chords end
 
@@ -177,20 +178,6 @@ local function start_chord(chord, size, seconds, body, root, queue)
   chord.over, chord.started = false, true
 end
 
-local function grow_chord(chord)
-  if is_over(chord) then
-    return
-  end
-  if redis.call('INCR', chord.grown) == 1 then
-    local left = redis.call('PTTL', chord.size)
-    if left == -2 then
-      redis.call('EXPIRE', chord.grown, GROWN_SECONDS)
-    elseif left >= 0 then
-      redis.call('PEXPIRE', chord.grown, left)
-    end
-  end
-end
-
 -- The same bytes under another index: a task that is in the header twice. Both must be there, in bytes that differ and
 -- mean the same: a blank behind JSON, YAML and pickle, msgpack's longer forms of a list of four.
 local function told_apart(part)
@@ -216,10 +203,16 @@ local function put_part(chord, index, part)
   end
 end
 
+-- It was added by a run that was lost, and not by the one that counts.
+local function is_withdrawn(chord, member)
+  return string.sub(member, -5) == ':+inf'
+    and redis.call('HGET', chord.note, 'adders:' .. string.sub(member, 1, -6)) == '0'
+end
+
 -- member: task_id:index
 local function add_share(sender, member, part)
   local chord = sender.chord
-  if is_over(chord) then
+  if is_over(chord) or is_withdrawn(chord, member) then
     return
   end
   if redis.call('SADD', chord.members, member) == 1 then
@@ -316,7 +309,9 @@ local function review_shares(chord, now)
     end
   end
   local count = count_parts(chord)
-  if size and count < size or redis.call('EXISTS', chord.claim) == 1 then
+  local is_short = size and count < size
+  -- One that has grown may be complete without another share: when members are withdrawn.
+  if is_short and (chord.news == 0 or tonumber(has_grown or 0) <= 0) or redis.call('EXISTS', chord.claim) == 1 then
     return
   end
   local queue, reason = unpack(redis.call('HMGET', chord.note, 'queue', 'reason'))
@@ -328,12 +323,13 @@ local function review_shares(chord, now)
     note_sender(chord, sender)
     queue = sender.queue
   end
-  if size then  -- else whoever begins it is late
+  if size and not is_short then  -- else whoever begins it is late
     await_join(chord, queue, sender.seconds, now)
   end
 end
 
-local function review_start(chord, now)
+-- It has begun, or members were withdrawn.
+local function review_size(chord, now)
   local queue = redis.call('HGET', chord.note, 'queue')
   if queue and is_complete(chord) then
     local left = redis.call('PTTL', chord.note)
@@ -347,8 +343,8 @@ local function review_chord(chord, now)
     return
   elseif chord.sender then
     review_shares(chord, now)
-  elseif chord.started then
-    review_start(chord, now)
+  elseif chord.started or chord.shrunk then
+    review_size(chord, now)
   end
 end
 

@@ -13,7 +13,7 @@ from typing import Final
 
 import msgspec
 
-from celeriac.chords import ChordEnd, ChordShare, ChordStart, ChordState, ClaimedChord
+from celeriac.chords import ChordEnd, ChordGrowth, ChordShare, ChordStart, ChordState, ClaimedChord
 from celeriac.storage.sqlite.database import Transaction
 from celeriac.storage.sqlite.statements import load_statements
 from celeriac.storage.tallies import ENDED_SECONDS, Tally, is_live, new_claim
@@ -22,6 +22,8 @@ from celeriac.storage.tallies import ENDED_SECONDS, Tally, is_live, new_claim
 _SWEEP_BATCH: Final = 1000
 #: The same where new chords come: results may be elsewhere, and nobody sweeps this file.
 _SMALL_SWEEP: Final = 64
+#: A chord of which nothing is known.
+_UNTOUCHED: Final = Tally()
 
 
 class _Row(msgspec.Struct):
@@ -36,11 +38,11 @@ class _Row(msgspec.Struct):
 def change_chords(
     transaction: Transaction,
     starts: Sequence[ChordStart] = (),
-    grown: Sequence[str] = (),
+    grown: Sequence[ChordGrowth] = (),
     shares: Sequence[ChordShare] = (),
 ) -> None:
-    """Begin chords, add members to some, then note what members have come to."""
-    names = [*(start.group_id for start in starts), *grown, *(share.group_id for share in shares)]
+    """Begin chords, add members to some or withdraw them, then note what members have come to."""
+    names = [one.group_id for several in (starts, grown, shares) for one in several]
     if not names:
         return
     rows = _open(transaction, list(dict.fromkeys(names)))
@@ -49,8 +51,8 @@ def change_chords(
         rows[start.group_id].tally.begin(start, now)
     told = [(rows[s.group_id].id, s.queue, "", s.root_id, s.body, now) for s in starts if s.body]
     transaction.insert(load_statements("chord")["note_start"], told)
-    for group_id in grown:
-        rows[group_id].tally.grow(now)
+    for growth in grown:
+        _grow(transaction, rows[growth.group_id], growth)
     for share in _insert(transaction, rows, shares):
         rows[share.group_id].tally.count(share, now)
     _write(transaction, rows.values())
@@ -95,6 +97,7 @@ def end_chords(transaction: Transaction, ends: Iterable[ChordEnd]) -> list[Chord
             continue
         transaction.execute(sql["delete_shares"], (chord,))
         transaction.execute(sql["delete_join"], (chord,))
+        transaction.execute(sql["delete_members"], (chord,))
         transaction.execute(sql["end"], (transaction.now + ENDED_SECONDS, chord))
     return refused
 
@@ -137,6 +140,7 @@ def sweep_chords(transaction: Transaction, limit: int = _SWEEP_BATCH) -> int:
     if shares == limit:  # the rest goes later, and must not be found by its name if the clock is set back
         transaction.executemany(sql["disown"], [(chord,) for chord in chords])
     transaction.execute(sql["sweep_joins"], (ids,))
+    transaction.execute(sql["sweep_members"], (ids,))
     return shares + transaction.execute(sql["sweep_chords"], (ids,)).rowcount
 
 
@@ -164,9 +168,35 @@ def _open(transaction: Transaction, group_ids: Sequence[str]) -> dict[str, _Row]
     return rows
 
 
+def _grow(transaction: Transaction, row: _Row, growth: ChordGrowth) -> None:
+    """Have the chord wait for these members of this cause, and for no others that have not come."""
+    if row.tally.ended or not (growth.members or row.tally.grown):
+        return
+    sql = load_statements("chord")
+    before = dict(transaction.execute(sql["added"], (row.id, growth.cause)).fetchall())
+    new = [task_id for task_id in dict.fromkeys(growth.members) if task_id not in before]
+    gone = [task_id for task_id, has_come in before.items() if not has_come and task_id not in growth.members]
+    more = sum(not _is_awaited(transaction, row.id, task_id) for task_id in new)
+    changed = [(row.id, growth.cause, task_id, int(task_id in new)) for task_id in (*new, *gone)]
+    transaction.insert(sql["write_members"], changed)
+    less = sum(not _is_awaited(transaction, row.id, task_id) for task_id in gone)
+    row.tally.grow(more - less, transaction.now)
+
+
+def _is_awaited(transaction: Transaction, chord: int, task_id: str) -> int | None:
+    """Whether a member is one that was added; 0 if it was withdrawn, None if nothing is known of it."""
+    (awaited,) = transaction.execute(load_statements("chord")["is_awaited"], (chord, task_id)).fetchone()
+    return None if awaited is None else int(awaited)
+
+
 def _insert(transaction: Transaction, rows: dict[str, _Row], shares: Sequence[ChordShare]) -> list[ChordShare]:
     """Store shares of chords that have not ended; returns those that are new, in their order."""
-    kept = [share for share in shares if not rows[share.group_id].tally.ended]
+    kept = [
+        share
+        for share in shares
+        if not rows[share.group_id].tally.ended
+        and (share.index is not None or _is_awaited(transaction, rows[share.group_id].id, share.task_id) != 0)
+    ]
     places = [(rows[s.group_id].id, math.inf if s.index is None else s.index, s.task_id, s.part) for s in kept]
     new = set(transaction.insert_returning(load_statements("chord")["insert_shares"], places))
     if len(new) == len(kept):
@@ -185,10 +215,10 @@ def _write(transaction: Transaction, rows: Iterable[_Row]) -> None:
     joins: list[tuple[int, str, str, str | None, bytes, int, int, int]] = []
     for row in rows:
         tally, last, complete = row.tally, row.tally.last, row.tally.is_complete
-        if tally.ended:
+        if tally.ended or tally == _UNTOUCHED:  # an old one has been written, a new one has nothing to say
             continue
         written.append((row.id, row.group_id, tally.size, tally.grown, tally.shares, 0, tally.expires))
-        if last is not None and (complete or tally.size is None):
+        if last is not None and tally.may_be_complete:
             joins.append((row.id, last.queue, last.task_id, last.root_id, last.body, int(complete), 0, 0))
         elif complete != row.was_complete:
             transaction.execute(sql["set_complete"], (int(complete), row.id))

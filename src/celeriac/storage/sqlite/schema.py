@@ -12,7 +12,7 @@ from celeriac.storage.sqlite.statements import load_statements
 APPLICATION_ID: Final = 0x43656C63
 #: The statements that lead to each version of the schema from the one before. A step only adds, so that processes which
 #: have the file open go on; a new one is a new file, and the others never change.
-_STEPS: Final = ("schema", "schema_2")
+_STEPS: Final = ("schema", "schema_2", "schema_3")
 SCHEMA_VERSION: Final = len(_STEPS)
 
 

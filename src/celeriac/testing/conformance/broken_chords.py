@@ -6,7 +6,18 @@ import msgspec
 
 from celeriac.chords import ChordEnd, ChordStart, ChordState, ClaimedChord
 from celeriac.testing.clock import VirtualClock
-from celeriac.testing.conformance.chord_words import BODY, CLAIM, MakeChords, claim, end_of, ids, results, share, start
+from celeriac.testing.conformance.chord_words import (
+    BODY,
+    CLAIM,
+    MakeChords,
+    claim,
+    end_of,
+    growth,
+    ids,
+    results,
+    share,
+    start,
+)
 from celeriac.testing.conformance.support import Harness, in_loop
 
 _WHY = "ended by h\u00e4nd"
@@ -51,7 +62,7 @@ class BrokenChordCases(Harness):
         chords.start_chords([told(2)])
         assert chords.break_chord("g", _WHY, "named")
         await chords.add_shares([share("a", 0), share("b", 1, body=b"{}")])
-        await chords.add_shares([share("c")], ["g"])
+        await chords.add_shares([share("c")], [growth("c")])
         chords.start_chords([told(2)])
         assert await claim(chords, "q", "first") == []
         (claimed,) = await claim(chords, "named")
@@ -103,7 +114,7 @@ class BrokenChordCases(Harness):
         chords = make_chords()
         chords.start_chords([start(1)])
         await chords.add_shares([share("a", 0)])
-        await chords.add_shares([], ["g"])
+        await chords.add_shares([], [growth("x")])
         assert await claim(chords) == []
         assert chords.break_chord("g", _WHY, "q")
         (claimed,) = await claim(chords)
@@ -150,7 +161,8 @@ class OpenChordCases(Harness):
         assert chords.open_chords(10) == []
         for n in range(3):
             chords.start_chords([told(2 + n, f"g{n}")])
-        await chords.add_shares([share("a", 0, "g1"), share("b", 1, "g1")], ["g1"])
+        await chords.add_shares([share("a", 0, "g1"), share("b", 1, "g1")])
+        await chords.add_shares([], [growth("x", group_id="g1")])
         found = make_chords().open_chords(10)
         assert [(one.group_id, one.size, one.done, one.parts) for one in found] == [
             ("g2", 4, 0, ()),

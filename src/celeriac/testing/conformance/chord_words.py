@@ -8,7 +8,7 @@ from typing import Final, Protocol
 import msgspec
 
 from celeriac.backends.base import ChordStore
-from celeriac.chords import ChordEnd, ChordShare, ChordStart, ChordState, ClaimedChord
+from celeriac.chords import ChordEnd, ChordGrowth, ChordShare, ChordStart, ChordState, ClaimedChord
 
 #: Seconds for which chords are claimed in these tests, by the virtual clock.
 CLAIM: Final = 30.0
@@ -39,6 +39,11 @@ def share(
     """What the member `name` has come to: its own name, in capitals."""
     part = msgspec.json.encode([1, str(name), "SUCCESS", str(name).upper()])
     return ChordShare(group_id, str(name), index, part, body, root_id, queue, ttl)
+
+
+def growth(*members: str, group_id: str = "g", cause: str = "adder") -> ChordGrowth:
+    """All members that `cause` adds to a chord."""
+    return ChordGrowth(group_id, cause, members)
 
 
 def shares(count: int, group_id: str = "g") -> list[ChordShare]:

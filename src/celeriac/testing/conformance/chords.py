@@ -17,6 +17,7 @@ from celeriac.testing.conformance.chord_words import (
     MakeChords,
     claim,
     end_of,
+    growth,
     ids,
     present,
     results,
@@ -24,6 +25,7 @@ from celeriac.testing.conformance.chord_words import (
     shares,
     start,
 )
+from celeriac.testing.conformance.growing_chords import GrowthCases
 from celeriac.testing.conformance.support import Harness, MakeBackend, MakeBroker, in_loop
 
 
@@ -118,8 +120,8 @@ class ShareCases(Harness):
     async def test_a_chord_waits_for_members_that_were_added_and_puts_them_last(self, make_chords: MakeChords) -> None:
         chords = make_chords()
         chords.start_chords([start(2)])
-        await chords.add_shares([share("b", 1)], ["g"])
-        await chords.add_shares([share("y")], ["g"])
+        await chords.add_shares([share("b", 1)], [growth("x", cause="b")])
+        await chords.add_shares([share("y")], [growth("y", cause="a")])
         assert chords.chord_state("g").size == 4
         await chords.add_shares([share("a", 0)])
         assert await claim(chords) == []
@@ -133,7 +135,7 @@ class ShareCases(Harness):
     ) -> None:
         chords = make_chords()
         chords.start_chords([start(1)])
-        await chords.add_shares([share("a", 0)], ["g"])
+        await chords.add_shares([share("a", 0)], [growth("x")])
         assert await claim(chords) == []
         await chords.add_shares([share("x")])
         assert ids(await claim(chords)) == ["g"]
@@ -245,7 +247,7 @@ class ClaimCases(Harness):
         ends = [end_of(chord) for chord in await claim(chords) if chord.group_id == "g"]
         assert await chords.end_chords(ends) == []
         assert chords.chord_state("g") == ChordState("g", None)
-        await chords.add_shares([share("m0", 0), share("late")], ["g"])
+        await chords.add_shares([share("m0", 0), share("late")], [growth("late")])
         assert chords.chord_state("g") == ChordState("g", None)
         assert await claim(chords) == []
         assert await chords.end_chords(ends) == ends
@@ -306,7 +308,7 @@ class ClaimCases(Harness):
         assert await chords.end_chords([end_of(claimed)]) == [end_of(claimed)]
 
 
-class BackendChordCases(ShareCases, ClaimCases, BrokenChordCases, OpenChordCases):
+class BackendChordCases(ShareCases, GrowthCases, ClaimCases, BrokenChordCases, OpenChordCases):
     """The chord store of a backend."""
 
     @pytest.fixture
@@ -316,7 +318,7 @@ class BackendChordCases(ShareCases, ClaimCases, BrokenChordCases, OpenChordCases
         return lambda: present(make_backend().chords)
 
 
-class BrokerChordCases(ShareCases, ClaimCases, BrokenChordCases, OpenChordCases):
+class BrokerChordCases(ShareCases, GrowthCases, ClaimCases, BrokenChordCases, OpenChordCases):
     """The chord store of a broker."""
 
     @pytest.fixture

@@ -12,7 +12,18 @@ from celeriac.exceptions import CeleriacError
 from celeriac.message import Delivery, Publication
 from celeriac.outcome import Acknowledge, Action, Bury, Flow, Keep, Requeue, Settlement
 from celeriac.testing.clock import VirtualClock
-from celeriac.testing.conformance.chord_words import CLAIM, claim, end_of, ids, present, results, share, shares, start
+from celeriac.testing.conformance.chord_words import (
+    CLAIM,
+    claim,
+    end_of,
+    growth,
+    ids,
+    present,
+    results,
+    share,
+    shares,
+    start,
+)
 from celeriac.testing.conformance.conditions import joins_chords, leases_end_by_time
 from celeriac.testing.conformance.follow_ups import UNFIT
 from celeriac.testing.conformance.support import (
@@ -99,7 +110,7 @@ class StartCases(Harness):
             broker.publish([], [start(2, "known")])
             delivery = await one(broker)
             assert await finish(broker, [delivery]) == []
-            flow = Flow(starts=(start(2),), grown=("known",))
+            flow = Flow(starts=(start(2),), grown=(growth("x", group_id="known"),))
             late = Settlement(delivery, Acknowledge(), None, (job("m0", "next"),), flow=flow)
             assert await broker.settle([late]) == [late]
             assert (state_of(broker).size, state_of(broker, "known").size) == (None, 2)
@@ -144,7 +155,7 @@ class SettledShareCases(Harness):
                 held = await one(old)
                 clock.advance(LEASE)
                 (taken,) = await new.recover(10)
-                flow = Flow(results=(failure("step"),), shares=(share("m0", 0),), grown=("g",))
+                flow = Flow(results=(failure("step"),), shares=(share("m0", 0),), grown=(growth("x"),))
                 late = Settlement(held, action, flow=flow)
                 assert await old.settle([late]) == [late]
                 assert state_of(new) == ChordState("g", 1)
@@ -210,7 +221,7 @@ class SettledShareCases(Harness):
         async with opened(make_broker()) as broker:
             broker.publish([job("m0")], [start(1)])
             (held,) = await take(broker)
-            flow = Flow(grown=("g",), shares=(share("m0", 0),))
+            flow = Flow(grown=(growth("x"),), shares=(share("m0", 0),))
             assert await broker.settle([Settlement(held, Acknowledge(), None, (job("x"),), flow=flow)]) == []
             assert await claim(present(broker.chords)) == []
             (added,) = await take(broker)
@@ -304,7 +315,13 @@ class EndCases(Harness):
             late = await join(first, "late", end_of(old))
             clock.advance(CLAIM)
             (new,) = await claim(present(second.chords))
-            flow = Flow((failure("step"),), (start(1, "inner"),), ("outer",), (share("s", 0, "outer"),), (end_of(old),))
+            flow = Flow(
+                (failure("step"),),
+                (start(1, "inner"),),
+                (growth("x", group_id="outer"),),
+                (share("s", 0, "outer"),),
+                (end_of(old),),
+            )
             late = Settlement(late.delivery, Keep(), failure("1"), late.follow_ups, fenced=False, flow=flow)
             assert await first.settle([late]) == [late]
             assert results(state_of(first)) == ["M0", "M1"]

@@ -20,6 +20,21 @@ expires = excluded.expires;
 -- Rows of chord, place, task id, part. Returns those that are new: the others have been counted.
 INSERT OR IGNORE INTO chord_share (chord, place, task_id, part) VALUES (?, ?, ?, ?) RETURNING chord, place, task_id;
 
+-- name: added
+-- 1 chord, 2 cause. The members that it has added, and whether they have given their share.
+SELECT m.task_id, s.chord IS NOT NULL FROM chord_member AS m
+LEFT JOIN chord_share AS s ON s.chord = m.chord AND s.place = 9e999 AND s.task_id = m.task_id
+WHERE m.chord = ? AND m.cause = ? AND m.counted = 1;
+
+-- name: write_members
+-- Rows of chord, cause, task id, counted.
+INSERT INTO chord_member (chord, cause, task_id, counted) VALUES (?, ?, ?, ?)
+ON CONFLICT (chord, cause, task_id) DO UPDATE SET counted = excluded.counted;
+
+-- name: is_awaited
+-- 1 chord, 2 task id. 1 if somebody has added it, 0 if it was withdrawn, NULL if nothing is known of it.
+SELECT MAX(counted) FROM chord_member WHERE chord = ? AND task_id = ?;
+
 -- name: note_start
 -- Rows of chord, queue, task id (empty), root id, body, began. What members have told stays.
 INSERT INTO chord_join (chord, queue, task_id, root_id, body, began, complete, claims, seconds)
@@ -73,6 +88,10 @@ WHERE c.group_id = ? AND j.claim = ? AND (c.expires IS NULL OR c.expires > ?);
 -- 1 chord
 DELETE FROM chord_share WHERE chord = ?;
 
+-- name: delete_members
+-- 1 chord
+DELETE FROM chord_member WHERE chord = ?;
+
 -- name: delete_join
 -- 1 chord
 DELETE FROM chord_join WHERE chord = ?;
@@ -114,6 +133,10 @@ SELECT id FROM chord WHERE expires <= ? ORDER BY expires LIMIT ?;
 DELETE FROM chord_share WHERE (chord, place, task_id) IN (
     SELECT s.chord, s.place, s.task_id FROM json_each(?) AS j CROSS JOIN chord_share AS s ON s.chord = j.value LIMIT ?
 );
+
+-- name: sweep_members
+-- 1 JSON array of chords
+DELETE FROM chord_member WHERE chord IN (SELECT value FROM json_each(?));
 
 -- name: sweep_joins
 -- 1 JSON array of chords
