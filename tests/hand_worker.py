@@ -7,8 +7,9 @@ from typing import Any
 
 from celeriac import Celeriac, Task
 from celeriac.attempt import Attempt, Job, Site
-from celeriac.message import Delivery, Message
-from celeriac.outcome import Outcome, ResultRecord, decide
+from celeriac.joins import join_message
+from celeriac.message import Delivery, Message, PackedMessage
+from celeriac.outcome import AckPolicy, Outcome, ResultRecord, decide
 from celeriac.publications import Call, make_publication
 from celeriac.result_meta import decode_meta
 
@@ -67,6 +68,33 @@ class HandWorker:
         outcomes: list[Outcome] = []
         while done := self.run(queue):
             outcomes += done
+        return outcomes
+
+    def join(self, queue: str = "celery") -> list[Outcome]:
+        """Make the bodies of the chords that are complete now. They are not run."""
+        return asyncio.run(self._join(queue))
+
+    def finish(self, queue: str = "celery") -> list[Outcome]:
+        """Run all that is due, with the bodies of chords and what comes of it."""
+        outcomes: list[Outcome] = []
+        while done := [*self.run_all(queue), *self.join(queue)]:
+            outcomes += done
+        return outcomes
+
+    async def _join(self, queue: str) -> list[Outcome]:
+        app, broker = self._app, self._app.broker
+        outcomes: list[Outcome] = []
+        await broker.open("hand worker", lease_seconds=60)
+        try:
+            for chord in await app.chord_store.claim_chords([queue], 1000, 60):
+                message = join_message(app, chord, chord.reason)
+                outcome = await asyncio.to_thread(Attempt(app, Job(1, message, queue), self.site).run)
+                delivery = Delivery(f"{chord.group_id}:{chord.claim}", 0, PackedMessage.pack(message), queue)
+                settlement = decide(delivery, outcome, app.clock.time(), AckPolicy(acks_late=False))
+                assert await broker.settle([settlement]) == []
+                outcomes.append(outcome)
+        finally:
+            await broker.close()
         return outcomes
 
     async def _take(self, queue: str, *, settle: bool) -> tuple[list[Delivery], list[Outcome]]:

@@ -7,6 +7,7 @@ written in one step with its result and its acknowledgement.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -14,7 +15,18 @@ from celeriac import states
 from celeriac.calling import announce, announce_sent, note_child
 from celeriac.canvas.freezing import NOWHERE, Freezer, Place
 from celeriac.canvas.signature import Signature
-from celeriac.canvas.steps import CHAIN, CHORD, GROUP, Node, as_list, kind_of, members_of, tasks_of, with_one_end
+from celeriac.canvas.steps import (
+    CHAIN,
+    CHORD,
+    GROUP,
+    Node,
+    as_list,
+    check_depth,
+    kind_of,
+    members_of,
+    tasks_of,
+    with_one_end,
+)
 from celeriac.chords import ChordBreak, ChordGrowth, ChordShare, ChordStart
 from celeriac.message import Publication
 from celeriac.outcome import Flow, ResultRecord
@@ -29,6 +41,8 @@ if TYPE_CHECKING:
     from celeriac.group_result import GroupResult
     from celeriac.request import Request
     from celeriac.result import AsyncResult
+
+logger = logging.getLogger("celeriac.worker")
 
 
 class Consequences(NamedTuple):
@@ -165,9 +179,10 @@ def replacing(app: Celeriac, request: Request, node: Node) -> Consequences:
     """What is sent in place of the running task: under its id, with its links, and before what comes after it.
 
     Raises:
-        TypeError, ValueError: it is no signature, or an empty chain.
+        TypeError, ValueError: it is no signature, an empty chain, or nested too deeply.
         EncodeError, MessageTooLarge, NotSupported: it can not be sent.
     """
+    check_depth(node)
     callbacks = {"link": request.callbacks, "link_error": request.errbacks}
     given = {name: value for name, value in callbacks.items() if value}
     ended = with_one_end(node, app.conf.task_allow_error_cb_on_chord_header)
@@ -183,10 +198,11 @@ def added_to_chord(app: Celeriac, request: Request, node: Node) -> Consequences:
     """What is sent when the running task adds a member to the chord that it is a member of itself.
 
     Raises:
-        TypeError, ValueError: it is no signature, or an empty chain.
+        TypeError, ValueError: it is no signature, an empty chain, or nested too deeply.
         EncodeError, MessageTooLarge: it can not be sent.
     """
     assert request.group is not None
+    check_depth(node)
     place = Place(None, request.group, None, request.chord, is_member=True)
     member, result = _sent(app, request, node, (), place=place)
     assert result.id is not None
@@ -220,7 +236,10 @@ def of_failure(app: Celeriac, request: Request, exc: BaseException, status: str,
         failing.grown = _nothing_added(app, request)
         failing.shares.append(_own_share(app, request, status, exc, queue))
     for node in reversed(request.chain or ()):
-        failing.fail(node)
+        try:
+            failing.fail(node)
+        except (TypeError, ValueError, KeyError, AttributeError, RecursionError) as error:  # what others have sent
+            logger.warning("What comes after task %s[%s] is no workflow: %r", request.task, request.id, error)
     return failing.flow()
 
 

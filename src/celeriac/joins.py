@@ -141,7 +141,7 @@ class JoinChord(Task[[str, str, str, str, "str | None", "str | None"], None]):
         """The failure of the body; where it is no signature nobody can be told, and it must not be tried for ever."""
         try:
             return self._failed(body, error, queue, root_id)
-        except (TypeError, ValueError, KeyError):
+        except (TypeError, ValueError, KeyError, RecursionError):
             logger.exception("Chord %s is given up, its body is no signature", group_id)
             return NOTHING
 

@@ -296,8 +296,13 @@ def _moments(
     return (due.timestamp() if due is not None else None), due, expiry(app, expires)
 
 
-def due_moment(app: Celeriac, countdown: float | None, eta: datetime | None) -> datetime | None:
-    """The moment that a countdown or an `eta` means; None for at once. A naive `eta` is in the app's timezone."""
+def due_moment(app: Celeriac, countdown: float | None, eta: datetime | str | None) -> datetime | None:
+    """The moment that a countdown or an `eta` means; None for at once. A naive `eta` is in the app's timezone.
+
+    Signatures that come with messages may have it as text, which is UTC unless it says another offset.
+    """
+    if isinstance(eta, str):
+        return parse_iso(eta)
     if eta is not None:
         return _aware(app, eta)
     if countdown is not None and countdown > 0:

@@ -10,7 +10,7 @@ from copy import copy
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from celeriac import signals, states
-from celeriac.canvas.steps import kind_of
+from celeriac.canvas.steps import check_depth, kind_of
 from celeriac.exceptions import NotRegistered, NotSupported, Retry, TaskRevokedError
 from celeriac.message import PARKED_HEADER
 from celeriac.outcome import Discarded, Early, ResultRecord, Unrunnable
@@ -75,12 +75,12 @@ def malformed(app: Celeriac, message: Message, invocation: Invocation, *, is_eag
     try:
         following = invocation.chain[-1:] if invocation.chain else ()  # the others are looked at in their turn
         for node in (*(invocation.callbacks or ()), *(invocation.errbacks or ()), *following):
-            kind_of(node)
+            check_depth(node)
         if invocation.chord:
             kind_of(invocation.chord)
             if not is_eager:
                 _ = app.chord_store
-    except (TypeError, NotSupported) as exc:
+    except (TypeError, ValueError, NotSupported) as exc:
         logger.error("Task %s[%s] can not be run: %s", invocation.task, invocation.id, exc)
         failure = _failure(app, invocation.id, message, invocation.headers, exc)
         return Refusal(exc, Unrunnable(f"{type(exc).__name__}: {exc}", failure))

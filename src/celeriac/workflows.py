@@ -8,7 +8,6 @@ nothing but its message to send the next one. Knows nothing of brokers.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import msgspec
@@ -22,6 +21,7 @@ from celeriac.canvas.steps import (
     Frozen,
     Node,
     as_list,
+    check_depth,
     chord_of,
     kind_of,
     members_of,
@@ -242,7 +242,7 @@ def _delay(app: Celeriac, node: Node) -> float:
     countdown, eta = options.get("countdown"), options.get("eta")
     if not countdown and not eta:
         return 0.0
-    due = due_moment(app, countdown, eta if isinstance(eta, datetime) else None)
+    due = due_moment(app, countdown, eta)
     return max(0.0, due.timestamp() - app.clock.time()) if due is not None else 0.0
 
 
@@ -310,6 +310,7 @@ class Workflow:
         options = node.get("options") or NO_OPTIONS
         self._group_id: str | None = (options.get("task_id") or new_id()) if kind_of(node) == GROUP else None
         if self._group_id is None:
+            check_depth(node)
             self._node, self._result = self._freezer.freeze(node)
 
     @property
@@ -339,6 +340,7 @@ class Workflow:
         options = own_options(self._node)
         for index, member in enumerate(members_of(self._node)):
             place = Place(None, self._group_id, index)
+            check_depth(member, 1)
             frozen, result = self._freezer.freeze(with_options(member, options), place)
             self._members.append(result)
             yield from self._unfolding.parts(frozen, *self._arguments)

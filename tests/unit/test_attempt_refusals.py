@@ -87,6 +87,8 @@ def test_no_result_for_a_message_without_an_id(app: Celeriac) -> None:
         ({"chord": {"options": {}}}, "made of signatures"),
         ({"callbacks": [{"task": 3}]}, "made of signatures"),
         ({"errbacks": [{"subtask_type": "group"}]}, "made of signatures"),
+        ({"chain": [{"task": "celery.chord", "kwargs": {}}]}, "a chord needs a header"),
+        ({"callbacks": [{"task": "celery.group", "kwargs": [1]}]}, "kwargs of a workflow"),
     ],
 )
 def test_what_can_not_follow_is_said_before_the_run(app: Celeriac, embed: dict[str, Any], text: str) -> None:

@@ -135,7 +135,8 @@ class chain(Workflow[R]):  # noqa: N801 - Celery's name
 
     def _run(self, args: Any, kwargs: Any, options: Mapping[str, Any]) -> Run:
         merged_args, merged_kwargs, merged = self.merged_partials(args, kwargs, given(options))
-        return run_chain(self.app, self.linked_steps(), merged_args, merged_kwargs, merged)
+        own = {name: value for name, value in self.kwargs.items() if name != "tasks"}  # given to a copy: `clone`
+        return run_chain(self.app, self.linked_steps(), merged_args, {**own, **merged_kwargs}, merged)
 
     # -- ids -----------------------------------------------------------------------------------------------------------
 

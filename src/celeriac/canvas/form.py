@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from celeriac.call_options import checked_options
+from celeriac.canvas.steps import too_deep
 from celeriac.current import get_current_app
 from celeriac.protocol import checked_args, checked_kwargs
 
@@ -191,7 +192,10 @@ class SignatureForm(dict[str, Any]):
         """A copy that shares nothing with it but the values of arguments and options."""
         twin = type(self).__new__(type(self))
         twin.update(self)
-        twin["args"], twin["kwargs"], twin["options"] = self.args, self._copied_kwargs(), copied(self.options)
+        try:
+            twin["args"], twin["kwargs"], twin["options"] = self.args, self._copied_kwargs(), copied(self.options)
+        except RecursionError:
+            raise too_deep() from None
         return twin.bind(self._app)
 
     def _copied_kwargs(self) -> dict[str, Any]:

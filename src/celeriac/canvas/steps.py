@@ -20,7 +20,11 @@ Frozen: TypeAlias = dict[str, Any]
 CHAIN: Final = "celery.chain"
 GROUP: Final = "celery.group"
 CHORD: Final = "celery.chord"
+_KINDS: Final = frozenset({CHAIN, GROUP, CHORD})
 ACCUMULATE: Final = "celery.accumulate"
+
+#: Chains, groups and chords within each other. What goes through them calls itself for each, a few times.
+MAX_DEPTH: Final = 100
 
 #: The body of a chord that gives the list of its header's results.
 ACCUMULATING: Final[Node] = {
@@ -50,7 +54,53 @@ def kind_of(node: object) -> str:
     if not (type(node) is dict or isinstance(node, Mapping)) or not isinstance(node.get("task"), str):
         raise TypeError(f"a workflow is made of signatures, such as task.s(...), not of {node!r:.100}")
     task: str = node["task"]
-    return task if task in (CHAIN, GROUP, CHORD) else ""
+    if task not in _KINDS:
+        return ""
+    inner = node.get("kwargs") or {}
+    if not isinstance(inner, Mapping) or (task == CHORD and "header" not in inner):
+        wanted = "a chord needs a header and a body" if task == CHORD else "kwargs of a workflow are a dictionary"
+        raise TypeError(f"{wanted}: {node!r:.100} is no signature of {task}")
+    return task
+
+
+def check_depth(node: Node, depth: int = 0) -> None:
+    """See that a workflow can be gone through. A generator of members is not read for it.
+
+    Args:
+        node: the workflow.
+        depth: how many there are around it.
+
+    Raises:
+        TypeError: something in it is no signature.
+        ValueError: there are too many chains, groups and chords within each other.
+    """
+    level = [node] if kind_of(node) else []
+    while level:
+        if depth == MAX_DEPTH:
+            raise too_deep()
+        depth += 1
+        level = [inner for outer in level for inner in _workflows_in(outer)]
+
+
+def _workflows_in(node: Node) -> Iterator[Node]:
+    if kind_of(node) != CHORD:
+        parts: Any = tasks_of(node)
+    else:
+        header, body = node["kwargs"]["header"], node["kwargs"].get("body")
+        parts = [*_listed(tasks_of(header) if isinstance(header, Mapping) else header), *([body] if body else [])]
+    return (part for part in _listed(parts) if kind_of(part))
+
+
+def _listed(parts: Any) -> Sequence[Any]:
+    return parts if isinstance(parts, list | tuple) else ()
+
+
+def too_deep() -> ValueError:
+    """What is wrong with a workflow that is nested too deeply, and what can be done."""
+    return ValueError(
+        f"a workflow is nested too deeply: at most {MAX_DEPTH} chains, groups and chords can be within each other. Let "
+        "a task in the middle of it go on with the rest: raise self.replace(the_rest)"
+    )
 
 
 def as_list(given: Any) -> list[Any]:
