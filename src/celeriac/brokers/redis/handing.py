@@ -12,10 +12,12 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from celeriac.exceptions import CeleriacError
+from celeriac.message import Delivery, Head, PackedMessage
+from celeriac.storage.codec import priority_level
 
 if TYPE_CHECKING:
     from celeriac.brokers.redis.leasing import Lease
-    from celeriac.message import Delivery
+    from celeriac.message import Publication
     from celeriac.outcome import Settlement
     from celeriac.storage.redis.commands import Arg
 
@@ -86,14 +88,32 @@ class Handover:
         asked += self._steps
         return count, first, [*asked, len(queues), *queues]
 
-    def take(self, deliveries: list[Delivery]) -> None:
-        """These were handed on."""
+    def take(self, numbers: bytes, part: Sequence[Settlement], first: int) -> None:
+        """What `settle.lua` says was handed on.
+
+        Args:
+            numbers: of follow-ups of the trip, from 1.
+            part: what the trip has written.
+            first: the number of the first message.
+        """
+        if not numbers:
+            return
+        follow_ups = [publication for settlement in part for publication in settlement.follow_ups]
+        chosen = [follow_ups[int(number) - 1] for number in numbers.split(b",")]
+        deliveries = [self._held(publication, number) for number, publication in enumerate(chosen, first)]
         self._lease.in_hand.update(delivery.tag for delivery in deliveries)
         if self._wanted is None:  # it has got others meanwhile, and is busy
             self._give_back_soon(deliveries)
         else:
             self._handed += deliveries
             self._nudge()
+
+    def _held(self, sent: Publication, number: int) -> Delivery:
+        """The delivery of what was sent from here: the store need not tell what is in it."""
+        priority = priority_level(sent.priority)
+        delivery = Delivery(number, self._lease.token, PackedMessage.pack(sent.message), sent.queue, priority)
+        delivery.note_head(Head.of(sent.message.headers))
+        return delivery
 
     async def close(self) -> None:
         """Wait for what is being given back; all that is held after that goes back with the lease."""

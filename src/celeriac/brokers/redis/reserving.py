@@ -42,7 +42,7 @@ def read_taken(reply: list[Any], lease: Lease, first: int) -> Taken:
     """Read what `reserve.lua` returned. `first` is the number that it was given."""
     lapsed, next_due, watched, misfits, *groups = reply
     return Taken(
-        read_groups(groups, lease, first),
+        _read_groups(groups, lease, first),
         bool(lapsed),
         float(next_due) if next_due else None,
         [name.decode() for name in watched],
@@ -50,7 +50,7 @@ def read_taken(reply: list[Any], lease: Lease, first: int) -> Taken:
     )
 
 
-def read_groups(groups: Iterable[list[bytes]], lease: Lease, first: int) -> list[Delivery]:
+def _read_groups(groups: Iterable[list[bytes]], lease: Lease, first: int) -> list[Delivery]:
     """Read groups of envelopes, each with the name of its queue behind them. `first` is the number of the first one."""
     deliveries: list[Delivery] = []
     number = first

@@ -16,7 +16,7 @@ from celeriac.brokers.batches import WrittenParts, split
 from celeriac.brokers.redis import scripts
 from celeriac.brokers.redis.handing import Handover
 from celeriac.brokers.redis.leasing import Lease, field_of
-from celeriac.brokers.redis.reserving import TAKEN_BYTES, Taken, read_groups, read_recovered, read_taken
+from celeriac.brokers.redis.reserving import TAKEN_BYTES, Taken, read_recovered, read_taken
 from celeriac.brokers.redis.settling import SettlementWriter, read_refused
 from celeriac.brokers.redis.waiting import FRESH_SECONDS, LOOKOUT_MS, WorkWaiter
 from celeriac.exceptions import OperationalError, StoreRefused
@@ -367,7 +367,7 @@ class Session:
         if count:
             lease.under_way.add(trip)
         try:
-            answer, *groups = await self._run(scripts.SETTLE, arguments)
+            answer, *handed_on = await self._run(scripts.SETTLE, arguments)
         except BaseException:
             self._unanswered[fields] = (batch, slot)  # it may have been written
             if count:
@@ -376,8 +376,8 @@ class Session:
         finally:
             lease.under_way.discard(trip)
         self._forget([one.delivery for one in part if one.fenced and type(one.action) is not Keep])
-        if groups:
-            self._handover.take(read_groups(groups, lease, first))
+        if count and handed_on:
+            self._handover.take(handed_on[0], part, first)
         return read_refused(answer, part)
 
     def _new_batch(self) -> tuple[int, int]:
