@@ -46,6 +46,14 @@ class ChordStore(Protocol):
         """
         ...
 
+    async def renew_claims(self, ends: Sequence[ChordEnd], seconds: float) -> list[ChordEnd]:
+        """Claim chords under the claims that these name for `seconds` from now, also where a claim has run out.
+
+        Returns:
+            Those whose claim is not the present one: another worker makes the body, or has made it.
+        """
+        ...
+
     async def end_chords(self, ends: Sequence[ChordEnd]) -> list[ChordEnd]:
         """Forget chords that are done with. Returns those whose claim is not the present one; they stay."""
         ...

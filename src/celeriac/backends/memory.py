@@ -48,6 +48,12 @@ class MemoryChordStore:
         with memory.lock:
             return memory.chords.claim(queues, limit, seconds, clock.time(), clock.monotonic())
 
+    async def renew_claims(self, ends: Sequence[ChordEnd], seconds: float) -> list[ChordEnd]:
+        """See `ChordStore.renew_claims`."""
+        memory, clock = self._memory(), self._clock
+        with memory.lock:
+            return [end for end in ends if not memory.chords.renew(end, seconds, clock.time(), clock.monotonic())]
+
     async def end_chords(self, ends: Sequence[ChordEnd]) -> list[ChordEnd]:
         """See `ChordStore.end_chords`."""
         memory, now = self._memory(), self._clock.time()

@@ -164,6 +164,14 @@ class MemoryChords:
         chord = self._find(end.group_id, now)
         return chord is not None and chord.claim == end.claim
 
+    def renew(self, end: ChordEnd, seconds: float, now: float, monotonic: float) -> bool:
+        """Have the claim that it names last until `monotonic + seconds`, if that is the last one that was given."""
+        chord = self._find(end.group_id, now)
+        if chord is None or chord.claim != end.claim:
+            return False
+        chord.seconds, chord.ends = seconds, monotonic + seconds
+        return True
+
     def end(self, ends: Sequence[ChordEnd], now: float) -> None:
         """Forget these but for their names."""
         for end in ends:

@@ -74,6 +74,23 @@ def _only_ends(settlement: Settlement) -> Settlement:
     return msgspec.structs.replace(settlement, flow=Flow(ends=flow.ends) if flow.ends else None)
 
 
+async def still_claimed(app: Celeriac, batch: Sequence[Settlement]) -> tuple[Sequence[Settlement], list[Settlement]]:
+    """What may be written of a batch, and what may not: bodies that another worker sends by now.
+
+    To be asked before each try, since the broker may have been away for longer than a claim lasts.
+
+    Raises:
+        OperationalError: the store is away.
+    """
+    ends = ends_of(batch)
+    if not ends:
+        return batch, []
+    refused = set(await app.chord_store.renew_claims(ends, app.conf.worker_lease_seconds))
+    is_late = [one.flow is not None and not refused.isdisjoint(one.flow.ends) for one in batch]
+    late = [one for one, is_one in zip(batch, is_late, strict=True) if is_one]
+    return ([one for one, is_one in zip(batch, is_late, strict=True) if not is_one] if late else batch), late
+
+
 def without_flow(batch: Sequence[Settlement]) -> list[Settlement]:
     """The batch as a broker takes it that joins no chords."""
     return [one if one.flow is None else msgspec.structs.replace(one, flow=None) for one in batch]

@@ -284,15 +284,16 @@ class Settler:
         return begun
 
     async def _write_and_end(self, batch: Sequence[Settlement]) -> list[Settlement]:
+        batch, late = await flows.still_claimed(self._app, batch)
         try:
             lost = await self._write_plain(flows.without_flow(batch))
         except PartlySettled as error:
             left = {_place(one): one.flow for one in batch}
             await self._end_chords(_without(batch, [*error.left, *error.refused]))
             kept = [msgspec.structs.replace(one, flow=left[_place(one)]) for one in error.left]
-            raise PartlySettled(str(error), kept, error.refused) from error
+            raise PartlySettled(str(error), kept, [*error.refused, *late]) from error
         await self._end_chords(_without(batch, lost))
-        return lost
+        return [*lost, *late]
 
     async def _end_chords(self, written: Sequence[Settlement]) -> None:
         """Until it is done: the bodies are sent, and would be sent again."""

@@ -178,6 +178,51 @@ def test_a_body_made_under_an_old_claim_is_not_sent_after_the_chord_has_ended(
     on_bench(body)
 
 
+@pytest.mark.parametrize("comes_first", ["the old claim", "the new claim"])
+def test_two_that_have_made_a_body_send_it_once(on_bench: OnBench, clock: VirtualClock, comes_first: str) -> None:
+    """The broker was away for longer than a claim lasts: both have waited to send it."""
+
+    async def body(bench: Bench) -> None:
+        tasks = Tasks(bench.app)
+        chord([tasks.same.s(1), tasks.same.s(2)], tasks.gather.s()).apply_async()
+        await bench.run_all()
+        made: list[Settlement] = []
+        for _ in range(2):
+            (claimed,) = await bench.claim()
+            made.append(await bench.join(claimed))
+            clock.advance(CLAIM_SECONDS + 1)
+        old, new = made
+        if comes_first == "the old claim":
+            assert await bench.settler.settle_now([old]) == [old]
+            assert await bench.settler.settle_now([new]) == []
+        else:
+            assert await bench.settler.settle_now([new, old]) == [old]
+        await bench.run_all()
+        assert tasks.bodies == [[1, 2]]
+
+    on_bench(body)
+
+
+def test_a_claim_lasts_while_its_body_is_sent(on_bench: OnBench, clock: VirtualClock) -> None:
+    async def body(bench: Bench) -> None:
+        tasks = Tasks(bench.app)
+        chord([tasks.same.s(1), tasks.same.s(2)], tasks.gather.s()).apply_async()
+        await bench.run_all()
+        (claimed,) = await bench.claim()
+        made = await bench.join(claimed)
+        clock.advance(CLAIM_SECONDS + 1)
+        bench.broker.away_for_messages = 1
+        bench.settler.put(made)
+        while bench.broker.away_for_messages:
+            await asyncio.sleep(0)
+        assert await bench.claim() == []
+        assert await bench.settler.drain(DEADLINE)
+        await bench.run_all()
+        assert tasks.bodies == [[1, 2]]
+
+    on_bench(body)
+
+
 def test_a_member_that_is_added_while_the_broker_is_away_counts_once(on_bench: OnBench) -> None:
     async def body(bench: Bench) -> None:
         tasks = Tasks(bench.app)

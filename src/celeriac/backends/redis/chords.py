@@ -30,6 +30,7 @@ def _script(name: str, *more: str) -> Script:
 START_CHORDS: Final = _script("start_chords")
 ADD_SHARES: Final = _script("add_shares", "chord_growth")
 CLAIM_CHORDS: Final = _script("claim_chords")
+RENEW_CLAIMS: Final = _script("renew_claims")
 END_CHORDS: Final = _script("end_chords")
 CHORD_STATE: Final = _script("chord_state")
 BREAK_CHORD: Final = _script("break_chord")
@@ -77,6 +78,15 @@ class RedisChords:
             return []
         arguments: list[Arg] = [self._now(), self.rules.prefix, limit, seconds, f"{uuid.uuid4().hex}.", *queues]
         return [_read_claimed(row) for row in await self._run(CLAIM_CHORDS, arguments)]
+
+    async def renew_claims(self, ends: Sequence[ChordEnd], seconds: float) -> list[ChordEnd]:
+        """See `ChordStore.renew_claims`."""
+        if not ends:
+            return []
+        table = ChordTable(self.rules)
+        named = table.ends(ends)
+        refused = await self._run(RENEW_CLAIMS, [self._now(), *table.arguments(), seconds, *named])
+        return [ends[number - 1] for number in refused]
 
     async def end_chords(self, ends: Sequence[ChordEnd]) -> list[ChordEnd]:
         """See `ChordStore.end_chords`."""

@@ -15,21 +15,14 @@ redis.call('DEL', KEYS[1])  -- it is never there: see working.lua
 local MOST_LOOKS = 1000  -- at chords that are not to be claimed, which are then out of the way
 local FOREIGN_SECONDS = 60  -- for a claim without an end, which nobody makes
 local ROUNDING = 0.001
-local LEAST_SECONDS = 0.001  -- or one call would claim the same chord again and again
 
 local now, prefix, limit = clock_for_claims(ARGV[1]), ARGV[2], tonumber(ARGV[3])
-local seconds = math.max(tonumber(ARGV[4]), LEAST_SECONDS)
+local seconds = math.max(tonumber(ARGV[4]), LEAST_CLAIM_SECONDS)
 local found, looks = {}, 0
-
-local function put_off(chord, queue, until_when)
-  redis.call('ZADD', joins_key(prefix, queue), string.format('%.6f', until_when), chord.group)
-end
 
 local function claim(chord, queue, known)
   local name = ARGV[5] .. #found
-  redis.call('SET', chord.claim, name, 'PX', math.ceil(seconds * 1000))
-  redis.call('HSET', chord.note, 'claim', name)
-  put_off(chord, queue, now + seconds)
+  hold_claim(chord, name, queue, now, seconds)
   local claims = redis.call('HINCRBY', chord.note, 'claims', 1)
   found[#found + 1] = {chord.group, name, claims, known[1], known[2], known[3], queue, known[6]}
 end

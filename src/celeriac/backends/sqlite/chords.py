@@ -48,6 +48,13 @@ class SQLiteChordStore:
 
         return await self._runner.run(work) if limit > 0 else []
 
+    async def renew_claims(self, ends: Sequence[ChordEnd], seconds: float) -> list[ChordEnd]:
+        """See `ChordStore.renew_claims`."""
+        if not ends:
+            return []
+        database = self._database
+        return await self._runner.run(lambda: database.write(lambda tx: chords.renew_claims(tx, ends, seconds)))
+
     async def end_chords(self, ends: Sequence[ChordEnd]) -> list[ChordEnd]:
         """See `ChordStore.end_chords`."""
         if not ends:

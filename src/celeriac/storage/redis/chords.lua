@@ -25,6 +25,7 @@
 
 local DONE_SECONDS = 300  -- as Celery: how long a chord that is over is known as such
 local BROKEN = 'broken'  -- the claim of a broken chord that nobody has claimed yet
+local LEAST_CLAIM_SECONDS = 0.001  -- or one call would claim the same chord again and again
 local LOOKS_PER_START = 2  -- more than one: the list of chords stays shorter than twice what is alive, however chords end
 
 local function chord_note_key(prefix, group) return prefix .. 'celeriac:chord:' .. group end
@@ -359,6 +360,19 @@ local function is_claimed_by(chord, claim)
   end
   local known = redis.call('HMGET', chord.note, 'claim', 'reason')
   return known[1] == claim and (known[2] or redis.call('EXISTS', chord.size) == 1)
+end
+
+-- It may not be claimed by others before this time.
+local function put_off(chord, queue, until_when)
+  redis.call('ZADD', joins_key(chord.prefix, queue), string.format('%.6f', until_when), chord.group)
+end
+
+-- It is claimed for so long from now.
+local function hold_claim(chord, claim, queue, now, seconds)
+  seconds = math.max(seconds, LEAST_CLAIM_SECONDS)
+  redis.call('SET', chord.claim, claim, 'PX', math.ceil(seconds * 1000))
+  redis.call('HSET', chord.note, 'claim', claim)
+  put_off(chord, queue, now + seconds)
 end
 
 local function drop_note(chord)

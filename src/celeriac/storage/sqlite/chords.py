@@ -86,6 +86,19 @@ def are_current(transaction: Transaction, ends: Iterable[ChordEnd]) -> bool:
     return all(_claimed(transaction, end) is not None for end in ends)
 
 
+def renew_claims(transaction: Transaction, ends: Iterable[ChordEnd], seconds: float) -> list[ChordEnd]:
+    """Have these claims last for `seconds` from now; returns those that are not the last ones that were given."""
+    sql = load_statements("chord")["renew"]
+    refused: list[ChordEnd] = []
+    for end in ends:
+        chord = _claimed(transaction, end)
+        if chord is None:
+            refused.append(end)
+        else:
+            transaction.execute(sql, (seconds, transaction.monotonic + seconds, chord))
+    return refused
+
+
 def end_chords(transaction: Transaction, ends: Iterable[ChordEnd]) -> list[ChordEnd]:
     """Forget these but for their names; returns those whose claim is not the last one."""
     sql = load_statements("chord")

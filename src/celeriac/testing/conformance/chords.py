@@ -233,6 +233,39 @@ class ClaimCases(Harness):
         assert await claim(chords) == []
 
     @in_loop
+    async def test_a_claim_that_is_renewed_lasts_from_then(self, make_chords: MakeChords, clock: VirtualClock) -> None:
+        chords = make_chords()
+        await self.complete(chords, "g", "other")
+        claimed = await claim(chords)
+        (end,) = [end_of(chord) for chord in claimed if chord.group_id == "g"]
+        clock.advance(CLAIM - 1)
+        assert await chords.renew_claims([end], CLAIM) == []
+        clock.advance(CLAIM - 1)
+        assert ids(await claim(make_chords())) == ["other"]
+        assert chords.chord_state("g").is_claimed
+        clock.advance(1)
+        assert ids(await claim(make_chords())) == ["g"]
+        assert await chords.renew_claims([], CLAIM) == []
+
+    @in_loop
+    async def test_a_claim_that_has_run_out_is_renewed_unless_there_is_another(
+        self, make_chords: MakeChords, clock: VirtualClock
+    ) -> None:
+        chords = make_chords()
+        await self.complete(chords, "g", "over")
+        first = {chord.group_id: end_of(chord) for chord in await claim(chords)}
+        assert await chords.end_chords([first["over"]]) == []
+        clock.advance(CLAIM)
+        assert await chords.renew_claims([first["over"], first["g"]], CLAIM) == [first["over"]]
+        assert await claim(make_chords()) == []
+        clock.advance(CLAIM)
+        (second,) = await claim(make_chords())
+        unknown = ChordEnd("unknown", second.claim)
+        assert await chords.renew_claims([unknown, end_of(second), first["g"]], CLAIM) == [unknown, first["g"]]
+        assert await chords.end_chords([end_of(second)]) == []
+        assert await chords.renew_claims([end_of(second)], CLAIM) == [end_of(second)]
+
+    @in_loop
     async def test_who_claims_at_once_shares_the_chords(self, make_chords: MakeChords) -> None:
         await self.complete(make_chords(), *(f"g{n}" for n in range(40)))
         crowd = [make_chords() for _ in range(6)]

@@ -79,6 +79,10 @@ ORDER BY j.chord LIMIT ?4;
 -- 1 claim, 2 claims, 3 seconds, 4 ends, 5 chord
 UPDATE chord_join SET claim = ?, claims = ?, seconds = ?, ends = ? WHERE chord = ?;
 
+-- name: renew
+-- 1 seconds, 2 ends, 3 chord
+UPDATE chord_join SET seconds = ?, ends = ? WHERE chord = ?;
+
 -- name: claimed
 -- 1 group id, 2 claim, 3 now. The chord, if this is its claim.
 SELECT c.id FROM chord AS c CROSS JOIN chord_join AS j ON j.chord = c.id
