@@ -255,6 +255,7 @@ def encode_body(body: Mapping[str, Any], serializer: str) -> bytes:
     try:
         return encode(body, "json").body
     except EncodeError as error:
+        serializer = (body.get("options") or {}).get("serializer") or serializer  # the one that it will be sent with
         if serializer in ("json", "application/json"):
             raise EncodeError(find_offender(body, "json", "the body of the chord") or str(error)) from None
         return b"\x00" + serializer.encode() + b"\x00" + encode(body, serializer).body

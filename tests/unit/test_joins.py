@@ -121,3 +121,33 @@ def test_what_others_may_send_is_nothing_to_a_join(app: Celeriac, complete: Call
     app.conf.result_accept_content = ["json"]
     (follow_up,) = attempt(app, claim(app)).follow_ups
     assert follow_up.message.headers["id"] == "body"
+
+
+class Box:
+    """Has no form in JSON."""
+
+    def __init__(self, value: int) -> None:
+        self.value = value
+
+
+@pytest.mark.parametrize("task_serializer", ["pickle", "json"])
+@pytest.mark.parametrize("accepted", [["pickle"], ["pickle", "json"]])
+def test_bodies_are_made_whatever_serialisers_there_are(
+    app: Celeriac, worker: HandWorker, accepted: list[str], task_serializer: str
+) -> None:
+    app.conf.update(
+        accept_content=accepted, task_serializer=task_serializer, result_serializer="pickle",
+        result_accept_content=["pickle"],
+    )  # fmt: skip
+
+    @app.task(name="same", serializer="pickle")
+    def same(number: int) -> int:
+        return number
+
+    @app.task(name="scaled", serializer="pickle")
+    def scaled(values: list[int], by: Box) -> int:
+        return sum(values) * by.value
+
+    result = chord([same.s(1), same.s(2)], scaled.s(by=Box(5)).set(serializer="pickle")).apply_async()
+    worker.finish()
+    assert result.result == 15

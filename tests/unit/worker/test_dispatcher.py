@@ -130,3 +130,19 @@ def test_with_nothing_left_more_is_wanted() -> None:
         assert site.dispatcher.demand() == 1
 
     with_executor(1, body)
+
+
+def test_a_place_that_is_kept_is_not_filled_from_the_queue() -> None:
+    async def body(site: Site) -> None:
+        dispatcher = site.dispatcher
+        assert (dispatcher.demand(), dispatcher.has_room) == (1, True)
+        dispatcher.keep_room(True)
+        assert (dispatcher.demand(), dispatcher.has_room) == (0, True)
+        dispatcher.submit([assignment(1)])  # from elsewhere
+        assert await site.told() == [1]
+        assert not dispatcher.has_room
+        dispatcher.wanted.clear()
+        dispatcher.keep_room(False)
+        assert dispatcher.wanted.is_set()  # whoever asks for demand sees that there may be more
+
+    with_executor(1, body)
