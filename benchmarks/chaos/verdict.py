@@ -25,7 +25,7 @@ _UNNOTICED: Final = 0.1
 #: Those that begin with a SIGKILL.
 _KILLED: Final = frozenset(("restart", "absence"))
 #: Outages that end connections; a pause does when heartbeats are missed.
-_CUTTING: Final = _SILENT | {"hang up"}
+CUTTING: Final = _SILENT | {"hang up"}
 
 
 @dataclass(frozen=True)
@@ -221,7 +221,7 @@ def _unsettled_since(kill: Kill, outages: Sequence[Outage]) -> int:
 
 def _moved(runs: list[Run], outages: Sequence[Outage], unsaved: float) -> list[int]:
     """The tasks of runs during which the connection was lost; each as often as that happened to it."""
-    cuts = [one for one in outages if one.what in _CUTTING]
+    cuts = [one for one in outages if one.what in CUTTING]
     return [run.number for run in runs for cut in cuts if _was_cut(run, cut, unsaved) and _went_elsewhere(run, runs)]
 
 

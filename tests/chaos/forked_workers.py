@@ -22,12 +22,13 @@ from benchmarks.chaos.workflows import shapes
 
 from celeriac.backends import redis as redis_backend
 from celeriac.backends import sqlite as sqlite_backend
+from celeriac.brokers import rabbitmq as rabbitmq_broker
 from celeriac.brokers import redis as redis_broker
 from celeriac.brokers import sqlite as sqlite_broker
 from celeriac.worker import Worker, WorkerOptions
 
 #: Imported before the forks, not in each.
-LOADED = (shapes, redis_backend, sqlite_backend, redis_broker, sqlite_broker)
+LOADED = (shapes, redis_backend, sqlite_backend, rabbitmq_broker, redis_broker, sqlite_broker)
 
 
 class KillingConnection(sqlite3.Connection):

@@ -1,7 +1,8 @@
 """One workflow, and one worker that is killed at a chosen step of it; another one must bring it to its end.
 
 A step is a trip to the store that writes: a transaction of SQLite, a script of Redis. The worker is killed right before
-or right after it: there is nothing in between, as far as the store is concerned. Owns the places where that is done and
+or right after it: there is nothing in between, as far as the store is concerned. Where messages are in one store and
+results and chords in another, these are the trips to the latter. Owns the places where that is done and
 what is asked of them afterwards; which steps there are is seen by killing at one after the other until there is none.
 """
 
@@ -35,6 +36,7 @@ from redis import Redis
 from celeriac.backends.redis.chords import CLAIM_CHORDS
 from celeriac.brokers.redis.scripts import SETTLE
 from servers.proxy import Point, RedisProxy
+from servers.rabbitmq import RabbitServer
 from servers.redis import RedisServer
 
 When = Literal["before", "after"]
@@ -142,9 +144,15 @@ def forks(folder: Path) -> Iterator[Forks]:
 
 
 class Store(Protocol):
-    """Where the messages, results and chords of one workflow are."""
+    """Where the messages, results and chords of one workflow are.
+
+    Attributes:
+        url: of the messages.
+        backend: of results and chords; None: with the messages.
+    """
 
     url: str
+    backend: str | None
 
     def left_over(self) -> list[str]:
         """What nobody needs any more once the workflow is over: messages, chords, claims."""
@@ -153,6 +161,8 @@ class Store(Protocol):
 
 class SqliteStore:
     """A file. The worker kills itself."""
+
+    backend: str | None = None
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -175,6 +185,8 @@ class SqliteStore:
 class RedisStore:
     """One database of a server. The worker is killed while a proxy keeps its command, or the reply to it."""
 
+    backend: str | None = None
+
     def __init__(self, server: RedisServer, db: int) -> None:
         self.url = server.url(db)
         self.port = server.port
@@ -189,6 +201,34 @@ class RedisStore:
     def _call(self, *command: str) -> Any:
         with closing(Redis.from_url(self.url, socket_timeout=DEADLINE)) as client:
             return client.execute_command(*command)
+
+
+class RabbitStore:
+    """A virtual host of a node, for messages alone."""
+
+    def __init__(self, server: RabbitServer) -> None:
+        self._server = server
+        self._vhost = server.add_vhost()
+        self.url = server.url(self._vhost)
+
+    def left_over(self) -> list[str]:
+        """See `Store`."""
+        queues = self._server.queues(self._vhost)
+        return [f"{state} in {name}" for name, state in queues.items() if state.ready or state.unacknowledged]
+
+
+class StoresApart:
+    """Messages in one place, results and chords in a file."""
+
+    def __init__(self, messages: RedisStore | RabbitStore, path: Path) -> None:
+        self._messages = messages
+        self._results = SqliteStore(path)
+        self.url = messages.url
+        self.backend: str | None = self._results.url
+
+    def left_over(self) -> list[str]:
+        """See `Store`."""
+        return self._results.left_over() or self._messages.left_over()
 
 
 @dataclass(frozen=True)
@@ -218,7 +258,7 @@ class _Place:
         folder.mkdir()
         self._program = program
         self._store = store
-        self.scene = Scene(folder, replace(CELERIAC, queue_type="quorum"), store.url, _LEASE, backend=None)
+        self.scene = Scene(folder, replace(CELERIAC, queue_type="quorum"), store.url, _LEASE, backend=store.backend)
         self._journal = folder / "journal"
         number = list(KINDS).index(kind)
         self._workflows = range(number, number + 1)
@@ -247,7 +287,11 @@ class _Place:
         verdict = judge(self._workflows, runs, [], [], results_of(self.scene, self._workflows), judge_tasks)
         # One kill explains one more run of each task that it may have hit, and of those alone that nobody acknowledged.
         verdict = replace(verdict, tasks=replace(verdict.tasks, unexplained=0))
-        again = [f"{run.number} ran {count} times" for run in runs if (count := _count(runs, run.number)) > 2]
+        # In two stores it also explains one more message of what comes next, which may run beside one that it has hit.
+        is_one = self._store.backend is None
+        verdict = replace(verdict, one_store=is_one, uncaused=0)
+        most = 2 if is_one else 3
+        again = [f"{run.number} ran {count} times" for run in runs if (count := _count(runs, run.number)) > most]
         return verdict.faults(_LEASE) + again
 
     def log(self) -> str:
@@ -263,6 +307,17 @@ def try_on_sqlite(program: Forks, folder: Path, kind: str, at: int, when: When) 
     """Kill the worker of a workflow of this kind right before or after it commits its transaction number `at`."""
     folder.mkdir()
     place = _Place(program, folder / "place", SqliteStore(folder / "queue.sqlite3"), kind)
+    place.send()
+    victim = place.work(kill_at=(at, when))
+    return _go_on(place, victim, at, when, lambda: not is_alive(victim))
+
+
+def try_apart(
+    program: Forks, folder: Path, messages: RedisStore | RabbitStore, kind: str, at: int, when: When
+) -> Trial:
+    """The same where messages lie elsewhere."""
+    folder.mkdir()
+    place = _Place(program, folder / "place", StoresApart(messages, folder / "results.sqlite3"), kind)
     place.send()
     victim = place.work(kill_at=(at, when))
     return _go_on(place, victim, at, when, lambda: not is_alive(victim))

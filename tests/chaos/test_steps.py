@@ -10,15 +10,18 @@ from benchmarks.chaos.workflows.shapes import KINDS
 
 from chaos.steps import (
     Forks,
+    RabbitStore,
     RedisStore,
     Scripts,
     Trial,
     When,
     forks,
     try_all,
+    try_apart,
     try_on_redis,
     try_on_sqlite,
 )
+from servers.rabbitmq import RabbitServer
 from servers.redis import RedisServer
 
 #: How many are tried side by side: as many as a Redis server has databases. Most of the time goes by until the lease of
@@ -45,6 +48,13 @@ def _on_redis(program: Forks, folder: Path, kind: str, server: RedisServer, scri
     return attempt
 
 
+def _apart_on_redis(program: Forks, folder: Path, kind: str, server: RedisServer) -> Try:
+    def attempt(at: int, when: When, lane: int) -> Trial:
+        return try_apart(program, folder / f"{when}-{at}", RedisStore(server, lane), kind, at, when)
+
+    return attempt
+
+
 def _check(trials: list[Trial], least: int) -> None:
     print(f"{len(trials)} kills")
     assert [str(trial) for trial in trials if trial.faults] == []
@@ -63,6 +73,34 @@ def test_a_kill_at_any_transaction(kind: str, program: Forks, tmp_path: Path) ->
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_kill_at_any_script(kind: str, program: Forks, tmp_path: Path, redis_server: RedisServer) -> None:
     _check(try_all(_on_redis(program, tmp_path, kind, redis_server, "all"), at_once=_AT_ONCE), least=10)
+
+
+@pytest.mark.chaos
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_kill_at_any_transaction_where_messages_lie_elsewhere(
+    kind: str, program: Forks, tmp_path: Path, redis_server: RedisServer
+) -> None:
+    _check(try_all(_apart_on_redis(program, tmp_path, kind, redis_server), at_once=_AT_ONCE), least=10)
+
+
+@pytest.mark.timeout(120)
+def test_a_kill_at_any_transaction_of_a_chord_that_grows(
+    program: Forks, tmp_path: Path, redis_server: RedisServer
+) -> None:
+    """Also between counting a member and sending it."""
+    _check(try_all(_apart_on_redis(program, tmp_path, "chord that grows", redis_server), at_once=_AT_ONCE), least=10)
+
+
+@pytest.mark.chaos
+@pytest.mark.timeout(600)
+def test_a_kill_at_any_transaction_of_a_chord_that_grows_on_rabbitmq(
+    program: Forks, tmp_path: Path, rabbit_server: RabbitServer
+) -> None:
+    def attempt(at: int, when: When, _: int) -> Trial:
+        return try_apart(program, tmp_path / f"{when}-{at}", RabbitStore(rabbit_server), "chord that grows", at, when)
+
+    _check(try_all(attempt, at_once=4), least=10)
 
 
 @pytest.mark.timeout(120)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 
 import pytest
 from benchmarks.chaos import verdict as tasks_verdict
 from benchmarks.chaos.fleet import Kill
 from benchmarks.chaos.journal import Run
+from benchmarks.chaos.outage import Outage
 from benchmarks.chaos.workflows.shapes import KINDS, STRIDE, Expected, expected, kind_of
 from benchmarks.chaos.workflows.verdict import Result, Verdict, judge, plan_of, running
 
@@ -127,12 +129,56 @@ def test_two_messages_of_a_body_are_seen_even_if_a_kill_explains_the_second_run(
     assert _judge([*_history(), replace(second, again=True)], kills=[kill]).faults(10.0) == []
 
 
-def test_where_results_lie_elsewhere_a_second_message_is_no_fault() -> None:
-    body = _CHORD + 4
-    second = Run(body, 11, (body + 2) * _SECOND, (body + 2) * _SECOND + 1)
-    verdict = replace(_judge([*_history(), second]), one_store=False)
-    assert (verdict.copies, verdict.tasks.unexplained) == (1, 1)
-    assert verdict.faults(10.0) == []
+_BODY = _CHORD + 4
+
+
+def _sent_twice(number: int, *more: Run, outages: Sequence[Outage] = (), kills: Sequence[Kill] = ()) -> list[str]:
+    """The faults of a run on two stores in which two messages of this task were sent, and nothing else is wrong."""
+    second = Run(number, 11, (number + 2) * _SECOND, (number + 2) * _SECOND + 1)
+    runs = [*_history(), second, *more]
+    verdict = judge(
+        _ALL, runs, list(kills), outages, _results(), partial(tasks_verdict.judge, connection_is_lease=True)
+    )
+    assert verdict.copies == 1
+    return replace(verdict, one_store=False).faults(10.0)
+
+
+def _hung_up(when: int) -> list[Outage]:
+    return [Outage("hang up", when, when + 1)]
+
+
+def test_on_two_stores_a_second_message_needs_a_reason() -> None:
+    fault = ["1 tasks were sent twice without a reason"]
+    assert _sent_twice(2) == _sent_twice(_BODY) == fault
+    # Of another time, or of another process than a worker.
+    assert _sent_twice(2, outages=_hung_up(_SECOND + _SECOND // 2)) == fault
+    assert _sent_twice(_BODY, kills=[Kill("child", _BODY * _SECOND - 9, _BODY * _SECOND - 8, frozenset([12]))]) == fault
+
+
+def test_on_two_stores_who_runs_again_sends_again_what_comes_next() -> None:
+    again = Run(1, 12, _SECOND + _SECOND // 2, _SECOND + _SECOND // 2 + 1, worker=1, again=True)
+    assert _sent_twice(2, again, outages=_hung_up(_SECOND)) == []
+    assert _sent_twice(2, outages=_hung_up(_SECOND + 9)) == [], "it was not confirmed"
+
+
+def test_on_two_stores_a_member_that_runs_again_is_no_reason_for_a_second_body() -> None:
+    member = _BODY - 1
+    again = Run(member, 12, member * _SECOND + 9, member * _SECOND + 10, worker=1, again=True)
+    cut = _hung_up(member * _SECOND)
+    (fault,) = _sent_twice(_BODY, again, outages=[replace(cut[0], after=member * _SECOND + 1)])
+    assert fault == "1 tasks were sent twice without a reason"
+
+
+def test_on_two_stores_a_body_is_sent_again_if_its_sender_may_have_died() -> None:
+    between = _BODY * _SECOND - _SECOND // 2
+    assert _sent_twice(_BODY, kills=[Kill("worker", between, between + 1, frozenset([12]))]) == []
+    assert _sent_twice(_BODY, outages=_hung_up(between)) == []
+
+
+def test_what_a_member_adds_is_waited_for_and_comes_last() -> None:
+    fates = _fates("chord that grows")
+    assert fates[2] == Expected("runs", (0,))
+    assert fates[3] == Expected("runs", (0, 1, 2), is_body=True)
 
 
 def test_a_body_that_runs_in_spite_of_a_failure_is_a_fault() -> None:

@@ -10,7 +10,19 @@ from typing import TYPE_CHECKING, Any, Final
 from benchmarks.chaos.apps.celeriac_app import app
 from benchmarks.chaos.journal import note
 from benchmarks.chaos.tasks import task_id
-from benchmarks.chaos.workflows.shapes import KINDS, Chain, Chord, Group, Step, Tree, Value, kind_of, number_of, value
+from benchmarks.chaos.workflows.shapes import (
+    KINDS,
+    Chain,
+    Chord,
+    Group,
+    Step,
+    Tree,
+    Value,
+    kind_of,
+    number_of,
+    value,
+    values,
+)
 from celeriac import Signature, Task, chain, chord, group
 
 if TYPE_CHECKING:
@@ -32,7 +44,13 @@ def _note(task: Task[..., object], event: str, number: int) -> None:
 
 @app.task(name="chaos.step", bind=True)
 def step(
-    self: Task[..., object], *got: Value, number: int, seconds: float, wants: list[Value], fails: bool = False
+    self: Task[..., object],
+    *got: Value,
+    number: int,
+    seconds: float,
+    wants: list[Value],
+    fails: bool = False,
+    adds: int | None = None,
 ) -> int:
     """Take so many seconds; the number.
 
@@ -47,6 +65,8 @@ def step(
         raise PlannedError(f"{number} fails")
     if list(got) != wants:
         raise ValueError(f"{number} got {got}, not {wants}")
+    if adds is not None:
+        self.add_to_chord(step.s(number=adds, seconds=seconds, wants=[]).set(task_id=task_id(adds)))
     return number
 
 
@@ -80,8 +100,7 @@ class _Builder:
             case Group(members):
                 return group([self.build(member, before) for member in members])
             case Chord(header, body):
-                values: list[Value] = [value(member) for member in header]
-                return chord([self.build(member, before) for member in header], self._step(body, [values]))
+                return chord([self.build(member, before) for member in header], self._step(body, [values(header)]))
 
     def _parts(self, parts: tuple[Tree, ...], before: list[Value]) -> Iterator[Signature[Any]]:
         for part in parts:
@@ -92,6 +111,8 @@ class _Builder:
         number = number_of(self._workflow, one.number)
         wants = [self._numbered(each) for each in before]
         signature = step.s(number=number, seconds=self._seconds, wants=wants, fails=one.fails)
+        if one.adds is not None:
+            signature.kwargs["adds"] = number_of(self._workflow, one.adds)
         signature.set(task_id=task_id(number))
         if one.errback is not None:
             signature.link_error(errback.s(number=number_of(self._workflow, one.errback), wants=task_id(number)))

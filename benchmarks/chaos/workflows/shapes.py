@@ -18,11 +18,19 @@ Fate = Literal["runs", "fails", "barred", "unused"]
 
 @dataclass(frozen=True)
 class Step:
-    """One task. `errback` is the number of the one that is linked for its failure."""
+    """One task.
+
+    Attributes:
+        number: its own.
+        fails: it raises.
+        errback: the number of the one that is linked for its failure.
+        adds: the number of a member that it adds to the chord whose member it is.
+    """
 
     number: int
     fails: bool = False
     errback: int | None = None
+    adds: int | None = None
 
 
 @dataclass(frozen=True)
@@ -90,6 +98,7 @@ KINDS: Final[dict[str, Tree]] = {
         (Chain((Step(0), Step(1, fails=True), Step(2))), Step(3)),
         Step(4, errback=5),
     ),
+    "chord that grows": Chord((Step(0, adds=2), Step(1)), Step(3)),
 }
 
 
@@ -114,6 +123,16 @@ def value(tree: Tree) -> Value:
             return [value(member) for member in members]
         case Chord(_, body):
             return body.number
+
+
+def values(header: tuple[Tree, ...]) -> list[Value]:
+    """What a body gets: members that were added come last."""
+    return [*map(value, header), *(each for _, each in added_to(header))]
+
+
+def added_to(header: tuple[Tree, ...]) -> list[tuple[int, int]]:
+    """The members that are added to a chord, each with the one that adds it before it."""
+    return [(one.number, one.adds) for one in header if isinstance(one, Step) and one.adds is not None]
 
 
 def expected(workflow: int) -> dict[int, Expected]:
@@ -153,6 +172,9 @@ def _expect(
             return _expect_members(members, after, is_well, found)
         case Chord(header, body):
             ends, goes_on = _expect_members(header, after, is_well, found)
+            for adder, number in added_to(header):
+                found[number] = Expected("runs", (adder,))
+                ends += (number,)
             return _expect_step(body, ends, goes_on, found, is_body=True)
 
 

@@ -10,6 +10,7 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
+from benchmarks.chaos.verdict import CUTTING
 from benchmarks.chaos.verdict import Verdict as TaskVerdict
 from benchmarks.chaos.workflows.shapes import STRIDE, Expected, expected, kind_of
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 #: The state of a task and what it has come to: its number, or the name of its error.
 Result = tuple[str, int | str | None]
 
+#: Within this time (ns) after its end the messages that a task causes have been confirmed.
+_SENT: Final = 100_000_000
 #: So many of a kind are named; the others are counted.
 _NAMED: Final = 5
 
@@ -36,11 +39,12 @@ class Verdict:
         tasks: what became of their tasks that had to run: see there.
         early: tasks that started before all that they had to wait for had ended, by kind of workflow.
         copies: tasks of which more than one message was sent: two that nobody had had in hands before.
+        uncaused: of these, those of which nothing explains a second message where there are two stores: neither a
+            second run of the task that sends it, nor that the server or a worker went when it was sent.
         barred: tasks that ran though something before them had failed.
         wrong: results that are missing or are not what they should be.
         left_in_store: what the store still has of chords.
-        one_store: messages, results and chords are in one, so that no message has a reason to be sent twice. With two,
-            a task that runs again sends again what comes after it, and a body is when its sender dies in between.
+        one_store: messages, results and chords are in one, so that no message has a reason to be sent twice.
         seconds: the whole run.
     """
 
@@ -48,6 +52,7 @@ class Verdict:
     tasks: TaskVerdict
     early: dict[str, int]
     copies: int
+    uncaused: int
     barred: int
     wrong: list[str]
     left_in_store: list[str] = field(default_factory=list)
@@ -59,12 +64,12 @@ class Verdict:
         checks = {
             f"started before all that is before them had ended: {self.early}": self.early,
             f"{self.copies} tasks were sent twice": self.copies and self.one_store,
+            f"{self.uncaused} tasks were sent twice without a reason": self.uncaused and not self.one_store,
             f"{self.barred} tasks ran after a failure": self.barred,
             f"results: {'; '.join(self.wrong)}": self.wrong,
             f"left of chords: {self.left_in_store}": self.left_in_store,
         }
-        tasks = self.tasks if self.one_store else replace(self.tasks, unexplained=0)
-        return tasks.faults(lease_seconds) + [text for text, is_wrong in checks.items() if is_wrong]
+        return self.tasks.faults(lease_seconds) + [text for text, is_wrong in checks.items() if is_wrong]
 
 
 @functools.cache
@@ -98,12 +103,16 @@ def judge(
     """
     plan = plan_of(workflows)
     must_run = sorted(running(plan))
+    numbered = _numbered_anew(runs, must_run)
+    # That a second message is run is no second run of the first one: whether it has a reason is asked below.
+    unexplained = judge_tasks(len(must_run), _without_copies(numbered), kills, outages).unexplained
     return Verdict(
         workflows=dict(Counter(kind_of(number) for number in workflows)),
         # How soon a worker has started more tasks says nothing where there may be no more of them.
-        tasks=replace(judge_tasks(len(must_run), _numbered_anew(runs, must_run), kills, outages), back={}),
+        tasks=replace(judge_tasks(len(must_run), numbered, kills, outages), back={}, unexplained=unexplained),
         early=dict(Counter(kind_of_task(number) for number in _early(plan, runs))),
-        copies=sum(count > 1 for count in Counter(run.number for run in runs if not run.again).values()),
+        copies=len(_copied(runs)),
+        uncaused=sum(not _is_caused(plan[number], number, runs, kills, outages) for number in _copied(runs)),
         barred=len({run.number for run in runs}.difference(must_run)),
         wrong=_wrong(plan, results),
     )
@@ -118,6 +127,39 @@ def _numbered_anew(runs: list[Run], numbers: list[int]) -> list[Run]:
     """The runs of these tasks, which are numbered 0, 1, 2, ... in their order."""
     places = {number: place for place, number in enumerate(numbers)}
     return [replace(run, number=places[run.number]) for run in runs if run.number in places]
+
+
+def _copied(runs: list[Run]) -> list[int]:
+    """The tasks of which more than one message was sent."""
+    return [number for number, count in Counter(run.number for run in runs if not run.again).items() if count > 1]
+
+
+def _without_copies(runs: list[Run]) -> list[Run]:
+    """All but the first deliveries of second messages. Those that are delivered again do not say of which message."""
+    first: dict[int, Run] = {}
+    for run in runs:
+        if not run.again:
+            first.setdefault(run.number, run)
+    return [run for run in runs if run.again or first[run.number] is run]
+
+
+def _is_caused(one: Expected, number: int, runs: list[Run], kills: list[Kill], outages: Sequence[Outage]) -> bool:
+    """There is a reason why its message was sent twice, where it is not sent in one step with all else."""
+    before = [run for run in runs if run.number in one.after and run.ended is not None]
+    if not before:
+        return False
+    began = max(run.ended or 0 for run in before)
+    if len(one.after) == 1:  # sent by that task
+        return len(before) > 1 or _befell(outages, began, began + _SENT)
+    # Sent when a header was complete, by a worker that had claimed the chord. A member that ran twice counts once.
+    started = min(run.started for run in runs if run.number == number)
+    workers = [kill for kill in kills if kill.what == "worker"]
+    return _befell(outages, began, started) or any(began < kill.after and kill.before < started for kill in workers)
+
+
+def _befell(outages: Sequence[Outage], since: int, until: int) -> bool:
+    """Connections were lost between these times, or could not be made."""
+    return any(one.what in CUTTING and since < one.after and one.before < until for one in outages)
 
 
 def _early(plan: Mapping[int, Expected], runs: list[Run]) -> set[int]:
