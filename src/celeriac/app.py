@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 from celeriac import calling, eager
 from celeriac.app_results import AppResults
 from celeriac.app_tasks import AppTasks
-from celeriac.backends import open_backend
-from celeriac.brokers import broker_url_of, open_broker
+from celeriac.backends import BACKEND_SETTINGS, open_backend
+from celeriac.brokers import BROKER_SETTINGS, broker_url_of, open_broker
 from celeriac.canvas.signature import Signature, signature
 from celeriac.celery_names import tell_what_is_missing
 from celeriac.clock import SYSTEM_CLOCK, Clock
@@ -34,46 +34,13 @@ if TYPE_CHECKING:
 
     from celeriac.backends.base import Backend, ChordStore, ReplyBackend
     from celeriac.brokers.base import Broker
+    from celeriac.canvas.form import Named
     from celeriac.option_types import CallOptions
 
 R = TypeVar("R")
 
 #: The embedded broker, in the working directory.
 DEFAULT_BROKER_URL: Final = "sqlite:///celeriac.sqlite3"
-#: Settings that a connection is made of.
-_OF_BROKER: Final = (
-    "broker_url",
-    "broker_transport_options",
-    "broker_transport",
-    "broker_host",
-    "broker_port",
-    "broker_user",
-    "broker_password",
-    "broker_vhost",
-    "broker_use_ssl",
-    "broker_connection_timeout",
-    "broker_pool_limit",
-    "broker_pool_acquire_timeout",
-)
-_OF_BACKEND: Final = (
-    "result_backend",
-    "result_backend_transport_options",
-    "result_persistent",
-    "result_cache_max",
-    "redis_host",
-    "redis_port",
-    "redis_db",
-    "redis_username",
-    "redis_password",
-    "redis_backend_use_ssl",
-    "redis_backend_credential_provider",
-    "redis_backend_health_check_interval",
-    "redis_client_name",
-    "redis_max_connections",
-    "redis_socket_timeout",
-    "redis_socket_connect_timeout",
-    "redis_socket_keepalive",
-)
 
 
 class Celeriac(AppTasks, AppResults):
@@ -248,15 +215,16 @@ class Celeriac(AppTasks, AppResults):
 
     def signature(
         self,
-        varies: str | Mapping[str, Any],
+        varies: str | Named | Mapping[str, Any],
         args: Sequence[Any] | None = None,
         kwargs: Mapping[str, Any] | None = None,
+        options: Mapping[str, Any] | None = None,
         *,
         immutable: bool = False,
-        **options: Unpack[CallOptions],
+        **more: Unpack[CallOptions],
     ) -> Signature[Any]:
-        """A signature of a task's name, or of the dictionary form of one, that is sent by this app."""
-        return signature(varies, args, kwargs, options, immutable=immutable, app=self)
+        """A signature of a task or its name, or of the dictionary form of one, that is sent by this app."""
+        return signature(varies, args, kwargs, {**(options or {}), **more}, immutable=immutable, app=self)
 
     # -- connections ---------------------------------------------------------------------------------------------------
 
@@ -343,9 +311,9 @@ class Celeriac(AppTasks, AppResults):
     def _settings_in_use(self) -> tuple[str, ...]:
         declared = self._broker is not None and self._broker.capabilities.exchanges
         return (
-            (_OF_BROKER if self._broker is not None else ())
+            (BROKER_SETTINGS if self._broker is not None else ())
             + (TOPOLOGY_SETTINGS if declared else ())
-            + (_OF_BACKEND if self._backend is not None else ())
+            + (BACKEND_SETTINGS if self._backend is not None else ())
         )
 
     # -- life ----------------------------------------------------------------------------------------------------------

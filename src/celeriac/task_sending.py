@@ -208,12 +208,13 @@ class SendingTask(Generic[P, R]):
         self,
         args: Sequence[Any] | None = None,
         kwargs: Mapping[str, Any] | None = None,
+        options: Mapping[str, Any] | None = None,
         *,
         immutable: bool = False,
-        **options: Unpack[CallOptions],
+        **more: Unpack[CallOptions],
     ) -> Signature[R]:
         """A signature with arguments and options."""
-        return Signature(self._itself, args, kwargs, options, immutable=immutable)
+        return Signature(self._itself, args, kwargs, {**(options or {}), **more}, immutable=immutable)
 
     subtask = signature
 

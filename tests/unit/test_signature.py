@@ -38,6 +38,20 @@ def test_it_is_celerys_dictionary(add: Task[[int, int], int]) -> None:
     assert made == add.si(1, 2).set(countdown=3)
 
 
+def test_options_are_given_as_celery_has_them(app: Celeriac, add: Task[[int, int], int]) -> None:
+    options = {"queue": "q", "countdown": 3}
+    made = add.signature((1, 2), queue="q", countdown=3)
+    assert add.signature((1, 2), options=options) == made
+    assert add.signature((1, 2), {}, {"queue": "other"}, queue="q", countdown=3) == made
+    assert app.signature("add", (1, 2), options=options) == made
+    assert app.signature("add", (1, 2), {}, options) == made
+    assert app.signature(add, (1, 2), options=options) == made
+    assert signature("add", (1, 2), options=options) == made
+    assert signature(add, (1, 2), {}, options) == made
+    with pytest.raises(TypeError, match="no call option"):
+        app.signature("add", options={"tenant": 1})
+
+
 def test_calling_puts_arguments_in_front(add: Task[[int, int], int], worker: HandWorker) -> None:
     assert add.s(2)(40) == 42
     assert add.s()(2, y=3) == 5

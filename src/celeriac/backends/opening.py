@@ -28,6 +28,26 @@ if TYPE_CHECKING:
 
 _SETTING: Final = "result_backend"
 _SQLITE_OPTIONS: Final = frozenset({"busy_timeout"})
+#: Settings that a result store is made of.
+BACKEND_SETTINGS: Final = (
+    "result_backend",
+    "result_backend_transport_options",
+    "result_persistent",
+    "result_cache_max",
+    "redis_host",
+    "redis_port",
+    "redis_db",
+    "redis_username",
+    "redis_password",
+    "redis_backend_use_ssl",
+    "redis_backend_credential_provider",
+    "redis_backend_health_check_interval",
+    "redis_client_name",
+    "redis_max_connections",
+    "redis_socket_timeout",
+    "redis_socket_connect_timeout",
+    "redis_socket_keepalive",
+)
 
 
 def open_backend(

@@ -26,6 +26,21 @@ if TYPE_CHECKING:
 
 _SETTING: Final = "broker_url"
 _SQLITE_OPTIONS: Final = frozenset({"busy_timeout"})
+#: Settings that a broker is made of.
+BROKER_SETTINGS: Final = (
+    "broker_url",
+    "broker_transport_options",
+    "broker_transport",
+    "broker_host",
+    "broker_port",
+    "broker_user",
+    "broker_password",
+    "broker_vhost",
+    "broker_use_ssl",
+    "broker_connection_timeout",
+    "broker_pool_limit",
+    "broker_pool_acquire_timeout",
+)
 
 
 def open_broker(

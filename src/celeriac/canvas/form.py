@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol, runtime_checkable
 
 from celeriac.call_options import checked_options
 from celeriac.canvas.steps import too_deep
@@ -18,11 +18,20 @@ if TYPE_CHECKING:
     from typing import Self
 
     from celeriac.app import Celeriac
-    from celeriac.task import Task
 
 #: Options that say where a signature stands. What it has of them stays when it is sent with others: they would stall
 #: what waits for it.
 _KEPT_OPTIONS: Final = frozenset({"group_id", "stamped_headers"})
+
+
+@runtime_checkable
+class Named(Protocol):
+    """A task, as far as signatures know one."""
+
+    name: str
+
+    @property
+    def bound_app(self) -> Celeriac | None: ...
 
 
 class SignatureForm(dict[str, Any]):
@@ -32,7 +41,7 @@ class SignatureForm(dict[str, Any]):
 
     def __init__(
         self,
-        task: str | Task[Any, Any] | Mapping[str, Any],
+        task: str | Named | Mapping[str, Any],
         args: Sequence[Any] | None = None,
         kwargs: Mapping[str, Any] | None = None,
         options: Mapping[str, Any] | None = None,

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, TypeVar, overload
 
 from celeriac.call_options import CALL_OPTION_NAMES, checked_options
-from celeriac.canvas.form import SignatureForm
+from celeriac.canvas.form import Named, SignatureForm
 from celeriac.canvas.freezing import new_id
 from celeriac.canvas.mistakes import no_signature
 from celeriac.canvas.stamping import StampingVisitor, merged_stamps, stamped_link
@@ -326,7 +326,7 @@ def signature(varies: Signature[R], *, app: Celeriac | None = None) -> Signature
 
 @overload
 def signature(
-    varies: str | Mapping[str, Any],
+    varies: str | Named | Mapping[str, Any],
     args: Sequence[Any] | None = None,
     kwargs: Mapping[str, Any] | None = None,
     options: Mapping[str, Any] | None = None,
@@ -338,7 +338,7 @@ def signature(
 
 
 def signature(
-    varies: str | Mapping[str, Any],
+    varies: str | Named | Mapping[str, Any],
     args: Sequence[Any] | None = None,
     kwargs: Mapping[str, Any] | None = None,
     options: Mapping[str, Any] | None = None,
@@ -347,7 +347,7 @@ def signature(
     app: Celeriac | None = None,
     **more_options: Any,
 ) -> Signature[Any]:
-    """Make a signature of a task's name, or of the dictionary form of one. A signature is copied.
+    """Make a signature of a task or its name, or of the dictionary form of one. A signature is copied.
 
     Example:
         >>> signature("tasks.add", args=(2, 2), countdown=10)
@@ -357,8 +357,8 @@ def signature(
         return varies.clone()
     if isinstance(varies, Mapping):
         return Signature.from_dict(varies, app)
-    if not isinstance(varies, str):
-        raise TypeError(f"a signature is made of a task's name or of its dictionary form, not of {varies!r:.100}")
+    if not isinstance(varies, str | Named):
+        raise TypeError(f"a signature is made of a task, its name or its dictionary form, not of {varies!r:.100}")
     return Signature(varies, args, kwargs, {**(options or {}), **more_options}, immutable=immutable, app=app)
 
 
