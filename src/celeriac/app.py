@@ -91,15 +91,12 @@ class Celeriac(AppTasks, AppResults):
         **settings: Any,
     ) -> None:
         given = {"broker_url": broker, "result_backend": backend, "include": include}
-        assigned = {
-            **(changes or {}),
-            **settings,
-            **{name: value for name, value in given.items() if value is not None},
-        }
+        assigned = {**(changes or {}), **settings, **{name: value for name, value in given.items() if value is not None}}
         self._broker: Broker | None = None
         self._backend: Backend | None = None
         super().__init__(main, task_cls, autofinalize, assigned, config_source, namespace, clock)
         self._stores_results: bool | None = None
+        self._joins_there: bool | None = None
         note_app(self)
         if set_as_current:
             self.set_current()
@@ -284,8 +281,10 @@ class Celeriac(AppTasks, AppResults):
     @property
     def joins_chords_at_broker(self) -> bool:
         """Chords are joined in the broker's own store, in the same step in which messages are settled."""
-        broker, backend = self.broker, self.backend
-        return broker.chords is not None and (backend.chords is None or broker.stores_results_of(backend))
+        if self._joins_there is None:  # asked for each member of a chord
+            broker, own = self.broker, self.backend.chords
+            self._joins_there = broker.chords is not None and (own is None or broker.stores_results_of(self.backend))
+        return self._joins_there
 
     @property
     def joins_chords(self) -> bool:
@@ -302,8 +301,8 @@ class Celeriac(AppTasks, AppResults):
         store = self.broker.chords if self.joins_chords_at_broker else self.backend.chords
         if store is None:
             raise NotSupported(
-                f"chords can not be joined: results go to {self.backend.address}, which stores none, and neither does "
-                f"the broker {self.broker.address}. Set result_backend (backend=) to a store, such as "
+                f"chords can not be joined: neither {self.backend.address}, where results go, nor the broker "
+                f"{self.broker.address} stores any. Set result_backend (backend=) to a store, such as "
                 "'redis://host/1', here and at the worker"
             )
         return store
@@ -348,7 +347,7 @@ class Celeriac(AppTasks, AppResults):
         self._stop_watching()  # before the connections, which it uses
         with self._lock:
             parts = (self._backend, self._broker)
-            self._backend = self._broker = self._stores_results = None
+            self._backend = self._broker = self._stores_results = self._joins_there = None
         for part in parts:
             if part is not None:
                 part.disconnect()

@@ -84,10 +84,12 @@ local function hand_on(queue, step, envelope)
   if most == 0 or not waited_for[queue] then
     return false
   end
-  for _, one in ipairs(steps) do
-    if redis.pcall('LLEN', list_key(queue, one)) ~= 0 then
-      return false
-    end
+  local lists = {}
+  for n, step_of in ipairs(steps) do
+    lists[n] = list_key(queue, step_of)
+  end
+  if redis.call('EXISTS', unpack(lists)) > 0 then
+    return false
   end
   redis.call('HSET', HELD, prefix .. number, held_head(queue, step) .. envelope)
   handed_on[#handed_on + 1] = follow_ups
