@@ -91,7 +91,11 @@ class Celeriac(AppTasks, AppResults):
         **settings: Any,
     ) -> None:
         given = {"broker_url": broker, "result_backend": backend, "include": include}
-        assigned = {**(changes or {}), **settings, **{name: value for name, value in given.items() if value is not None}}
+        assigned = {
+            **(changes or {}),
+            **settings,
+            **{name: value for name, value in given.items() if value is not None},
+        }
         self._broker: Broker | None = None
         self._backend: Backend | None = None
         super().__init__(main, task_cls, autofinalize, assigned, config_source, namespace, clock)
