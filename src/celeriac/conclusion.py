@@ -18,7 +18,7 @@ from celeriac.exceptions import EncodeError, Ignore, Reject, Replace, Retry, Tim
 from celeriac.follow_ups import Errbacks, call_errbacks
 from celeriac.message import MIN_PRIORITY, Message
 from celeriac.outcome import Failed, Ignored, Outcome, Rejected, Replaced, ResultRecord, Retried, Succeeded, TimedOut
-from celeriac.protocol import Invocation, retry_message, safe_repr
+from celeriac.protocol import Changes, Invocation, retry_message, safe_repr
 from celeriac.publications import due_moment, expiry
 from celeriac.records import reply_queue, result_record, result_ttl
 from celeriac.request import Request
@@ -228,13 +228,7 @@ class Conclusion:
             args, kwargs = self._task.models.dump(
                 given.args if args is None else args, given.kwargs if kwargs is None else kwargs
             )
-        return retry_message(
-            self._message,
-            self._invocation,
-            retries=self.request.retries + 1,
-            now=self._app.now(),
-            size_limit=conf.task_message_size_limit,
-            eta=eta,
+        changes = Changes(
             args=args,
             kwargs=kwargs,
             expires=expiry(self._app, options.get("expires")),
@@ -244,6 +238,15 @@ class Conclusion:
             headers=options.get("headers"),
             serializer=options.get("serializer"),
             compression=options.get("compression"),
+        )
+        return retry_message(
+            self._message,
+            self._invocation,
+            changes,
+            retries=self.request.retries + 1,
+            now=self._app.now(),
+            size_limit=conf.task_message_size_limit,
+            eta=eta,
             repr_maxlevels=conf.task_repr_maxlevels,
         )
 

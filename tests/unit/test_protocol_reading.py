@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from celeriac.exceptions import ContentDisallowed, DecodeError, InvalidTaskError, MessageTooLarge
 from celeriac.message import Message
-from celeriac.protocol import Invocation, header_expires, read_invocation, retry_message
+from celeriac.protocol import Changes, Invocation, header_expires, read_invocation, retry_message
 from celeriac.protocol.reading import HEADER_DEFAULTS
 
 JSON = st.recursive(
@@ -75,7 +75,12 @@ def check_sound(invocation: Invocation) -> None:
     message = Message({}, {}, b"")
     invocation.protocol = 1  # so that it is written anew
     retried = retry_message(
-        message, invocation, retries=1, now=datetime(2026, 1, 1, tzinfo=UTC), size_limit=10**6, serializer="json"
+        message,
+        invocation,
+        Changes(serializer="json"),
+        retries=1,
+        now=datetime(2026, 1, 1, tzinfo=UTC),
+        size_limit=10**6,
     )
     assert retried.headers["id"] == invocation.id
 

@@ -9,7 +9,7 @@ import pytest
 
 from celeriac.exceptions import EncodeError, MessageTooLarge
 from celeriac.message import Message
-from celeriac.protocol import Invocation, read_invocation, retry_message, task_message
+from celeriac.protocol import Changes, Invocation, read_invocation, retry_message, task_message
 from celeriac.protocol.options import MessageOptions
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
@@ -26,8 +26,8 @@ def read(message: Message) -> Invocation:
     return read_invocation(message, accept=["json", "msgpack"], inflated_size_limit=LIMIT)
 
 
-def retry(message: Message, **changes: Any) -> Message:
-    return retry_message(message, read(message), **{"retries": 1, "now": NOW, "size_limit": LIMIT, **changes})
+def retry(message: Message, *, eta: datetime | None = None, size_limit: int = LIMIT, **changes: Any) -> Message:
+    return retry_message(message, read(message), Changes(**changes), retries=1, now=NOW, size_limit=size_limit, eta=eta)
 
 
 def test_an_unchanged_body_is_sent_as_it_came() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from celeriac.message import Message
-from celeriac.protocol import Invocation, parse_iso, read_invocation, retry_message
+from celeriac.protocol import Changes, Invocation, parse_iso, read_invocation, retry_message
 
 Loader = Callable[[str], list[Message]]
 
@@ -40,6 +40,7 @@ def retry(earlier: Message, later: Message) -> Message:
     return retry_message(
         earlier,
         read(earlier),
+        Changes(),
         retries=later.headers["retries"],
         eta=parse_iso(eta) if eta is not None else None,
         now=now,
@@ -71,14 +72,14 @@ def test_the_mark_of_a_redelivery_is_not_carried_into_the_retry(messages: Loader
     [message] = messages("redis/worker_message/retry_of_redelivered.json")
     assert message.headers["redelivered"] is True  # Celery carries it on, as if the sender had set it
     assert read(message).custom == {}
-    built = retry_message(message, read(message), retries=2, now=NOW, size_limit=10**6)
+    built = retry_message(message, read(message), Changes(), retries=2, now=NOW, size_limit=10**6)
     assert "redelivered" not in built.headers
 
 
 def test_a_protocol_1_message_comes_back_as_protocol_2(messages: Loader) -> None:
     [message] = messages("redis/message_v1/headers.json")
     invocation = read(message)
-    built = retry_message(message, invocation, retries=1, now=NOW, size_limit=10**6)
+    built = retry_message(message, invocation, Changes(), retries=1, now=NOW, size_limit=10**6)
     again = read(built)
     assert again.protocol == 2
     assert (again.task, again.id, again.args, again.kwargs) == (

@@ -10,11 +10,12 @@ from celeriac.protocol.building import MessageTemplate, task_message
 from celeriac.protocol.plain import RESERVED_HEADERS, checked_args, checked_kwargs
 from celeriac.protocol.reading import Invocation, header_eta, header_expires, read_invocation
 from celeriac.protocol.reprs import safe_repr
-from celeriac.protocol.retrying import retry_message
+from celeriac.protocol.retrying import Changes, retry_message
 from celeriac.protocol.times import format_iso, parse_iso
 
 __all__ = [
     "RESERVED_HEADERS",
+    "Changes",
     "Invocation",
     "MessageTemplate",
     "checked_args",
