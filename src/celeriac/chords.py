@@ -44,6 +44,8 @@ class ChordShare(msgspec.Struct, frozen=True):
         root_id: the root of the tree that the member belongs to.
         queue: where the member was taken from: workers of this queue send the body.
         ttl: as in `ChordStart`; each share begins it anew.
+        priority: the level at which the member was taken; `task_inherit_parent_priority` gives the body that of the
+            member that completes the chord.
     """
 
     group_id: str
@@ -54,6 +56,7 @@ class ChordShare(msgspec.Struct, frozen=True):
     root_id: str | None
     queue: str
     ttl: float | None = None
+    priority: int = 0
 
     @property
     def member(self) -> str:
@@ -121,6 +124,7 @@ class ClaimedChord(msgspec.Struct, frozen=True):
         root_id: the root of that member's tree.
         queue: where that member was taken from. Of a broken chord, what was said when it was broken.
         reason: why the body fails, if the chord was broken.
+        priority: the level at which that member was taken.
     """
 
     group_id: str
@@ -131,6 +135,7 @@ class ClaimedChord(msgspec.Struct, frozen=True):
     root_id: str | None
     queue: str
     reason: str | None = None
+    priority: int = 0
 
 
 class ChordState(msgspec.Struct, frozen=True):

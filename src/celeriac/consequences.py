@@ -28,7 +28,7 @@ from celeriac.canvas.steps import (
     with_one_end,
 )
 from celeriac.chords import ChordBreak, ChordGrowth, ChordShare, ChordStart
-from celeriac.message import Publication
+from celeriac.message import MIN_PRIORITY, Publication
 from celeriac.outcome import Flow, ResultRecord
 from celeriac.publications import NO_OPTIONS, Call, make_publications
 from celeriac.records import chord_ttl, reply_queue, result_ttl
@@ -358,4 +358,5 @@ def _own_share(app: Celeriac, request: Request, status: str, value: Any, queue: 
         request.root_id,
         queue,
         chord_ttl(app),
+        (request.delivery_info or NO_OPTIONS).get("priority") or MIN_PRIORITY,
     )

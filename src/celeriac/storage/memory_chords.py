@@ -22,6 +22,7 @@ class Join(msgspec.Struct, frozen=True):
     task_id: str
     root_id: str | None
     body: bytes
+    priority: int = 0
 
 
 class StoredChord(msgspec.Struct):
@@ -92,7 +93,7 @@ class StoredChord(msgspec.Struct):
         tally = self.tally
         tally.count(share, now)
         if tally.last is share and tally.may_be_complete and self.reason is None:
-            self.join = Join(share.queue, share.task_id, share.root_id, share.body)
+            self.join = Join(share.queue, share.task_id, share.root_id, share.body, share.priority)
 
     def state(self, monotonic: float) -> ChordState:
         """How far it is, without the parts."""
@@ -156,7 +157,7 @@ class MemoryChords:
                 chord.claim = claim = new_claim()
                 chord.claims, chord.seconds, chord.ends = chord.claims + 1, seconds, monotonic + seconds
                 of_body = (join.body, join.task_id, join.root_id, join.queue)
-                claimed.append(ClaimedChord(chord.group_id, claim, chord.claims, *of_body, chord.reason))
+                claimed.append(ClaimedChord(chord.group_id, claim, chord.claims, *of_body, chord.reason, join.priority))
         return claimed
 
     def is_current(self, end: ChordEnd, now: float) -> bool:

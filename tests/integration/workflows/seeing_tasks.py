@@ -26,7 +26,15 @@ def _declare_seeing(app: Celeriac) -> None:
 
     @app.task(name="gathers", bind=True)
     def gathers(self: Task[Any, Any], parts: list[Any]) -> dict[str, Any]:
-        return {"parts": parts, "id": self.request.id, "root": self.request.root_id, "parent": self.request.parent_id}
+        request = self.request
+        priority = (request.delivery_info or {})["priority"]
+        return {
+            "parts": parts,
+            "id": request.id,
+            "root": request.root_id,
+            "parent": request.parent_id,
+            "priority": priority,
+        }
 
     @app.task(name="add")
     def add(x: int, y: int) -> int:

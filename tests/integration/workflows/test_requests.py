@@ -54,6 +54,16 @@ def test_each_member_goes_where_its_signature_says(site: Site) -> None:
     assert [one["priority"] for one in parts][:2] == [3, 5]
 
 
+@pytest.mark.parametrize("inherit", [True, False])
+def test_a_body_has_the_priority_of_the_member_that_completed_the_header(
+    site: Site, inherit: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(site.app.conf, "task_inherit_parent_priority", inherit)
+    body = chord([site.s("sees", priority=6), site.s("sees", priority=6)], site.s("gathers"))().get(timeout=DEADLINE)
+    assert {one["priority"] for one in body["parts"]} == {6}
+    assert body["priority"] == (6 if inherit else 0)
+
+
 def test_each_step_goes_where_its_signature_says(site: Site) -> None:
     last = chain(site.s("sees"), site.s("sees", queue="other", priority=4), site.s("sees"))().get(timeout=DEADLINE)
     [middle] = last["args"]

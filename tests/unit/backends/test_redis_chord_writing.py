@@ -42,7 +42,7 @@ def test_a_body_is_told_once() -> None:
     named = table.shares([share(0), share(1, body=bytes(bytearray(b"body"))), share(None), share(0, "h")])
     assert named == [4, 1, b"t0:0", b"part0", 1, b"t1:1", b"part1", 1, b"tNone:+inf", b"partNone", 2, b"t0:0", b"part0"]
     head: list[Arg] = [2, "p:", "zset", b"g", b"h", 2]
-    assert table.arguments() == [*head, 1, b"body", b"root", "q", 60, 2, b"body", b"root", "q", 60]
+    assert table.arguments() == [*head, 1, b"body", b"root", "q", 0, 60, 2, b"body", b"root", "q", 0, 60]
 
 
 def test_what_differs_is_told_apart() -> None:

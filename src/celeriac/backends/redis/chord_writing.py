@@ -35,7 +35,7 @@ class ChordTable:
     def __init__(self, rules: ChordRules) -> None:
         self._rules = rules
         self._chords: dict[str, int] = {}
-        self._senders: dict[tuple[str, bytes, str | None, str, float | None], int] = {}
+        self._senders: dict[tuple[str, bytes, str | None, str, int, float | None], int] = {}
 
     def chord(self, group_id: str) -> int:
         """Its number, from 1."""
@@ -43,7 +43,7 @@ class ChordTable:
 
     def share(self, share: ChordShare) -> tuple[Arg, ...]:
         """Arguments of one: sender, member, part."""
-        sender = (share.group_id, share.body, share.root_id, share.queue, share.ttl)
+        sender = (share.group_id, share.body, share.root_id, share.queue, share.priority, share.ttl)
         number = self._senders.get(sender)
         if number is None:
             self.chord(share.group_id)
@@ -87,8 +87,8 @@ class ChordTable:
         kind = "zset" if self._rules.ordered else "list"
         arguments: list[Arg] = [len(self._chords), self._rules.prefix, kind, *map(id_bytes, self._chords)]
         arguments.append(len(self._senders))
-        for group_id, body, root_id, queue, ttl in self._senders:
-            arguments += (self._chords[group_id], body, id_bytes(root_id or ""), queue, lasting(ttl))
+        for group_id, body, root_id, queue, priority, ttl in self._senders:
+            arguments += (self._chords[group_id], body, id_bytes(root_id or ""), queue, priority, lasting(ttl))
         return arguments
 
 

@@ -137,7 +137,7 @@ class RedisChords:
 
 
 def _read_claimed(row: Sequence[Any]) -> ClaimedChord:
-    group, claim, claims, body, task_id, root_id, queue, reason = row
+    group, claim, claims, body, task_id, root_id, queue, reason, priority = row
     return ClaimedChord(
         group_id=id_text(group),
         claim=claim.decode(),
@@ -147,6 +147,7 @@ def _read_claimed(row: Sequence[Any]) -> ClaimedChord:
         root_id=None if root_id is None else id_text(root_id),
         queue=queue.decode(),
         reason=None if reason is None else id_text(reason),
+        priority=int(priority or 0),
     )
 
 

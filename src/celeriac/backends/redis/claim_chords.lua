@@ -9,7 +9,7 @@
 -- then queues
 --
 -- Returns for each chord: group, claim, how often it was claimed, body, task_id, root_id or nil, queue,
--- why it was broken, if it was
+-- why it was broken, if it was, and priority or nil
 
 redis.call('DEL', KEYS[1])  -- it is never there: see working.lua
 local MOST_LOOKS = 1000  -- at chords that are not to be claimed, which are then out of the way
@@ -24,7 +24,7 @@ local function claim(chord, queue, known)
   local name = ARGV[5] .. #found
   hold_claim(chord, name, queue, now, seconds)
   local claims = redis.call('HINCRBY', chord.note, 'claims', 1)
-  found[#found + 1] = {chord.group, name, claims, known[1], known[2], known[3], queue, known[6]}
+  found[#found + 1] = {chord.group, name, claims, known[1], known[2], known[3], queue, known[6], known[7]}
 end
 
 local function look_at(chord, queue)
@@ -32,7 +32,7 @@ local function look_at(chord, queue)
     redis.call('ZREM', joins_key(prefix, queue), chord.group)  -- it can not be joined, and would stand in the way
     return
   end
-  local known = redis.call('HMGET', chord.note, 'body', 'task_id', 'root_id', 'claim', 'queue', 'reason')
+  local known = redis.call('HMGET', chord.note, 'body', 'task_id', 'root_id', 'claim', 'queue', 'reason', 'priority')
   local present = redis.call('GET', chord.claim)
   if known[5] ~= queue or not (known[6] or is_complete(chord)) then
     redis.call('ZREM', joins_key(prefix, queue), chord.group)

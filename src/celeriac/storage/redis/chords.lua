@@ -8,8 +8,8 @@
 --   .j  their parts: a sorted set by index ('+inf' for none), or a list where result_chord_ordered is off
 --   .c  the claim of the worker that makes the body; 'done' for a while when the chord is over
 -- Ours:
---   celeriac:chord:<group>  hash: what is needed to make the body (body, task_id, root_id, queue), the claim under which
---                           one of our workers makes it, and how often there was one (claims). Of a chord that one of our
+--   celeriac:chord:<group>  hash: what is needed to make the body (body, task_id, root_id, queue, priority), the claim under
+--                           which one of our workers makes it, and how often there was one (claims). Of a chord that one of our
 --                           senders has begun: body and root_id from the beginning, first_queue and began (Unix time).
 --                           Of a broken chord: why (reason). Of one that has grown: by cause, the members that it has
 --                           added (added:<cause>, as msgpack), and by member how many have done that
@@ -80,7 +80,7 @@ end
 
 -- Read from the script's arguments which chords it is about, and what its shares have in common:
 --   number of chords; if there are any: prefix, 'zset' or 'list', group of each
---     number of senders; then chord, body, root_id or '', queue, seconds to keep what is there (or -1) of each
+--     number of senders; then chord, body, root_id or '', queue, priority, seconds to keep what is there (or -1) of each
 -- Returns chords and senders, or nil and an error reply if one of their keys is something else.
 local function read_chords(next_argument)
   local chords, senders = {}, {}
@@ -98,12 +98,14 @@ local function read_chords(next_argument)
   end
   for n = 1, tonumber(next_argument()) do
     local chord = chords[tonumber(next_argument())]
-    local body, root, queue, seconds = next_argument(), next_argument(), next_argument(), tonumber(next_argument())
+    local body, root, queue, priority = next_argument(), next_argument(), next_argument(), next_argument()
     local fits, wrong = is_of(joins_key(prefix, queue), 'zset')
     if not fits then
       return nil, wrong
     end
-    senders[n] = {chord = chord, body = body, root = root, queue = queue, seconds = seconds}
+    senders[n] = {
+      chord = chord, body = body, root = root, queue = queue, priority = priority, seconds = tonumber(next_argument()),
+    }
   end
   return chords, senders
 end
@@ -283,7 +285,10 @@ end
 
 local function note_sender(chord, sender)
   local note = chord.note
-  redis.call('HSET', note, 'body', sender.body, 'task_id', string.match(chord.last, '^(.*):'), 'queue', sender.queue)
+  redis.call(
+    'HSET', note, 'body', sender.body, 'task_id', string.match(chord.last, '^(.*):'), 'queue', sender.queue,
+    'priority', sender.priority
+  )
   if sender.root ~= '' then
     redis.call('HSET', note, 'root_id', sender.root)
   else

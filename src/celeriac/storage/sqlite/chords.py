@@ -42,7 +42,9 @@ def change_chords(
     shares: Sequence[ChordShare] = (),
 ) -> None:
     """Begin chords, add members to some or withdraw them, then note what members have come to."""
-    names = [one.group_id for several in (starts, grown, shares) for one in several]
+    # Chords are claimed in the order in which they came; that somebody adds nothing brings none.
+    adding = [growth for growth in grown if growth.members]
+    names = [one.group_id for several in (starts, adding, shares, grown) for one in several]
     if not names:
         return
     rows = _open(transaction, list(dict.fromkeys(names)))
@@ -225,14 +227,15 @@ def _insert(transaction: Transaction, rows: dict[str, _Row], shares: Sequence[Ch
 def _write(transaction: Transaction, rows: Iterable[_Row]) -> None:
     sql = load_statements("chord")
     written: list[tuple[int, str, int | None, int, int, int, float | None]] = []
-    joins: list[tuple[int, str, str, str | None, bytes, int, int, int]] = []
+    joins: list[tuple[int, str, str, str | None, bytes, int, int, int, int]] = []
     for row in rows:
         tally, last, complete = row.tally, row.tally.last, row.tally.is_complete
         if tally.ended or tally == _UNTOUCHED:  # an old one has been written, a new one has nothing to say
             continue
         written.append((row.id, row.group_id, tally.size, tally.grown, tally.shares, 0, tally.expires))
         if last is not None and tally.may_be_complete:
-            joins.append((row.id, last.queue, last.task_id, last.root_id, last.body, int(complete), 0, 0))
+            of_body = (last.queue, last.task_id, last.root_id, last.body, last.priority)
+            joins.append((row.id, *of_body, int(complete), 0, 0))
         elif complete != row.was_complete:
             transaction.execute(sql["set_complete"], (int(complete), row.id))
     transaction.insert(sql["write"], written)

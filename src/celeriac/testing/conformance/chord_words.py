@@ -35,10 +35,11 @@ def share(
     ttl: float | None = None,
     body: bytes = BODY,
     root_id: str | None = "root",
+    priority: int = 0,
 ) -> ChordShare:
     """What the member `name` has come to: its own name, in capitals."""
     part = msgspec.json.encode([1, str(name), "SUCCESS", str(name).upper()])
-    return ChordShare(group_id, str(name), index, part, body, root_id, queue, ttl)
+    return ChordShare(group_id, str(name), index, part, body, root_id, queue, ttl, priority)
 
 
 def growth(*members: str, group_id: str = "g", cause: str = "adder") -> ChordGrowth:

@@ -174,11 +174,11 @@ class ClaimCases(Harness):
     async def test_who_claims_learns_what_completed_it(self, make_chords: MakeChords) -> None:
         chords = make_chords()
         chords.start_chords([start(2)])
-        await chords.add_shares([share("a", 1, root_id="r", queue="first")])
-        await chords.add_shares([share("b", 0, root_id=None, queue="last", body=b"{}")])
+        await chords.add_shares([share("a", 1, root_id="r", queue="first", priority=3)])
+        await chords.add_shares([share("b", 0, root_id=None, queue="last", body=b"{}", priority=7)])
         assert await claim(chords, "first") == []
         (claimed,) = await claim(chords, "first", "last")
-        assert claimed == ClaimedChord("g", claimed.claim, 1, b"{}", "b", None, "last")
+        assert claimed == ClaimedChord("g", claimed.claim, 1, b"{}", "b", None, "last", None, 7)
         assert 0 < len(claimed.claim) <= 40
 
     @in_loop

@@ -42,10 +42,11 @@ VALUES (?, ?, ?, ?, ?, ?, 0, 0, 0)
 ON CONFLICT (chord) DO UPDATE SET began = excluded.began WHERE began IS NULL;
 
 -- name: write_join
--- Rows of chord, queue, task id, root id, body, complete, claims (0), seconds (0)
-INSERT INTO chord_join (chord, queue, task_id, root_id, body, complete, claims, seconds) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+-- Rows of chord, queue, task id, root id, body, priority, complete, claims (0), seconds (0)
+INSERT INTO chord_join (chord, queue, task_id, root_id, body, priority, complete, claims, seconds)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (chord) DO UPDATE SET queue = excluded.queue, task_id = excluded.task_id, root_id = excluded.root_id,
-body = excluded.body, complete = excluded.complete
+body = excluded.body, priority = excluded.priority, complete = excluded.complete
 WHERE reason IS NULL;
 
 -- name: set_complete
@@ -69,7 +70,7 @@ SELECT EXISTS (
 
 -- name: to_claim
 -- 1 queue, 2 now, 3 monotonic, 4 limit. In the order in which they came.
-SELECT c.group_id, c.id, j.claims, j.body, j.task_id, j.root_id, j.queue, j.reason
+SELECT c.group_id, c.id, j.claims, j.body, j.task_id, j.root_id, j.queue, j.reason, j.priority
 FROM chord_join AS j CROSS JOIN chord AS c ON c.id = j.chord
 WHERE j.queue = ?1 AND j.complete = 1 AND (j.ends IS NULL OR j.ends <= ?3 OR j.ends > ?3 + j.seconds)
 AND (c.expires IS NULL OR c.expires > ?2)

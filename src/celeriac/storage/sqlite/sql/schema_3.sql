@@ -1,4 +1,4 @@
--- What schema 3 adds: members of chords that were added to them. Run after schema_2.sql on a new file.
+-- What schema 3 adds: members of chords that were added to them, and the priority of the member that completes a chord. Run after schema_2.sql on a new file.
 
 -- name: chord_member
 -- cause: who has added it. counted: 0 if that one has withdrawn it. A chord has grown by the members that somebody has
@@ -13,3 +13,6 @@ CREATE TABLE chord_member (
 
 -- name: chord_member_by_task
 CREATE INDEX chord_member_by_task ON chord_member (chord, task_id, counted);
+
+-- name: priority_of_join
+ALTER TABLE chord_join ADD COLUMN priority INTEGER NOT NULL DEFAULT 0;
