@@ -161,7 +161,8 @@ class Joiner:
         except CeleriacError:
             logger.exception("Can not join chord %s", chord.group_id)
             return None
-        delivery = Delivery(f"{chord.group_id}:{chord.claim}", 0, PackedMessage.pack(message), chord.queue, chord.priority)
+        tag, packed = f"{chord.group_id}:{chord.claim}", PackedMessage.pack(message)
+        delivery = Delivery(tag, 0, packed, chord.queue, chord.priority)
         admitted = self._admission.admit(delivery, self._app.clock.time())
         if isinstance(admitted, Discarded | Early | Unrunnable):
             return None
