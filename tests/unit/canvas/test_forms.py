@@ -169,6 +169,9 @@ def test_wrong_parts_are_refused_where_they_are_given(tasks: Tasks) -> None:
         (5, "not 5"),
         (None, "not None"),
         ({"args": []}, r"write group|expected a signature"),
+        (tasks.add(1, 1), r"not 2 \(int\): write task\.s\("),
+        (tasks.add.delay(1, 1), r"sent already: write task\.s\("),
+        (group([tasks.add.s(1, 1)]).apply_async(), r"sent already: write task\.s\("),
     ]
     for value, cure in wrong:
         for make in (
