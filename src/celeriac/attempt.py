@@ -299,8 +299,8 @@ def failure_of_invocation(
         root_id=headers["root_id"],
         group=headers["group"],
         group_index=headers["group_index"],
-        chain=invocation.chain,
-        chord=invocation.chord,
+        sent_chain=invocation.chain,
+        sent_chord=invocation.chord,
         reply_to=(message.properties or {}).get("reply_to"),
     )
     token = current_request.set(request)
@@ -336,8 +336,8 @@ def make_request(app: Celeriac, task: Task[Any, Any], invocation: Invocation, jo
         expires=headers["expires"],
         callbacks=invocation.callbacks,
         errbacks=invocation.errbacks,
-        chain=invocation.chain,
-        chord=invocation.chord,
+        sent_chain=invocation.chain,
+        sent_chord=invocation.chord,
         delivery_info=_delivery_info(job, site),
         reply_to=properties.get("reply_to"),
         correlation_id=properties.get("correlation_id"),

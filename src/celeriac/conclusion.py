@@ -133,7 +133,7 @@ class Conclusion:
         if task.models is not None:
             retval = task.models.dump_result(retval)
         follows = NOTHING
-        if request.callbacks or request.chain or request.chord is not None or request.caused:
+        if request.callbacks or request.sent_chain or request.sent_chord is not None or request.caused:
             follows = together([*request.caused, of_success(self._app, request, retval, self._queue)])
         record = None
         if self._is_eager or not request.ignore_result:
@@ -173,7 +173,7 @@ class Conclusion:
     def _broken(self, exc: BaseException) -> Consequences:
         """What the failure means for the workflow around the task."""
         request = self.request
-        if not request.chain and request.chord is None:
+        if not request.sent_chain and request.sent_chord is None:
             return NOTHING
         return Consequences(flow=of_failure(self._app, request, exc, states.FAILURE, self._queue))
 

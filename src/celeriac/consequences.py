@@ -166,8 +166,8 @@ def of_success(
         EncodeError, MessageTooLarge, NotSupported: a message can not be made, or the value is none that a chord takes.
     """
     parts = [sent(app, request, callback, (value,)) for callback in request.callbacks or ()]
-    if request.chain:
-        *rest, following = request.chain
+    if request.sent_chain:
+        rest, following = request.sent_chain[:-1], request.sent_chain[-1]
         parts.append(sent(app, request, following, (value,), chain=rest))
     if is_member(request):
         share = _own_share(app, request, states.SUCCESS, value, queue)
@@ -189,7 +189,7 @@ def replacing(app: Celeriac, request: Request, node: Node) -> Consequences:
     wrapped = {"task": CHAIN, "kwargs": {"tasks": [ended]}, "options": given}
     place = Place(request.id, request.group, request.group_index, request.chord, is_member=True)
     fixed = {"replaced_task_nesting": request.replaced_task_nesting + 1}
-    following = sent(app, request, wrapped, (), chain=request.chain or (), place=place, fixed=fixed)
+    following = sent(app, request, wrapped, (), chain=request.sent_chain or (), place=place, fixed=fixed)
     grown = _nothing_added(app, request) if is_member(request) else ()
     return together([following, Consequences(flow=Flow(grown=grown))]) if grown else following
 
@@ -229,7 +229,7 @@ def _nothing_added(app: Celeriac, request: Request) -> tuple[ChordGrowth, ...]:
 
 def of_failure(app: Celeriac, request: Request, exc: BaseException, status: str, queue: str) -> Flow | None:
     """What a failed run means for the rest of its chain, and for its chord. Errbacks are called elsewhere."""
-    if not request.chain and not is_member(request):
+    if not request.sent_chain and not is_member(request):
         return None
     failing = _Failing(app, exc, status, queue, request.root_id, request.reply_to)
     if is_member(request):
@@ -341,14 +341,14 @@ class _Failing:
 
 def is_member(request: Request) -> bool:
     """It is a member of a chord's header. A chord without the name of its group can be nobody's."""
-    return request.chord is not None and bool(request.group)
+    return request.sent_chord is not None and bool(request.group)
 
 
 def _own_share(app: Celeriac, request: Request, status: str, value: Any, queue: str) -> ChordShare:
     task_id, group_id = request.id, request.group
     assert task_id is not None
     assert group_id is not None
-    chord = request.chord or NO_OPTIONS
+    chord = request.sent_chord or NO_OPTIONS
     return ChordShare(
         group_id,
         task_id,

@@ -29,7 +29,9 @@ logger = logging.getLogger("celeriac.task")
 #: The task that calls errbacks for runs which can not. Names of tasks that are not the user's begin so.
 LATE_ERRBACK: Final = "celeriac.call_errback"
 #: Fields of a request that mean nothing in another process.
-_LOCAL_FIELDS: Final = frozenset({"children", "running", "entered", "pending_retry", "caused"})
+_LOCAL_FIELDS: Final = frozenset(
+    {"children", "running", "entered", "pending_retry", "caused", "sent_chain", "sent_chord"}
+)
 
 #: Options of an errback that the task which calls it in its place shall have.
 _KEPT_OPTIONS: Final = frozenset({*DESTINATION_OPTIONS, "priority", "reply_to"})
@@ -98,7 +100,7 @@ def _wants_exception(app: Celeriac, errback: Mapping[str, Any]) -> bool:
 
 def _fields_of(request: Request) -> dict[str, Any]:
     """What of a request means something in another process."""
-    fields = msgspec.structs.asdict(request)
+    fields = {**msgspec.structs.asdict(request), "chain": request.chain, "chord": request.chord}
     return {name: value for name, value in fields.items() if value is not None and name not in _LOCAL_FIELDS}
 
 

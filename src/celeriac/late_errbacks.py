@@ -31,8 +31,8 @@ class LateErrback(Task[[dict[str, Any], dict[str, Any], dict[str, Any]], None]):
             request: the failed run's request.
             exception: what it failed with, as in result meta.
         """
-        called: object = Signature.from_dict(errback, self.app)(
-            Request(**request), exception_from_meta(exception), None
-        )
+        failed = Request()
+        failed.update(**request)
+        called: object = Signature.from_dict(errback, self.app)(failed, exception_from_meta(exception), None)
         if isinstance(called, Coroutine):
             run_in_new_loop(called)

@@ -19,6 +19,7 @@ from celeriac.message import MAX_PRIORITY, MIN_PRIORITY, Publication
 from celeriac.option_types import CallOptions
 from celeriac.protocol import RESERVED_HEADERS, MessageTemplate, checked_args, checked_kwargs, parse_iso
 from celeriac.request import current_request
+from celeriac.serialization.unread import UnreadList
 from celeriac.task_options import own_options
 
 if TYPE_CHECKING:
@@ -234,10 +235,11 @@ def _override(app: Celeriac, chosen: dict[str, Any], options: Mapping[str, Any])
     chosen["group"] = options.get("group_id")
     chosen["callbacks"] = _links(app, options.get("link"))
     chosen["errbacks"] = _links(app, options.get("link_error"))
-    if options.get("chain") is not None:
-        chosen["chain"] = [_sendable(app, signature) for signature in options["chain"]]
-    if options.get("chord") is not None:
-        chosen["chord"] = _sendable(app, options["chord"])
+    chain, chord = options.get("chain"), options.get("chord")
+    if chain is not None:
+        chosen["chain"] = chain if isinstance(chain, UnreadList) else [_sendable(app, step) for step in chain]
+    if chord is not None:
+        chosen["chord"] = _sendable(app, chord)
     stamped = options.get("stamped_headers")
     if stamped is not None:
         chosen["stamped_headers"] = list(stamped)

@@ -7,11 +7,12 @@ nothing of how a request comes about (`celeriac.attempt`) nor of how tasks are s
 from __future__ import annotations
 
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import msgspec
 
 from celeriac.current import Current
+from celeriac.serialization.unread import Unread, UnreadList
 
 if TYPE_CHECKING:
     from celeriac.consequences import Consequences
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
     from celeriac.result import AsyncResult
     from celeriac.retries import RetryPlan
     from celeriac.task import Task
+
+
+#: What is a field by name only.
+_UNREAD_AT_FIRST: Final = frozenset({"chain", "chord"})
 
 
 class Request(msgspec.Struct, kw_only=True):
@@ -35,8 +40,8 @@ class Request(msgspec.Struct, kw_only=True):
         parent_id: the task that sent this one.
         group: id of its group.
         group_index: place in its group.
-        chord: the chord's body.
-        chain: what comes after it in a chain, in reverse order.
+        sent_chord: `chord`, perhaps not read yet.
+        sent_chain: `chain`, likewise.
         retries: how often it was retried; 0 at first.
         is_eager: run by `apply()`, not by a worker.
         eta: ISO text as it was sent.
@@ -79,8 +84,8 @@ class Request(msgspec.Struct, kw_only=True):
     parent_id: str | None = None
     group: str | None = None
     group_index: int | None = None
-    chord: dict[str, Any] | None = None
-    chain: list[dict[str, Any]] | None = None
+    sent_chord: dict[str, Any] | Unread | None = None
+    sent_chain: list[dict[str, Any]] | UnreadList | None = None
     retries: int = 0
     is_eager: bool = False
     eta: str | None = None
@@ -121,6 +126,28 @@ class Request(msgspec.Struct, kw_only=True):
             raise AttributeError(f"the request of a task has no field or header {name!r}")
 
     @property
+    def chord(self) -> dict[str, Any] | None:
+        """The chord's body."""
+        if isinstance(self.sent_chord, Unread):
+            self.sent_chord = self.sent_chord.read()  # from now on what the task makes of it counts
+        return cast("dict[str, Any] | None", self.sent_chord)
+
+    @chord.setter
+    def chord(self, body: dict[str, Any] | None) -> None:
+        self.sent_chord = body
+
+    @property
+    def chain(self) -> list[dict[str, Any]] | None:
+        """What comes after it in a chain, in reverse order."""
+        if isinstance(self.sent_chain, UnreadList):
+            self.sent_chain = self.sent_chain.read()
+        return self.sent_chain
+
+    @chain.setter
+    def chain(self, steps: list[dict[str, Any]] | None) -> None:
+        self.sent_chain = steps
+
+    @property
     def taskset(self) -> str | None:
         """The group's id by its old name."""
         return self.group
@@ -137,14 +164,14 @@ class Request(msgspec.Struct, kw_only=True):
 
     def get(self, name: str, default: Any = None) -> Any:
         """The field or custom header called `name`."""
-        if name in self.__struct_fields__:
-            return msgspec.structs.asdict(self)[name]
+        if name in self.__struct_fields__ or name in _UNREAD_AT_FIRST:
+            return getattr(self, name)
         return (self.headers or {}).get(name, default)
 
     def update(self, **fields: Any) -> None:
         """Set fields; names that are no fields become headers."""
         for name, value in fields.items():
-            if name in self.__struct_fields__:
+            if name in self.__struct_fields__ or name in _UNREAD_AT_FIRST:
                 setattr(self, name, value)
             else:
                 self.headers = {**(self.headers or {}), name: value}

@@ -20,6 +20,7 @@ from celeriac.serialization import (
     find_offender,
 )
 from celeriac.serialization.json import decode_json
+from celeriac.serialization.unread import Unread
 from celeriac.states import EXCEPTION_STATES, FAILURE
 
 if TYPE_CHECKING:
@@ -246,12 +247,14 @@ def _decoded(meta: bytes, serializer: str, accept: Collection[str], inflated_siz
     return decode(meta, content_type_of(serializer), "", accept=accept)
 
 
-def encode_body(body: Mapping[str, Any], serializer: str) -> bytes:
+def encode_body(body: Mapping[str, Any] | Unread, serializer: str) -> bytes:
     """Return the body of a chord as a store keeps it: JSON, or marked with its serialiser where it has no JSON form.
 
     Raises:
         EncodeError: it can not be serialised.
     """
+    if isinstance(body, Unread):
+        return body.json
     try:
         return encode(body, "json").body
     except EncodeError as error:

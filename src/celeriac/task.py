@@ -306,7 +306,9 @@ class Task(TaskHandlers, WorkflowTask, SendingTask[P, R]):
 
     def push_request(self, **fields: Any) -> None:
         """Let `request` have these fields until `pop_request`. For tests of bound tasks."""
-        current_request.set(Request(task=self.name, running=self, entered=True, outer=current_request.get(), **fields))
+        request = Request(task=self.name, running=self, entered=True, outer=current_request.get())
+        request.update(**fields)
+        current_request.set(request)
 
     def pop_request(self) -> None:
         """Undo `push_request`."""

@@ -16,6 +16,7 @@ from celeriac.message import PARKED_HEADER
 from celeriac.outcome import Discarded, Early, ResultRecord, Unrunnable
 from celeriac.records import reply_queue, result_ttl
 from celeriac.result_meta import failure_record
+from celeriac.serialization.unread import read
 
 if TYPE_CHECKING:
     from celeriac.app import Celeriac
@@ -77,7 +78,7 @@ def malformed(app: Celeriac, message: Message, invocation: Invocation, *, is_eag
         for node in (*(invocation.callbacks or ()), *(invocation.errbacks or ()), *following):
             check_depth(node)
         if invocation.chord:
-            kind_of(invocation.chord)
+            kind_of(read(invocation.chord))
             if not is_eager:
                 _ = app.chord_store
     except (TypeError, ValueError, NotSupported) as exc:

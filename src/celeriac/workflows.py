@@ -36,6 +36,7 @@ from celeriac.publications import NO_OPTIONS, Call, due_moment
 from celeriac.records import chord_ttl
 from celeriac.result import AsyncResult
 from celeriac.result_meta import encode_body
+from celeriac.serialization.unread import UnreadList
 
 if TYPE_CHECKING:
     from celeriac.app import Celeriac
@@ -184,7 +185,7 @@ class Unfolding:
         if self._fixed:
             options |= self._fixed
         if rest:
-            options["chain"] = list(rest)
+            options["chain"] = rest if isinstance(rest, UnreadList) else list(rest)
         if chord is not None:
             options["chord"] = chord
         if self._last is not None and _equal(options, self._last):

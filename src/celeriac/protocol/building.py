@@ -16,6 +16,7 @@ from celeriac.protocol.times import assume_utc, format_iso
 from celeriac.serialization import compress, find_offender
 from celeriac.serialization.json import encode_json
 from celeriac.serialization.registry import codec_of, encode_with
+from celeriac.serialization.unread import Unread, UnreadList, read
 
 #: `delivery_mode`: survive a restart of the broker.
 PERSISTENT: Final = 2
@@ -112,7 +113,9 @@ class MessageTemplate:
         if any(options.get(name) is not None for name in _EMPTY_EMBED):
             self._embed = {name: options.get(name) for name in _EMPTY_EMBED}
             if self._codec.encode is encode_json:
-                self._json_tail = b", " + self._encode(self._embed, (), {}) + b"]"
+                self._json_tail = b", {%b}]" % b", ".join(map(self._encoded_link, _EMPTY_EMBED))
+            else:
+                self._embed = {name: read(links) for name, links in self._embed.items()}
 
     def message(
         self,
@@ -159,6 +162,11 @@ class MessageTemplate:
                 return _NO_ARGUMENTS + self._json_tail
             return self._encode((args, kwargs), args, kwargs)[:-1] + self._json_tail
         return self._encode((args, kwargs, self._embed), args, kwargs)
+
+    def _encoded_link(self, name: str) -> bytes:
+        links = self._embed[name]
+        json = links.json if isinstance(links, Unread | UnreadList) else self._encode(links, (), {})
+        return b'"%b": %b' % (name.encode(), json)
 
     def _encode(self, value: object, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bytes:
         try:

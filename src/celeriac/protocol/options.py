@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypedDict
 
+from celeriac.serialization.unread import Unread, UnreadList
+
 Signature = Mapping[str, Any]
 
 
@@ -58,8 +60,8 @@ class MessageOptions(TypedDict, total=False):
     stamps: Mapping[str, Any] | None
     callbacks: Sequence[Signature] | None
     errbacks: Sequence[Signature] | None
-    chain: Sequence[Signature] | None
-    chord: Signature | None
+    chain: Sequence[Signature] | UnreadList | None
+    chord: Signature | Unread | None
     headers: Mapping[str, Any] | None
     properties: Mapping[str, Any] | None
     priority: int | None

@@ -16,6 +16,9 @@ from celeriac.message import OWN_HEADER_PREFIX, Message
 from celeriac.protocol.reprs import safe_repr
 from celeriac.protocol.times import parse_iso
 from celeriac.serialization import decode, decompress
+from celeriac.serialization.json import decode_json, may_hold_envelopes
+from celeriac.serialization.registry import accepted_codec
+from celeriac.serialization.unread import Unread, UnreadList
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -62,8 +65,8 @@ class Invocation(msgspec.Struct):
         custom: the sender's own headers.
         callbacks: signatures to send on success.
         errbacks: signatures to send on failure.
-        chain: signatures that follow, last first.
-        chord: signature of the chord's body.
+        chain: signatures that follow, last first; as they came where that was JSON.
+        chord: signature of the chord's body, likewise.
         eta: not to be run before; aware.
         expires: not to be run after; aware.
         retries: how often it was retried.
@@ -80,8 +83,8 @@ class Invocation(msgspec.Struct):
     custom: dict[str, Any]
     callbacks: list[dict[str, Any]] | None = None
     errbacks: list[dict[str, Any]] | None = None
-    chain: list[dict[str, Any]] | None = None
-    chord: dict[str, Any] | None = None
+    chain: list[dict[str, Any]] | UnreadList | None = None
+    chord: dict[str, Any] | Unread | None = None
     eta: datetime | None = None
     expires: datetime | None = None
     retries: int = 0
@@ -114,7 +117,7 @@ def read_invocation(message: Message, *, accept: Collection[str], inflated_size_
     mime = headers.get("compression")
     if mime is not None:
         body = decompress(body, _text(mime, "header 'compression'"), limit=inflated_size_limit)
-    value = decode(body, message.content_type, message.content_encoding, accept=accept)
+    value = _decode(message, body, accept)
     if isinstance(value, dict):
         return _read_object(headers, value)
     if headers.get("task") is None:
@@ -125,6 +128,37 @@ def read_invocation(message: Message, *, accept: Collection[str], inflated_size_
         )
     args, kwargs, embed = value
     return _build(headers, args, kwargs, embed)
+
+
+class _Embed(msgspec.Struct):
+    """The third element of a body: what comes after the task."""
+
+    callbacks: Any = None
+    errbacks: Any = None
+    chain: list[msgspec.Raw] | None = None
+    chord: msgspec.Raw = msgspec.Raw(b"null")
+
+    def links(self) -> dict[str, Any]:
+        """The same as it is left to be read."""
+        chain = UnreadList(self.chain) if self.chain is not None else None
+        chord = Unread(self.chord) if memoryview(self.chord)[0] == _BRACE else decode_json(bytes(self.chord))
+        return {"callbacks": self.callbacks, "errbacks": self.errbacks, "chain": chain, "chord": chord}
+
+
+_body_decoder: Final = msgspec.json.Decoder(tuple[list[Any], dict[str, Any], _Embed])
+_BRACE: Final = ord("{")
+
+
+def _decode(message: Message, body: bytes, accept: Collection[str]) -> Any:
+    """The value of a body; of JSON what comes after the task is left unread."""
+    if accepted_codec(message.content_type, accept).decode is decode_json and not may_hold_envelopes(body):
+        try:
+            args, kwargs, embed = _body_decoder.decode(body)
+        except (msgspec.DecodeError, ValueError):
+            pass  # nothing that is sent every day; below is found what it is
+        else:
+            return args, kwargs, embed
+    return decode(body, message.content_type, message.content_encoding, accept=accept)
 
 
 def header_expires(headers: Mapping[str, Any]) -> float | None:
@@ -367,6 +401,8 @@ def _kwargs(value: object) -> dict[str, Any]:
 def _embed(value: object) -> dict[str, Any]:
     if value is None:
         return {}
+    if isinstance(value, _Embed):
+        value = value.links()
     if not isinstance(value, dict):
         raise InvalidTaskError(f"the third element of the body must be an object, not {safe_repr(value, 100)}")
     for name in ("callbacks", "errbacks", "chain"):
@@ -374,10 +410,12 @@ def _embed(value: object) -> dict[str, Any]:
         if signatures is not None and not _are(dict, signatures):
             raise InvalidTaskError(f"{name!r} must be a list of signatures, not {safe_repr(signatures, 100)}")
     chord = value.get("chord")
-    if chord is not None and not isinstance(chord, dict):
+    if chord is not None and not isinstance(chord, dict | Unread):
         raise InvalidTaskError(f"'chord' must be a signature, not {safe_repr(chord, 100)}")
     return value
 
 
 def _are(kind: type, value: object) -> bool:
+    if isinstance(value, UnreadList):
+        value = [*value[-1:]]  # the one that is next; the others are looked at in their turn
     return isinstance(value, list | tuple) and all(isinstance(item, kind) for item in value)

@@ -11,6 +11,7 @@ from celeriac.protocol.plain import checked_args, checked_headers, checked_kwarg
 from celeriac.protocol.reprs import DEFAULT_MAX_LEVELS, safe_repr
 from celeriac.protocol.times import format_iso
 from celeriac.serialization import Encoded, compress, encode, find_offender
+from celeriac.serialization.unread import read
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -166,8 +167,8 @@ def _encode(invocation: Invocation, changes: Changes, serializer: str) -> Encode
     embed = {
         "callbacks": invocation.callbacks,
         "errbacks": invocation.errbacks,
-        "chain": invocation.chain,
-        "chord": invocation.chord,
+        "chain": read(invocation.chain),
+        "chord": read(invocation.chord),
     }
     try:
         return encode((new_args, new_kwargs, embed), serializer)

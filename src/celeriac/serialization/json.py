@@ -52,12 +52,17 @@ def decode_json(body: bytes) -> Any:
         >>> decode_json(b'[{"__type__": "date", "__value__": "2026-01-02"}]')
         [datetime.date(2026, 1, 2)]
     """
-    if b"__type__" not in body and not (b"\\u00" in body and _ESCAPED_LETTER.search(body)):
+    if not may_hold_envelopes(body):
         try:
             return _FAST_DECODER.decode(body)
         except (msgspec.DecodeError, ValueError):
             pass  # NaN, Infinity, lone surrogates, 1e400: the standard library takes them; it also words the error
     return json.loads(str(body, "utf-8"), object_hook=_open_envelope)
+
+
+def may_hold_envelopes(body: bytes) -> bool:
+    """Some value in it may be another than plain JSON has."""
+    return b"__type__" in body or (b"\\u00" in body and _ESCAPED_LETTER.search(body) is not None)
 
 
 def _write_other(value: object) -> object:

@@ -141,9 +141,7 @@ def decode(body: bytes, content_type: str, content_encoding: str, *, accept: Col
         >>> decode(b"[1, 2]", "application/json", "utf-8", accept=["json"])
         [1, 2]
     """
-    codec = _BY_CONTENT_TYPE.get(content_type)
-    if codec is None or not (codec.name in accept or content_type in accept):
-        raise ContentDisallowed(_disallowed(content_type, accept))
+    codec = accepted_codec(content_type, accept)
     try:
         return codec.decode(body)
     except DecodeError:
@@ -153,6 +151,18 @@ def decode(body: bytes, content_type: str, content_encoding: str, *, accept: Col
     except Exception as error:  # a registered decoder may raise anything
         encoding = f" ({content_encoding})" if content_encoding else ""
         raise DecodeError(f"the body is not valid {codec.name}{encoding}: {error}") from error
+
+
+def accepted_codec(content_type: str, accept: Collection[str]) -> Codec:
+    """Return what reads bodies of this type.
+
+    Raises:
+        ContentDisallowed: the content type is not accepted.
+    """
+    codec = _BY_CONTENT_TYPE.get(content_type)
+    if codec is None or not (codec.name in accept or content_type in accept):
+        raise ContentDisallowed(_disallowed(content_type, accept))
+    return codec
 
 
 def _disallowed(content_type: str, accept: Collection[str]) -> str:
