@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NoReturn
 
-from celeriac.backends.base import ChordStore
+from celeriac.backends.groupless import GrouplessBackend
 from celeriac.exceptions import NotSupported
 from celeriac.outcome import ResultRecord
 
 
-class DisabledBackend:
+class DisabledBackend(GrouplessBackend):
     """The backend of `result_backend = "disabled://"`."""
 
     address = "disabled://"
-    chords: ChordStore | None = None
+    why_no_groups = "where results are turned off: set result_backend, for example to 'sqlite:///results.sqlite3'"
 
     def store(self, records: Sequence[ResultRecord]) -> None:
         """Drop them."""
@@ -60,28 +60,6 @@ class DisabledBackend:
     async def aforget_many(self, task_ids: Sequence[str]) -> None:
         """Nothing is kept."""
 
-    def save_group(self, group_id: str, meta: bytes, ttl: float | None) -> None:  # noqa: ARG002 - the contract's
-        """Always raises NotSupported."""
-        _refuse_group(group_id)
-
-    async def asave_group(self, group_id: str, meta: bytes, ttl: float | None) -> None:  # noqa: ARG002
-        """Always raises NotSupported."""
-        _refuse_group(group_id)
-
-    def load_group(self, group_id: str) -> bytes | None:
-        """Always raises NotSupported."""
-        _refuse_group(group_id)
-
-    async def aload_group(self, group_id: str) -> bytes | None:
-        """Always raises NotSupported."""
-        _refuse_group(group_id)
-
-    def forget_group(self, group_id: str) -> None:
-        """Nothing is kept."""
-
-    async def aforget_group(self, group_id: str) -> None:
-        """Nothing is kept."""
-
     async def sweep(self) -> int:
         """Nothing is kept."""
         return 0
@@ -93,12 +71,5 @@ class DisabledBackend:
 def _refuse(task_id: str) -> NoReturn:
     raise NotSupported(
         f"the result of task {task_id} is not available: results are turned off here; "
-        "set result_backend, for example to 'sqlite:///results.sqlite3'"
-    )
-
-
-def _refuse_group(group_id: str) -> NoReturn:
-    raise NotSupported(
-        f"the members of group {group_id} can not be saved or restored: results are turned off here; "
         "set result_backend, for example to 'sqlite:///results.sqlite3'"
     )

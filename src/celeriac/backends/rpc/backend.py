@@ -13,15 +13,15 @@ import time
 import uuid
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
-from typing import Final, NoReturn
+from typing import Final
 
-from celeriac.backends.base import ChordStore
+from celeriac.backends.groupless import GrouplessBackend
 from celeriac.backends.metas import read_status
 from celeriac.backends.rpc.listener import Listener
 from celeriac.backends.rpc.messages import ReplyForm, mark_parcel, read_reply
 from celeriac.backends.rpc.places import DEFAULT_LIMIT, Place, Places
 from celeriac.backends.rpc.second_chances import SecondChances, drop
-from celeriac.exceptions import NotSupported, OperationalError
+from celeriac.exceptions import OperationalError
 from celeriac.outcome import ResultRecord
 from celeriac.states import READY_STATES
 from celeriac.storage.forks import renew_in_children
@@ -39,7 +39,7 @@ _PATIENCE: Final = 20.0
 _GRACE: Final = 10.0
 
 
-class RpcBackend:
+class RpcBackend(GrouplessBackend):
     """Results as messages on RabbitMQ: each goes to the process that sent the task, and to nobody else.
 
     Nothing is stored. A result that comes while nobody asks for it is kept in memory; it can be asked for as long as
@@ -60,7 +60,6 @@ class RpcBackend:
 
     Attributes:
         location: where.
-        chords: None: nobody counts what members come to where nothing is stored.
 
     Example:
         >>> from celeriac.backends import open_backend
@@ -68,7 +67,10 @@ class RpcBackend:
         'rpc://me@localhost:5672//'
     """
 
-    chords: ChordStore | None = None
+    why_no_groups = (
+        "with rpc://, which stores nothing: set result_backend to a store, for example redis:// or sqlite:///, or keep "
+        "group.as_tuple() yourself"
+    )
 
     def __init__(
         self,
@@ -218,28 +220,6 @@ class RpcBackend:
         for task_id in task_ids:
             self._places.forget(task_id)
 
-    def save_group(self, group_id: str, meta: bytes, ttl: float | None) -> None:  # noqa: ARG002 - the contract's
-        """Always raises NotSupported."""
-        _refuse_group(group_id)
-
-    async def asave_group(self, group_id: str, meta: bytes, ttl: float | None) -> None:  # noqa: ARG002
-        """Always raises NotSupported."""
-        _refuse_group(group_id)
-
-    def load_group(self, group_id: str) -> bytes | None:
-        """Always raises NotSupported."""
-        _refuse_group(group_id)
-
-    async def aload_group(self, group_id: str) -> bytes | None:
-        """Always raises NotSupported."""
-        _refuse_group(group_id)
-
-    def forget_group(self, group_id: str) -> None:
-        """Nothing is kept."""
-
-    async def aforget_group(self, group_id: str) -> None:
-        """Nothing is kept."""
-
     async def sweep(self) -> int:
         """See `Backend.sweep`. Nothing is stored."""
         return 0
@@ -344,13 +324,6 @@ class RpcBackend:
             self.location.address,
             self._places.count_waiting(),
         )
-
-
-def _refuse_group(group_id: str) -> NoReturn:
-    raise NotSupported(
-        f"the members of group {group_id} can not be saved or restored with rpc://, which stores nothing: set "
-        "result_backend to a store, for example redis:// or sqlite:///, or keep group.as_tuple() yourself"
-    )
 
 
 def _new_name() -> str:
