@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -116,9 +117,10 @@ def test_what_before_start_raises_is_the_tasks(app: Celeriac) -> None:
     assert outcome.error == "ValueError('not today')"
 
 
-def test_signals_of_a_run(app: Celeriac) -> None:
+@contextmanager
+def hearing(sender: Task[..., Any], *names: str) -> Iterator[list[Any]]:
+    """What these signals say of a task meanwhile."""
     heard: list[Any] = []
-    names = ("task_prerun", "task_postrun", "task_success", "task_failure", "task_retry")
 
     def listener(name: str) -> Callable[..., None]:
         def hear(signal: Any, sender: Any, **arguments: Any) -> None:
@@ -127,7 +129,16 @@ def test_signals_of_a_run(app: Celeriac) -> None:
         return hear
 
     listeners = [(getattr(signals, name), listener(name)) for name in names]
+    for signal, receiver in listeners:
+        signal.connect(receiver, sender=sender)
+    try:
+        yield heard
+    finally:
+        for signal, receiver in listeners:
+            signal.disconnect(receiver, sender=sender)
 
+
+def test_signals_of_a_run(app: Celeriac) -> None:
     @app.task(bind=True)
     def task(self: Task[..., Any], what: str) -> str:
         if what == "fail":
@@ -136,15 +147,10 @@ def test_signals_of_a_run(app: Celeriac) -> None:
             raise self.retry(countdown=3)
         return what
 
-    for signal, receiver in listeners:
-        signal.connect(receiver, sender=task)
-    try:
+    with hearing(task, "task_prerun", "task_postrun", "task_success", "task_failure", "task_retry") as heard:
         run(app, task, "good", task_id="1")
         run(app, task, "fail", task_id="2")
         run(app, task, "retry", task_id="3")
-    finally:
-        for signal, receiver in listeners:
-            signal.disconnect(receiver, sender=task)
     assert [name for name, _, _ in heard] == [
         *("task_prerun", "task_success", "task_postrun"),
         *("task_prerun", "task_failure", "task_postrun"),

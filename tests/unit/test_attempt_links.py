@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from celeriac import Celeriac, Task, states
+from celeriac import Celeriac, Signature, Task, states
 from celeriac.attempt import Attempt, Job, failure_of
 from celeriac.consequences import NOTHING, Consequences
 from celeriac.exceptions import (
@@ -67,8 +67,8 @@ def test_a_link_to_a_task_that_is_not_known_here_is_sent(app: Celeriac) -> None:
     assert outcome.follow_ups[0].message.headers["task"] == "elsewhere.log"
 
 
-def test_errbacks_by_celerys_rule(app: Celeriac, caplog: pytest.LogCaptureFixture) -> None:
-    called: list[Any] = []
+def errbacks_of_each_kind(app: Celeriac, called: list[Any]) -> list[Signature[Any]]:
+    """Errbacks that note how they are called."""
 
     @app.task(name="old")
     def old(task_id: str) -> None: ...
@@ -90,6 +90,13 @@ def test_errbacks_by_celerys_rule(app: Celeriac, caplog: pytest.LogCaptureFixtur
     def broken(request: Any, exc: BaseException, traceback: str) -> None:
         raise RuntimeError("errback's own")
 
+    return [*(each.s() for each in (broken, old, new, any_, coroutine)), app.signature("unknown", (1,))]
+
+
+def test_errbacks_by_celerys_rule(app: Celeriac, caplog: pytest.LogCaptureFixture) -> None:
+    called: list[Any] = []
+    errbacks = errbacks_of_each_kind(app, called)
+
     @app.task
     def failing() -> None:
         raise ValueError("boom")
@@ -98,10 +105,8 @@ def test_errbacks_by_celerys_rule(app: Celeriac, caplog: pytest.LogCaptureFixtur
     async def afailing() -> None:
         raise ValueError("boom")
 
-    tasks = (broken, old, new, any_, coroutine)
     for task in (failing, afailing):
         called.clear()
-        errbacks = [*(each.s() for each in tasks), app.signature("unknown", (1,))]
         outcome = run(app, task, task_id="1", link_error=errbacks)
         assert isinstance(outcome, Failed)
         assert [p.message.headers["task"] for p in outcome.follow_ups] == ["old", "unknown"]
