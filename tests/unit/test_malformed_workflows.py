@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import logging
+import pickle
 from typing import Any, Final
 
 import pytest
 
 from celeriac import Celeriac
 from celeriac.attempt import Attempt, Job
-from celeriac.exceptions import TaskRevokedError
+from celeriac.chords import ChordBreak
+from celeriac.exceptions import TaskRevokedError, WorkerLostError
 from celeriac.message import Delivery, Message, PackedMessage
 from celeriac.outcome import Failed, Unrunnable
 from celeriac.worker.failures import consequences
@@ -71,3 +73,21 @@ def test_a_refused_member_gives_its_share(app: Celeriac, caplog: pytest.LogCaptu
     assert "a chord needs a header" in outcome.reason
     assert outcome.flow is not None
     assert [share.task_id for share in outcome.flow.shares] == ["member"]
+
+
+@pytest.mark.parametrize("body", [pickle.dumps([[], {}, {}]), b"\x80damaged"])
+@pytest.mark.parametrize("group", ["g", None])
+def test_of_a_body_that_the_supervisor_does_not_read_the_headers_tell_the_chord(
+    app: Celeriac, body: bytes, group: str | None
+) -> None:
+    app.conf.accept_content = ["json", "pickle"]
+    kind = "application/x-python-serialize" if body.startswith(b"\x80\x04") else "application/json"
+    properties = {"content_type": kind, "content_encoding": "binary"}
+    sent = Message({"task": "t", "id": "member", "group": group}, properties, body, kind, "binary")
+    follows = consequences(app, Delivery(1, 0, PackedMessage.pack(sent), "q"), WorkerLostError("gone"))
+    assert follows.publications == ()
+    if group is None:
+        assert follows.flow is None
+    else:
+        assert follows.flow is not None
+        assert follows.flow.broken == (ChordBreak("g", "Dependency member raised WorkerLostError('gone')", "q"),)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from celeriac import GroupResult, chord
+from celeriac.exceptions import ChordError
 
 from .conftest import DEADLINE, Bench, bench_on, wait_until
 from .deadly_route import KILLED
@@ -43,3 +44,17 @@ def test_a_body_whose_making_kills_an_executor_holds_up_no_other(
         harmless = chord([tasks.add.s(2, 2)], tasks.where.si()).apply_async()
         assert harmless.get(timeout=DEADLINE)
         assert deadly.get(timeout=DEADLINE) == [2]  # claimed anew when the first claim has run out
+
+
+def test_a_chord_fails_for_a_pickled_member_that_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CELERIAC_TEST_SETTINGS", json.dumps({"accept_content": ["json", "pickle"]}))
+    with bench_on(None, tmp_path, monkeypatch) as bench:
+        tasks = bench.tasks
+        bench.start("-c", "1")
+        lost = tasks.killed_once_and_for_all.s().set(serializer="pickle")
+        body = tasks.echo.s().on_error(tasks.errback.s())
+        result = chord([lost, tasks.add.s(1, 1)], body).apply_async()
+        error = result.get(timeout=DEADLINE, propagate=False, follow_parents=False)
+        assert isinstance(error, ChordError)
+        assert "WorkerLostError" in str(error)
+        wait_until(lambda: bench.count(f"errback-{result.id}-ChordError") == 1, "the errback is called")
