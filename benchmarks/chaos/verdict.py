@@ -22,6 +22,8 @@ BACK_AFTER: Final = 10
 _SILENT: Final = frozenset(("restart", "orderly restart", "absence", "pause"))
 #: A worker may start what it holds until it has noticed that its connection is gone (seconds).
 _UNNOTICED: Final = 0.1
+#: So long after its return (seconds) a server may need half a second and more to confirm a message.
+_RECOVERING: Final = 2.0
 #: Those that begin with a SIGKILL.
 _KILLED: Final = frozenset(("restart", "absence"))
 #: Outages that end connections; a pause does when heartbeats are missed.
@@ -222,14 +224,27 @@ def _unsettled_since(kill: Kill, outages: Sequence[Outage]) -> int:
 def _moved(runs: list[Run], outages: Sequence[Outage], unsaved: float) -> list[int]:
     """The tasks of runs during which the connection was lost; each as often as that happened to it."""
     cuts = [one for one in outages if one.what in CUTTING]
-    return [run.number for run in runs for cut in cuts if _was_cut(run, cut, unsaved) and _went_elsewhere(run, runs)]
+    unsettled = [(cut, _unsettled_before(cut, outages, unsaved)) for cut in cuts]
+    return [
+        run.number
+        for run in runs
+        for cut, since in unsettled
+        if _was_cut(run, cut, since) and _went_elsewhere(run, runs)
+    ]
 
 
-def _was_cut(run: Run, cut: Outage, unsaved: float) -> bool:
-    """It may have been in hand when the connection ended, or its acknowledgement may have been lost."""
+def _unsettled_before(cut: Outage, outages: Sequence[Outage], unsaved: float) -> int:
+    """What ended since then may not have been acknowledged, or not saved, when connections were cut (ns)."""
     doubtful = max(_UNSETTLED, unsaved) if cut.what in _KILLED else _UNSETTLED
+    # A server that has just come back confirms slowly, and acknowledgements wait for what is published before them.
+    slow = [one.after for one in outages if one.what in _SILENT and 0 < cut.before - one.after < int(_RECOVERING * 1e9)]
+    return min([cut.before - int(doubtful * 1e9), *slow])
+
+
+def _was_cut(run: Run, cut: Outage, unsettled: int) -> bool:
+    """It may have been in hand when the connection ended, or its acknowledgement may have been lost."""
     noticed = cut.after + int(_UNNOTICED * 1e9)
-    return run.started < noticed and (run.ended is None or run.ended > cut.before - int(doubtful * 1e9))
+    return run.started < noticed and (run.ended is None or run.ended > unsettled)
 
 
 def _went_elsewhere(run: Run, runs: list[Run]) -> bool:

@@ -284,12 +284,13 @@ class _Place:
     def faults(self) -> list[str]:
         """What is wrong, now that it is over."""
         runs = journal.read(self._journal)
-        verdict = judge(self._workflows, runs, [], [], results_of(self.scene, self._workflows), judge_tasks)
+        is_one = self._store.backend is None
+        results = results_of(self.scene, self._workflows)
+        verdict = judge(self._workflows, runs, [], [], results, judge_tasks, one_store=is_one)
         # One kill explains one more run of each task that it may have hit, and of those alone that nobody acknowledged.
         verdict = replace(verdict, tasks=replace(verdict.tasks, unexplained=0))
         # In two stores it also explains one more message of what comes next, which may run beside one that it has hit.
-        is_one = self._store.backend is None
-        verdict = replace(verdict, one_store=is_one, uncaused=0)
+        verdict = replace(verdict, uncaused=0)
         most = 2 if is_one else 3
         again = [f"{run.number} ran {count} times" for run in runs if (count := _count(runs, run.number)) > most]
         return verdict.faults(_LEASE) + again

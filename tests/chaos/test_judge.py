@@ -126,6 +126,13 @@ def test_a_killed_server_may_not_have_saved_what_it_was_told(what: What, unsaved
     assert verdict.unexplained == unexplained
 
 
+@pytest.mark.parametrize(("came_back", "unexplained"), [(0.5, 0), (1.2, 1), (-2.0, 1)])
+def test_what_ended_since_a_server_came_back_may_wait_for_its_confirmations(came_back: float, unexplained: int) -> None:
+    runs = [_run(0, 10, 1.0, 1.1), _run(0, 20, 6.0, 6.1, worker=1)]
+    outages = [_outage("orderly restart", came_back - 5.0, came_back), _outage("restart", 2.0, 5.0)]
+    assert judge(1, runs, [], outages, connection_is_lease=True).unexplained == unexplained
+
+
 def test_a_run_that_a_kill_explains_needs_no_lost_connection() -> None:
     runs = [_run(0, 10, 1.9, None), _run(0, 20, 6.0, 6.1, worker=1)]
     verdict = judge(1, runs, [_kill(2.0, 10)], [_outage("hang up", 2.5, 2.6)], connection_is_lease=True)

@@ -136,11 +136,10 @@ def _sent_twice(number: int, *more: Run, outages: Sequence[Outage] = (), kills: 
     """The faults of a run on two stores in which two messages of this task were sent, and nothing else is wrong."""
     second = Run(number, 11, (number + 2) * _SECOND, (number + 2) * _SECOND + 1)
     runs = [*_history(), second, *more]
-    verdict = judge(
-        _ALL, runs, list(kills), outages, _results(), partial(tasks_verdict.judge, connection_is_lease=True)
-    )
+    judging = partial(tasks_verdict.judge, connection_is_lease=True)
+    verdict = judge(_ALL, runs, list(kills), outages, _results(), judging, one_store=False)
     assert verdict.copies == 1
-    return replace(verdict, one_store=False).faults(10.0)
+    return verdict.faults(10.0)
 
 
 def _hung_up(when: int) -> list[Outage]:
@@ -159,6 +158,17 @@ def test_on_two_stores_who_runs_again_sends_again_what_comes_next() -> None:
     again = Run(1, 12, _SECOND + _SECOND // 2, _SECOND + _SECOND // 2 + 1, worker=1, again=True)
     assert _sent_twice(2, again, outages=_hung_up(_SECOND)) == []
     assert _sent_twice(2, outages=_hung_up(_SECOND + 9)) == [], "it was not confirmed"
+
+
+def test_on_two_stores_what_is_delivered_again_may_be_a_second_message() -> None:
+    """Neither was run when it was delivered first: nobody noted that."""
+    again = replace(next(run for run in _history() if run.number == 2), again=True)
+    third = Run(2, 12, 7 * _SECOND, 7 * _SECOND + 1, worker=0, again=True)
+    runs = sorted([*(run for run in _history() if run.number != 2), again, third], key=lambda run: run.started)
+    for outages, faults in ((_hung_up(_SECOND + 9), []), ([], ["1 second runs without a kill"])):
+        verdict = judge(_ALL, runs, [], outages, _results(), tasks_verdict.judge, one_store=False)
+        assert verdict.faults(10.0) == faults
+    assert judge(_ALL, runs, [], _hung_up(_SECOND + 9), _results(), tasks_verdict.judge).tasks.unexplained == 1
 
 
 def test_on_two_stores_a_member_that_runs_again_is_no_reason_for_a_second_body() -> None:

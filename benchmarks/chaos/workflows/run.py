@@ -107,7 +107,7 @@ def run_on_rabbitmq(folder: Path, plan: Plan, base: System = CELERIAC) -> Verdic
         results = f"sqlite:///{folder / 'results.sqlite3'}"
         scene = Scene(folder, system(base), server.url, plan.lease_seconds, backend=results)
         judging = partial(tasks_verdict.judge, connection_is_lease=True, unsaved=UNSAVED[base.queue_type])
-        return replace(_run(scene, plan, server, judging), one_store=False)
+        return _run(scene, plan, server, judging, one_store=False)
 
 
 class _WorkflowFeed(Feed):
@@ -146,6 +146,8 @@ def _run(
     plan: Plan,
     server: Server | None,
     judge_tasks: Callable[[int, list[Run], list[Kill], Sequence[Outage]], tasks_verdict.Verdict] = tasks_verdict.judge,
+    *,
+    one_store: bool = True,
 ) -> Verdict:
     began = time.monotonic()
     with ExitStack() as stack:
@@ -163,7 +165,7 @@ def _run(
         sent = range(feed.published)
         missing = running(plan_of(sent)) - journal.ended(feed.journal)
         kept = kept_of(missing, server, scene) if server else set[int]()
-    verdict = judge(sent, runs, kills, outages, results_of(scene, sent), judge_tasks)
+    verdict = judge(sent, runs, kills, outages, results_of(scene, sent), judge_tasks, one_store=one_store)
     tasks = replace(
         verdict.tasks,
         kept=len(kept),

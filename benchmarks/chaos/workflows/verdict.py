@@ -90,6 +90,8 @@ def judge(
     outages: Sequence[Outage],
     results: Mapping[int, Result],
     judge_tasks: Callable[[int, list[Run], list[Kill], Sequence[Outage]], TaskVerdict],
+    *,
+    one_store: bool = True,
 ) -> Verdict:
     """Compare what was with what should have been.
 
@@ -100,21 +102,26 @@ def judge(
         outages: in their order.
         results: by number.
         judge_tasks: `benchmarks.chaos.verdict.judge`, told what holds for the broker.
+        one_store: see `Verdict`.
     """
     plan = plan_of(workflows)
     must_run = sorted(running(plan))
     numbered = _numbered_anew(runs, must_run)
-    # That a second message is run is no second run of the first one: whether it has a reason is asked below.
-    unexplained = judge_tasks(len(must_run), _without_copies(numbered), kills, outages).unexplained
+    again = [number for number, count in Counter(run.number for run in runs).items() if count > 1]
+    caused = {number for number in again if _is_caused(plan[number], number, runs, kills, outages)}
+    # That a second message is run is no second run of the first one: whether it has a reason is another question.
+    of_first = _without_copies(runs, set[int]() if one_store else caused)
+    unexplained = judge_tasks(len(must_run), _numbered_anew(of_first, must_run), kills, outages).unexplained
     return Verdict(
         workflows=dict(Counter(kind_of(number) for number in workflows)),
         # How soon a worker has started more tasks says nothing where there may be no more of them.
         tasks=replace(judge_tasks(len(must_run), numbered, kills, outages), back={}, unexplained=unexplained),
         early=dict(Counter(kind_of_task(number) for number in _early(plan, runs))),
         copies=len(_copied(runs)),
-        uncaused=sum(not _is_caused(plan[number], number, runs, kills, outages) for number in _copied(runs)),
+        uncaused=len(set(_copied(runs)) - caused),
         barred=len({run.number for run in runs}.difference(must_run)),
         wrong=_wrong(plan, results),
+        one_store=one_store,
     )
 
 
@@ -134,13 +141,21 @@ def _copied(runs: list[Run]) -> list[int]:
     return [number for number, count in Counter(run.number for run in runs if not run.again).items() if count > 1]
 
 
-def _without_copies(runs: list[Run]) -> list[Run]:
-    """All but the first deliveries of second messages. Those that are delivered again do not say of which message."""
-    first: dict[int, Run] = {}
+def _without_copies(runs: list[Run], caused: set[int]) -> list[Run]:
+    """The runs of first messages.
+
+    What is delivered again does not say whose delivery it is. Of a task in `caused`, of which a second message may have
+    been sent, the last one is taken for that if there is no other that is.
+    """
+    of_task: dict[int, list[Run]] = {}
     for run in runs:
-        if not run.again:
-            first.setdefault(run.number, run)
-    return [run for run in runs if run.again or first[run.number] is run]
+        of_task.setdefault(run.number, []).append(run)
+    kept: list[Run] = []
+    for number, its in of_task.items():
+        new = [run for run in its if not run.again]
+        rest = [run for run in its if run.again or run is new[0]]
+        kept += rest[:-1] if number in caused and len(new) <= 1 < len(its) else rest
+    return sorted(kept, key=lambda run: run.started)
 
 
 def _is_caused(one: Expected, number: int, runs: list[Run], kills: list[Kill], outages: Sequence[Outage]) -> bool:
