@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from celeriac.storage.redis.keys import id_bytes
 
@@ -25,6 +25,10 @@ class ChordRules(NamedTuple):
     ordered: bool = True
 
 
+#: For the root of a tree.
+_ITSELF: Final = b"="
+
+
 class ChordTable:
     """The chords that a call of a script is about. What its shares have in common is told once.
 
@@ -35,20 +39,22 @@ class ChordTable:
     def __init__(self, rules: ChordRules) -> None:
         self._rules = rules
         self._chords: dict[str, int] = {}
-        self._senders: dict[tuple[str, bytes, str | None, str, int, float | None], int] = {}
+        self._senders: dict[tuple[str, bytes, str, int, float | None], int] = {}
 
     def chord(self, group_id: str) -> int:
         """Its number, from 1."""
         return self._chords.setdefault(group_id, len(self._chords) + 1)
 
     def share(self, share: ChordShare) -> tuple[Arg, ...]:
-        """Arguments of one: sender, member, part."""
-        sender = (share.group_id, share.body, share.root_id, share.queue, share.priority, share.ttl)
+        """Arguments of one: sender, member, root, part."""
+        sender = (share.group_id, share.body, share.queue, share.priority, share.ttl)
         number = self._senders.get(sender)
         if number is None:
             self.chord(share.group_id)
             number = self._senders[sender] = len(self._senders) + 1
-        return number, id_bytes(share.member), share.part
+        # Not in what shares have in common: each member of a group that was sent by itself is a root.
+        root = _ITSELF if share.root_id == share.task_id else id_bytes(share.root_id or "")
+        return number, id_bytes(share.member), root, share.part
 
     def shares(self, shares: Sequence[ChordShare]) -> list[Arg]:
         """Their number, and the arguments of each."""
@@ -87,8 +93,8 @@ class ChordTable:
         kind = "zset" if self._rules.ordered else "list"
         arguments: list[Arg] = [len(self._chords), self._rules.prefix, kind, *map(id_bytes, self._chords)]
         arguments.append(len(self._senders))
-        for group_id, body, root_id, queue, priority, ttl in self._senders:
-            arguments += (self._chords[group_id], body, id_bytes(root_id or ""), queue, priority, lasting(ttl))
+        for group_id, body, queue, priority, ttl in self._senders:
+            arguments += (self._chords[group_id], body, queue, priority, lasting(ttl))
         return arguments
 
 

@@ -13,7 +13,7 @@
 -- then the settlements, each beginning with a kind and the name under which the message is held:
 --   a  acknowledge: nothing more
 --   s  acknowledge with a result: key, milliseconds to keep it or -1, meta
---   h  the same for a member of a chord (the key is '' if there is no result), then its share: sender, member, part
+--   h  the same for a member of a chord (the key is '' if there is no result), then its share: sender, member, root, part
 --   x  anything else: action, its arguments, then result and follow-ups
 --        actions:  a                            acknowledge
 --                  k                            keep
@@ -30,7 +30,7 @@
 --        results:  their number; key, milliseconds, meta of each
 --        starts:   their number; chord, size, seconds to keep it or -1, body or '', root_id or '', queue of each
 --        grown:    as grow_chords reads them
---        shares:   their number; sender, member, part of each
+--        shares:   their number; sender, member, root, part of each
 --
 -- Returns { the numbers of the settlements that were refused, from 1, as one text with commas,
 --           the numbers of the follow-ups of the batch that were handed on, likewise; not if the batch comes again }
@@ -201,9 +201,10 @@ local function read_flow(holds)
   end
   grow_chords(chords, next_argument, holds)
   for _ = 1, tonumber(next_argument()) do
-    local sender, member, part = senders[tonumber(next_argument())], next_argument(), next_argument()
+    local sender, member = senders[tonumber(next_argument())], next_argument()
+    local root, part = next_argument(), next_argument()
     if holds then
-      add_share(sender, member, part)
+      add_share(sender, member, root, part)
     end
   end
 end
@@ -258,10 +259,10 @@ while at <= #ARGV do
       if ARGV[at] ~= '' then
         put(ARGV[at], ARGV[at + 1], ARGV[at + 2])
       end
-      add_share(senders[tonumber(ARGV[at + 3])], ARGV[at + 4], ARGV[at + 5])
+      add_share(senders[tonumber(ARGV[at + 3])], ARGV[at + 4], ARGV[at + 5], ARGV[at + 6])
       redis.call('HDEL', HELD, field)
     end
-    at = at + 6
+    at = at + 7
   else
     written = settle_any(field, kind == 'w')
   end

@@ -80,7 +80,7 @@ end
 
 -- Read from the script's arguments which chords it is about, and what its shares have in common:
 --   number of chords; if there are any: prefix, 'zset' or 'list', group of each
---     number of senders; then chord, body, root_id or '', queue, priority, seconds to keep what is there (or -1) of each
+--     number of senders; then chord, body, queue, priority, seconds to keep what is there (or -1) of each
 -- Returns chords and senders, or nil and an error reply if one of their keys is something else.
 local function read_chords(next_argument)
   local chords, senders = {}, {}
@@ -98,14 +98,13 @@ local function read_chords(next_argument)
   end
   for n = 1, tonumber(next_argument()) do
     local chord = chords[tonumber(next_argument())]
-    local body, root, queue, priority = next_argument(), next_argument(), next_argument(), next_argument()
+    local body, queue, priority = next_argument(), next_argument(), next_argument()
     local fits, wrong = is_of(joins_key(prefix, queue), 'zset')
     if not fits then
       return nil, wrong
     end
-    senders[n] = {
-      chord = chord, body = body, root = root, queue = queue, priority = priority, seconds = tonumber(next_argument()),
-    }
+    local seconds = tonumber(next_argument())
+    senders[n] = { chord = chord, body = body, queue = queue, priority = priority, seconds = seconds }
   end
   return chords, senders
 end
@@ -213,16 +212,17 @@ local function is_withdrawn(chord, member)
 end
 
 -- member: task_id:index
-local function add_share(sender, member, part)
+-- root: the first task of the member's tree; '' if that is not known, '=' if it is the member
+local function add_share(sender, member, root, part)
   local chord = sender.chord
   if is_over(chord) or is_withdrawn(chord, member) then
     return
   end
   if redis.call('SADD', chord.members, member) == 1 then
     put_part(chord, string.match(member, '^.*:(.*)$'), part)
-    chord.sender, chord.last, chord.news = sender, member, chord.news + 1
+    chord.sender, chord.last, chord.root, chord.news = sender, member, root, chord.news + 1
   elseif not chord.sender then
-    chord.sender, chord.last = sender, member
+    chord.sender, chord.last, chord.root = sender, member, root
   end
 end
 
@@ -284,13 +284,12 @@ local function await_join(chord, queue, seconds, now)
 end
 
 local function note_sender(chord, sender)
-  local note = chord.note
+  local note, task = chord.note, string.match(chord.last, '^(.*):')
   redis.call(
-    'HSET', note, 'body', sender.body, 'task_id', string.match(chord.last, '^(.*):'), 'queue', sender.queue,
-    'priority', sender.priority
+    'HSET', note, 'body', sender.body, 'task_id', task, 'queue', sender.queue, 'priority', sender.priority
   )
-  if sender.root ~= '' then
-    redis.call('HSET', note, 'root_id', sender.root)
+  if chord.root ~= '' then
+    redis.call('HSET', note, 'root_id', chord.root == '=' and task or chord.root)
   else
     redis.call('HDEL', note, 'root_id')
   end
