@@ -126,7 +126,7 @@ local function give_back_first(value, envelope)
   redis.call('RPUSH', list_key(queue, step), envelope == '' and as_held or envelope)
 end
 
--- value: what is held, if it is; holds: whether this is to be written
+-- value: see held; holds: whether this is to be written
 -- Returns whether the message is to be removed, after reading all arguments.
 local function act(action, value, holds)
   if action == 'a' then
@@ -209,6 +209,14 @@ local function read_flow(holds)
   end
 end
 
+-- What is held, if it is; only true where nothing of it is needed.
+local function held(field, action)
+  if action == 'b' or action == 'r' or action == 'f' then
+    return redis.call('HGET', HELD, field)
+  end
+  return redis.call('HEXISTS', HELD, field) == 1
+end
+
 -- Returns whether it was written.
 local function settle_any(field, has_flow)
   local ended, claimed = {}, true
@@ -217,7 +225,7 @@ local function settle_any(field, has_flow)
   end
   local action = next_argument()
   local is_fenced = field ~= ''
-  local value = is_fenced and claimed and redis.call('HGET', HELD, field)
+  local value = is_fenced and claimed and held(field, action)
   local holds = claimed and (value or not is_fenced)
   local remove = act(action, value, holds)
   if next_argument() == '1' then
