@@ -205,12 +205,14 @@ class AppTasks(AppSettings):
         from celeriac.builtin_tasks import BUILTIN_TASKS  # noqa: PLC0415 - start-up time: only runs need it
         from celeriac.joins import JoinChord  # noqa: PLC0415 - as above
         from celeriac.late_errbacks import LateErrback  # noqa: PLC0415 - as above
+        from celeriac.late_failures import LateFailure  # noqa: PLC0415 - as above
 
         with self._lock:
             if self.finalized:
                 return
             self.finalized = True
             self._register(LateErrback())
+            self._register(LateFailure())
             self._register(JoinChord())
             for builtin in BUILTIN_TASKS:
                 self._register(builtin())

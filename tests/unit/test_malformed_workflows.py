@@ -14,7 +14,7 @@ from celeriac.attempt import Attempt, Job
 from celeriac.chords import ChordBreak
 from celeriac.exceptions import TaskRevokedError, WorkerLostError
 from celeriac.message import Delivery, Message, PackedMessage
-from celeriac.outcome import Failed, Unrunnable
+from celeriac.outcome import Failed, Succeeded, Unrunnable
 from celeriac.worker.failures import consequences
 from hand_worker import SITE, stored
 
@@ -75,19 +75,52 @@ def test_a_refused_member_gives_its_share(app: Celeriac, caplog: pytest.LogCaptu
     assert [share.task_id for share in outcome.flow.shares] == ["member"]
 
 
-@pytest.mark.parametrize("body", [pickle.dumps([[], {}, {}]), b"\x80damaged"])
-@pytest.mark.parametrize("group", ["g", None])
-def test_of_a_body_that_the_supervisor_does_not_read_the_headers_tell_the_chord(
-    app: Celeriac, body: bytes, group: str | None
-) -> None:
-    app.conf.accept_content = ["json", "pickle"]
-    kind = "application/x-python-serialize" if body.startswith(b"\x80\x04") else "application/json"
+def pickled(group: str | None, **embed: Any) -> Delivery:
+    """A task in a message that the supervisor does not read."""
+    kind = "application/x-python-serialize"
+    everything = {"callbacks": None, "errbacks": None, "chain": None, "chord": None, **embed}
+    body = pickle.dumps(((), {}, everything))
     properties = {"content_type": kind, "content_encoding": "binary"}
     sent = Message({"task": "t", "id": "member", "group": group}, properties, body, kind, "binary")
-    follows = consequences(app, Delivery(1, 0, PackedMessage.pack(sent), "q"), WorkerLostError("gone"))
+    return Delivery(1, 0, PackedMessage.pack(sent), "q", 3)
+
+
+GONE: Final = WorkerLostError("gone")
+BROKEN: Final = ChordBreak("g", "Dependency member raised WorkerLostError('gone')", "q")
+
+
+@pytest.mark.parametrize("group", ["g", None])
+def test_of_a_damaged_body_the_headers_tell_the_chord(app: Celeriac, group: str | None) -> None:
+    sent = Message({"task": "t", "id": "member", "group": group}, {}, b"damaged", "application/json", "utf-8")
+    follows = consequences(app, Delivery(1, 0, PackedMessage.pack(sent), "q"), GONE)
     assert follows.publications == ()
-    if group is None:
-        assert follows.flow is None
-    else:
-        assert follows.flow is not None
-        assert follows.flow.broken == (ChordBreak("g", "Dependency member raised WorkerLostError('gone')", "q"),)
+    assert (follows.flow.broken if follows.flow is not None else ()) == ((BROKEN,) if group else ())
+
+
+def test_an_executor_tells_of_the_failure_of_a_pickle(app: Celeriac) -> None:
+    app.conf.accept_content = ["json", "pickle"]
+    told: list[str] = []
+    app.task(name="warn")(told.append)
+    step = {"task": "t", "options": {"task_id": "next", "group_id": "outer", "chord": {"task": "body"}}}
+    delivery = pickled("g", chord={"task": "body"}, chain=[step], errbacks=[{"task": "warn"}])
+    follows = consequences(app, delivery, GONE)
+    assert follows.flow is not None
+    assert follows.flow.broken == (BROKEN,)  # the chord at once
+    (publication,) = follows.publications
+    assert (publication.queue, publication.priority) == ("q", 3)
+    outcome = Attempt(app, Job(1, publication.message, "q"), SITE).run()
+    assert isinstance(outcome, Succeeded)
+    assert outcome.result is None
+    assert outcome.flow is not None
+    assert [record.task_id for record in outcome.flow.results] == ["next"]
+    assert [share.task_id for share in outcome.flow.shares] == ["next"]
+    (errback,) = outcome.follow_ups
+    assert errback.message.body.startswith(b'[["member"], {}')
+
+
+def test_nobody_is_asked_about_a_pickle_that_nothing_follows_or_that_is_not_accepted(app: Celeriac) -> None:
+    app.conf.accept_content = ["json", "pickle"]
+    assert not consequences(app, pickled(None), GONE)
+    assert consequences(app, pickled(None, errbacks=[{"task": "t"}]), GONE)
+    app.conf.accept_content = ["json"]
+    assert not consequences(app, pickled(None, errbacks=[{"task": "t"}]), GONE)

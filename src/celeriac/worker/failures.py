@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Final
 
 from celeriac import signals, states
 from celeriac.attempt import failure_of
-from celeriac.consequences import NOTHING, Consequences, of_unreadable
+from celeriac.consequences import NOTHING, Consequences, of_unreadable, together
 from celeriac.exceptions import CeleriacError
-from celeriac.message import Delivery, PackedMessage, decode_head
+from celeriac.late_failures import late_failure
+from celeriac.message import Delivery, PackedMessage, Publication, decode_head
 from celeriac.outcome import ResultRecord
 from celeriac.records import reply_queue, result_ttl
 from celeriac.request import Request
@@ -138,6 +139,12 @@ def request_of(delivery: Delivery, hostname: str) -> Request:
 #: The end of a body without links, chain and chord, as most are.
 _NOTHING_FOLLOWS: Final = re.compile(rb'"errbacks": ?null, ?"chain": ?null, ?"chord": ?null\}\]$')
 
+#: The same of a pickle, whatever its protocol: the last keys are there once, each with None.
+_NOTHING_FOLLOWS_PICKLE: Final = re.compile(
+    rb"errbacks(?:\x94|q.|r....)N(?:\x8c.|X....)chain(?:\x94|q.|r....)N(?:\x8c.|X....)chord(?:\x94|q.|r....)Nu.{1,8}\Z",
+    re.DOTALL,
+)
+
 
 def consequences(
     app: Celeriac,
@@ -150,8 +157,8 @@ def consequences(
     """What this failure causes: errbacks, the end of its chain, its share in its chord."""
     packed = delivery.packed
     if packed.content_type in _UNSAFE_CONTENT:
-        logger.warning("Errbacks of %s are not called, nor is its chain told: its body is a pickle", delivery.label)
-        return Consequences(flow=of_unreadable(delivery.message.headers, exception, delivery.queue))
+        told = Consequences(flow=of_unreadable(delivery.message.headers, exception, delivery.queue))
+        return together([told, _told_by_executor(app, delivery, exception, status, calls_errbacks=calls_errbacks)])
     if _NOTHING_FOLLOWS.search(packed.body):
         return NOTHING  # nearly all, and the body need not be decoded
     try:
@@ -159,6 +166,22 @@ def consequences(
     except Exception as error:  # noqa: BLE001 - what others have sent may be anything; the failure itself is written
         logger.warning("No errbacks for %s, nor is its chain told: %r", delivery.label, error)
         return Consequences(flow=of_unreadable(delivery.message.headers, exception, delivery.queue))
+
+
+def _told_by_executor(
+    app: Celeriac, delivery: Delivery, exception: BaseException, status: str, *, calls_errbacks: bool
+) -> Consequences:
+    """What has an executor unpickle the body and tell of the failure, if anything follows the task."""
+    if _NOTHING_FOLLOWS_PICKLE.search(delivery.packed.body) or not _UNSAFE_CONTENT.intersection(
+        app.conf.accept_content
+    ):
+        return NOTHING
+    try:
+        message = late_failure(app, delivery, exception, status, calls_errbacks=calls_errbacks)
+    except CeleriacError as error:
+        logger.warning("No errbacks for %s, nor is its chain told: %r", delivery.label, error)
+        return NOTHING
+    return Consequences((Publication(message, delivery.queue, delivery.priority),))
 
 
 def announce_failure(app: Celeriac, delivery: Delivery, exception: BaseException) -> None:
