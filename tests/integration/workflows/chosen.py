@@ -108,6 +108,9 @@ MORE_TREES: Final[dict[str, Node]] = {
     "error in nested body": Chord((Chord((A, B), BAD), C), D, errbacks=(NEW,)),
     "error three chords down": Chord((Chord((Chord((BAD,), A),), B),), Task("c", errbacks=(NEW,))),
     "error in nested header, errback on a chain": Chain((A, Chord((Chord((B, BAD), C), D), E)), errbacks=(OLD,)),
+    "error in a group before a chord, errback on the chain": Chain(
+        (Chain((A, Group((B, BAD)))), Chord((C, D), E)), errbacks=(OLD,)
+    ),
     "error in nested header that replaced": Task("a", replacement=Chord((Chord((BAD,), B), C), D), errbacks=(OLD,)),
     "error in nested header, group as body": Chord(
         (Chord((A, BAD), Group((B, Task("c", errbacks=(OLD,))))), D), E, errbacks=(NEW,)

@@ -129,8 +129,14 @@ def _with_links(node: Node, links: tuple[Task, ...]) -> Node:
     return node._replace(body=_with_links(node.body, links))
 
 
-def _with_errbacks(node: Node, errbacks: tuple[Errback, ...]) -> Node:
-    """Celery's `link_error`: on each step of a chain and each member of a group; of a chord, on the body."""
+def _with_errbacks(node: Node, errbacks: tuple[Errback, ...], *, is_last: bool = True) -> Node:
+    """Celery's `link_error`: on each step of a chain and each member of a group; of a chord, on the body.
+
+    Args:
+        node: on what.
+        errbacks: which.
+        is_last: nothing comes after it in a chain; else a group at its end is a header.
+    """
     if not errbacks:
         return node
     if isinstance(node, Task):
@@ -141,8 +147,8 @@ def _with_errbacks(node: Node, errbacks: tuple[Errback, ...]) -> Node:
         last, kept = len(node.steps) - 1, _kept_as_written(node)
         steps = [
             _with_errbacks_of_header(step, errbacks)
-            if isinstance(step, Group) and index != last and (index < kept or len(step.members) != 1)
-            else _with_errbacks(step, errbacks)
+            if isinstance(step, Group) and not (index == last and is_last) and (index < kept or len(step.members) != 1)
+            else _with_errbacks(step, errbacks, is_last=is_last and index == last)
             for index, step in enumerate(node.steps)
         ]
         return node._replace(steps=tuple(steps))
