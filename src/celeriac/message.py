@@ -131,7 +131,7 @@ class PackedMessage(msgspec.Struct, frozen=True, array_like=True):
         """
         try:
             return _peeker.decode(self.head)[0]
-        except (ValueError, msgspec.DecodeError):  # as in `decode_head`
+        except (ValueError, RecursionError, msgspec.DecodeError):  # as in `decode_head`
             return Head.of(decode_head(self.head)[0])
 
 
@@ -163,11 +163,11 @@ def decode_head(blob: bytes) -> tuple[dict[str, Any], dict[str, Any]]:
     """
     try:
         return _head_decoder.decode(blob)
-    except (ValueError, msgspec.DecodeError):
+    except (ValueError, RecursionError, msgspec.DecodeError):
         pass  # what json.dumps wrote
     try:
         headers, properties = json.loads(blob)
-    except (TypeError, ValueError) as exc:
+    except (TypeError, ValueError, RecursionError) as exc:
         raise DecodeError(f"a stored message's headers are not readable: {exc}") from exc
     if not isinstance(headers, dict) or not isinstance(properties, dict):
         raise DecodeError(f"a stored message's headers are not two dictionaries but {blob[:60]!r}")

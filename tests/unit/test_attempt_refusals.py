@@ -50,6 +50,8 @@ def test_an_unknown_task(app: Celeriac, caplog: pytest.LogCaptureFixture) -> Non
     [
         ({"body": b"not json"}, "DecodeError"),
         ({"body": b"[[], {}]"}, "InvalidTaskError"),
+        ({"body": b"[[" + 100_000 * b"[" + 100_000 * b"]" + b"], {}, {}]"}, "DecodeError"),
+        ({"body": b'[[], {}, {"chain": ' + 100_000 * b"[" + 100_000 * b"]" + b"}]"}, "DecodeError"),
         ({"content_type": "application/x-python-serialize"}, "ContentDisallowed"),
     ],
 )

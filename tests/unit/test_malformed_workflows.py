@@ -12,7 +12,7 @@ import pytest
 from celeriac import Celeriac
 from celeriac.attempt import Attempt, Job
 from celeriac.chords import ChordBreak
-from celeriac.exceptions import TaskRevokedError, WorkerLostError
+from celeriac.exceptions import DecodeError, TaskRevokedError, WorkerLostError
 from celeriac.message import Delivery, Message, PackedMessage
 from celeriac.outcome import Failed, Succeeded, Unrunnable
 from celeriac.worker.failures import consequences
@@ -124,3 +124,12 @@ def test_nobody_is_asked_about_a_pickle_that_nothing_follows_or_that_is_not_acce
     assert consequences(app, pickled(None, errbacks=[{"task": "t"}]), GONE)
     app.conf.accept_content = ["json"]
     assert not consequences(app, pickled(None, errbacks=[{"task": "t"}]), GONE)
+
+
+def test_headers_that_are_nested_too_deeply_are_damaged() -> None:
+    head = b'[{"task": "t", "id": "1", "more": ' + 100_000 * b"[" + 100_000 * b"]" + b"}, {}]"
+    packed = PackedMessage(head, b"", "application/json", "utf-8")
+    for look in (packed.peek, packed.unpack):
+        with pytest.raises(DecodeError, match="not readable"):
+            look()
+    assert Delivery(1, 0, packed, "q").is_damaged

@@ -154,7 +154,7 @@ def _decode(message: Message, body: bytes, accept: Collection[str]) -> Any:
     if accepted_codec(message.content_type, accept).decode is decode_json and not may_hold_envelopes(body):
         try:
             args, kwargs, embed = _body_decoder.decode(body)
-        except (msgspec.DecodeError, ValueError):
+        except (msgspec.DecodeError, ValueError, RecursionError):
             pass  # nothing that is sent every day; below is found what it is
         else:
             return args, kwargs, embed
