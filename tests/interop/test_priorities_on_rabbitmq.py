@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from functools import partial
 from typing import Final
 
 import pytest
@@ -35,6 +36,10 @@ def place(
     return Place(interop_server, 7, celery_environment, folder, settings, RabbitTransport(rabbit_server, "classic"))
 
 
+def _holds(place: Place, queue: str, count: int) -> bool:
+    return place.transport.waiting(queue) == count
+
+
 @pytest.mark.parametrize(("side", "kind"), [("celery", "ranked"), ("celeriac", "ranked"), ("celeriac", "plain")])
 def test_the_order_is_that_of_the_priorities_then_of_sending(place: Place, side: SideName, kind: str) -> None:
     queue, key = f"{kind}-{side}", uuid.uuid4().hex
@@ -42,7 +47,7 @@ def test_the_order_is_that_of_the_priorities_then_of_sending(place: Place, side:
         for at, priority in enumerate(SENT):
             (celery if at % 2 else celeriac).send("where", key, str(at), queue=queue, priority=priority)
             # Celery does not wait until the server has it, and the next one goes another way.
-            wait_until(lambda sent=at + 1: place.transport.waiting(queue) == sent, "it is in the queue")
+            wait_until(partial(_holds, place, queue, at + 1), "it is in the queue")
     with place.worker(side, [queue], *(SOLO if side == "celery" else ("-c", "1"))):
         ran = [entry.split() for entry in place.journal.take(key, len(SENT))]
     assert {name for name, _ in ran} == {side}

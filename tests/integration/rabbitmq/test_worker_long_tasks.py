@@ -14,8 +14,8 @@ from .conftest import Place, StartBench
 from .worker_support import complaints, each_ran_once
 
 #: Seconds; the server looks four times within it.
-#: Longer than a message waits at most for an executor before it is given back: nobody renews the hold on it. And half of
-#: it, which is left for renewing one, is longer than a busy machine takes to declare a queue and confirm a message.
+#: Longer than a message waits at most for an executor before it is given back: nobody renews the hold on it. And half
+#: of it, which is left for renewing one, is longer than a busy machine takes to declare a queue and confirm a message.
 TIMEOUT = 10.0
 TOLD = {"broker_transport_options": {"consumer_timeout": TIMEOUT}}
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from celeriac.backends.redis import RedisBackend
 from celeriac.backends.redis.chord_writing import ChordRules, ChordTable, lasting
 from celeriac.brokers.redis.publishing import Layout
@@ -39,10 +41,13 @@ def settlement(
 
 def test_a_body_is_told_once() -> None:
     table = ChordTable(RULES)
-    named = table.shares([share(0), share(1, body=bytes(bytearray(b"body"))), share(None), share(0, "h")])
-    assert named == [4, 1, b"t0:0", b"part0", 1, b"t1:1", b"part1", 1, b"tNone:+inf", b"partNone", 2, b"t0:0", b"part0"]
+    own = msgspec.structs.replace(share(1, body=bytes(bytearray(b"body"))), root_id="t1")
+    first, *others = table.share(share(0)), table.share(own), table.share(share(None)), table.share(share(0, "h"))
+    assert first == (1, b"t0:0", b"root", b"part0")
+    assert others[0] == (1, b"t1:1", b"=", b"part1")
+    assert others[1:] == [(1, b"tNone:+inf", b"root", b"partNone"), (2, b"t0:0", b"root", b"part0")]
     head: list[Arg] = [2, "p:", "zset", b"g", b"h", 2]
-    assert table.arguments() == [*head, 1, b"body", b"root", "q", 0, 60, 2, b"body", b"root", "q", 0, 60]
+    assert table.arguments() == [*head, 1, b"body", "q", 0, 60, 2, b"body", "q", 0, 60]
 
 
 def test_what_differs_is_told_apart() -> None:
@@ -73,7 +78,7 @@ def test_a_member_is_settled_in_few_words() -> None:
     plain, member = write(settlement(None)), write(settlement(Flow(shares=(share(0),))))
     told = plain[plain.index("s") + 1 :]
     assert len(told) == 4
-    assert member[member.index("h") :] == ["h", *told, 1, b"t0:0", b"part0"]
+    assert member[member.index("h") :] == ["h", *told, 1, b"t0:0", b"root", b"part0"]
 
 
 def test_all_else_of_workflows_is_told_in_full() -> None:
