@@ -111,6 +111,9 @@ MORE_TREES: Final[dict[str, Node]] = {
     "error in a group before a chord, errback on the chain": Chain(
         (Chain((A, Group((B, BAD)))), Chord((C, D), E)), errbacks=(OLD,)
     ),
+    "error in a group as body before a step, errback on the chain": Chain(
+        (Chord((A, B), Group((C, BAD))), D), errbacks=(OLD,)
+    ),
     "error in nested header that replaced": Task("a", replacement=Chord((Chord((BAD,), B), C), D), errbacks=(OLD,)),
     "error in nested header, group as body": Chord(
         (Chord((A, BAD), Group((B, Task("c", errbacks=(OLD,))))), D), E, errbacks=(NEW,)

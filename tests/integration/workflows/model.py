@@ -142,19 +142,21 @@ def _with_errbacks(node: Node, errbacks: tuple[Errback, ...], *, is_last: bool =
     if isinstance(node, Task):
         return node._replace(errbacks=node.errbacks + errbacks)
     if isinstance(node, Group):
+        if not is_last:
+            return _with_errbacks_of_header(node, errbacks)
         return node._replace(members=tuple(_with_errbacks(member, errbacks) for member in node.members))
     if isinstance(node, Chain):
         last, kept = len(node.steps) - 1, _kept_as_written(node)
         steps = [
             _with_errbacks_of_header(step, errbacks)
             if isinstance(step, Group) and not (index == last and is_last) and (index < kept or len(step.members) != 1)
-            else _with_errbacks(step, errbacks, is_last=is_last and index == last)
+            else _with_errbacks(step, errbacks, is_last=isinstance(step, Group) or (is_last and index == last))
             for index, step in enumerate(node.steps)
         ]
         return node._replace(steps=tuple(steps))
     header = _with_errbacks_of_header(Group(node.header), errbacks)
     assert isinstance(header, Group)
-    return node._replace(header=header.members, body=_with_errbacks(node.body, errbacks))
+    return node._replace(header=header.members, body=_with_errbacks(node.body, errbacks, is_last=is_last))
 
 
 def _with_errbacks_of_header(group: Group, errbacks: tuple[Errback, ...]) -> Node:
