@@ -114,6 +114,9 @@ MORE_TREES: Final[dict[str, Node]] = {
     "error in a group as body before a step, errback on the chain": Chain(
         (Chord((A, B), Group((C, BAD))), D), errbacks=(OLD,)
     ),
+    "error in a group of one group before a chord, errback on the chain": Chain(
+        (Group((Group((A, BAD)),)), Chord((B, C), D)), errbacks=(OLD,)
+    ),
     "error in nested header that replaced": Task("a", replacement=Chord((Chord((BAD,), B), C), D), errbacks=(OLD,)),
     "error in nested header, group as body": Chord(
         (Chord((A, BAD), Group((B, Task("c", errbacks=(OLD,))))), D), E, errbacks=(NEW,)

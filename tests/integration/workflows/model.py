@@ -148,15 +148,20 @@ def _with_errbacks(node: Node, errbacks: tuple[Errback, ...], *, is_last: bool =
     if isinstance(node, Chain):
         last, kept = len(node.steps) - 1, _kept_as_written(node)
         steps = [
-            _with_errbacks_of_header(step, errbacks)
-            if isinstance(step, Group) and not (index == last and is_last) and (index < kept or len(step.members) != 1)
-            else _with_errbacks(step, errbacks, is_last=isinstance(step, Group) or (is_last and index == last))
+            _step_with_errbacks(step, errbacks, is_last=is_last and index == last, is_kept=index < kept)
             for index, step in enumerate(node.steps)
         ]
         return node._replace(steps=tuple(steps))
     header = _with_errbacks_of_header(Group(node.header), errbacks)
     assert isinstance(header, Group)
     return node._replace(header=header.members, body=_with_errbacks(node.body, errbacks, is_last=is_last))
+
+
+def _step_with_errbacks(step: Node, errbacks: tuple[Errback, ...], *, is_last: bool, is_kept: bool) -> Node:
+    """A step of a chain. A group of one is that one, unless it is kept as written."""
+    if is_last or is_kept or not isinstance(step, Group) or len(step.members) != 1:
+        return _with_errbacks(step, errbacks, is_last=is_last)
+    return step._replace(members=(_with_errbacks(step.members[0], errbacks, is_last=False),))
 
 
 def _with_errbacks_of_header(group: Group, errbacks: tuple[Errback, ...]) -> Node:
