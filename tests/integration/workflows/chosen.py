@@ -117,6 +117,9 @@ MORE_TREES: Final[dict[str, Node]] = {
     "error in a group of one group before a chord, errback on the chain": Chain(
         (Group((Group((A, BAD)),)), Chord((B, C), D)), errbacks=(OLD,)
     ),
+    "error in a group of an inner chain, errback on that": Chain(
+        (A, Chain((B, Group((C, BAD)), Group((D, E))), errbacks=(OLD,)))
+    ),
     "error in nested header that replaced": Task("a", replacement=Chord((Chord((BAD,), B), C), D), errbacks=(OLD,)),
     "error in nested header, group as body": Chord(
         (Chord((A, BAD), Group((B, Task("c", errbacks=(OLD,))))), D), E, errbacks=(NEW,)

@@ -102,12 +102,19 @@ def _with_one_end(node: Node) -> Node:
 # -- errbacks: from where they are set to the tasks that call them -----------------------------------------------------
 
 
-def resolve(node: Node) -> Node:
-    """The same tree with all links and errbacks on its tasks."""
+def resolve(node: Node, *, in_chain: bool = False) -> Node:
+    """The same tree with all links and errbacks on its tasks.
+
+    Args:
+        node: the tree.
+        in_chain: it is a step of a chain. Errbacks of a chain there are set on its steps before any of these becomes a
+            header.
+    """
     if isinstance(node, Task):
         return node
     if isinstance(node, Chain):
-        made: Node = node._replace(steps=tuple(map(resolve, node.steps)), links=(), errbacks=())
+        steps = tuple(resolve(step, in_chain=True) for step in node.steps)
+        made: Node = node._replace(steps=steps, links=(), errbacks=())
     elif isinstance(node, Group):
         made = node._replace(members=tuple(map(resolve, node.members)), errbacks=())
     else:
@@ -115,7 +122,17 @@ def resolve(node: Node) -> Node:
         made = node._replace(header=header, body=resolve(node.body), links=(), errbacks=())
     if not isinstance(node, Group):
         made = _with_links(made, node.links)
+    if in_chain and isinstance(made, Chain) and not made.piped:  # | has made its chords already
+        return _with_errbacks_as_written(made, node.errbacks)
     return _with_errbacks(made, node.errbacks)
+
+
+def _with_errbacks_as_written(chain: Chain, errbacks: tuple[Errback, ...]) -> Node:
+    steps = [
+        _with_errbacks_as_written(step, errbacks) if isinstance(step, Chain) else _with_errbacks(step, errbacks)
+        for step in chain.steps
+    ]
+    return chain._replace(steps=tuple(steps))
 
 
 def _with_links(node: Node, links: tuple[Task, ...]) -> Node:
