@@ -110,12 +110,17 @@ class Session:
         await self._end_tasks()
         if not self._supply.is_connected:
             return
+        had_work = bool(self._holdings.placed())
         try:
             await self._supply.stop_consuming()
             early = self._inflow.take_early()  # first: what is due by now is in the buffers then
             await self._give_back(list(self._inflow.feeds.values()), early)
             await self.release([held.delivery for held in self._holdings.placed()])
             self._supply.write_acks(force=True)
+        except OperationalError:
+            if had_work:
+                raise
+            # The connection ended just now, and the lease with it: what only waited here is back.
         finally:
             await self._supply.stop()
 
