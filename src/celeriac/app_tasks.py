@@ -8,10 +8,11 @@ from __future__ import annotations
 import functools
 import importlib
 from collections.abc import Callable, Coroutine, Mapping
-from typing import TYPE_CHECKING, Any, Final, Literal, ParamSpec, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, cast, overload
 
 from celeriac import signals
 from celeriac.app_settings import AppSettings
+from celeriac.attempt import is_own_task
 from celeriac.clock import Clock
 from celeriac.current import share_task, shared_tasks
 from celeriac.declaring import BoundTaskDecorator, TaskDecorator, check_task_class, declare_task, task_name
@@ -29,10 +30,6 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 R = TypeVar("R")
 T = TypeVar("T", bound=Task[Any, Any])
-
-#: Names of tasks that only this package's workers run. What is said of all tasks is not meant for them: a join that
-#: is retried, for one, would be a message in a queue that is shared with workers of Celery.
-_INTERNAL: Final = "celeriac."
 
 
 class AppTasks(AppSettings):
@@ -180,7 +177,9 @@ class AppTasks(AppSettings):
 
     def _annotate(self, name: str) -> None:
         annotations = self.conf.task_annotations
-        if annotations and not name.startswith(_INTERNAL):
+        # What is said of all tasks is not meant for our own: a join that is retried, for one, would be a message in a
+        # queue that is shared with workers of Celery.
+        if annotations and not is_own_task(name):
             self._registry[name].annotate(annotations)
 
     @property
@@ -192,7 +191,7 @@ class AppTasks(AppSettings):
 
     def user_tasks(self) -> list[Task[Any, Any]]:
         """The tasks that are not this package's own."""
-        return [task for name, task in self.tasks.items() if not name.startswith((_INTERNAL, "celery."))]
+        return [task for name, task in self.tasks.items() if not (is_own_task(name) or name.startswith("celery."))]
 
     def finalize(self, auto: bool = False) -> None:
         """Take in shared tasks and apply `task_annotations`. Done by itself when the tasks are first looked at.

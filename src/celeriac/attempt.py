@@ -79,7 +79,7 @@ _REFUSED: Final = (InvalidTaskError, ContentDisallowed, DecodeError, MessageTooL
 
 
 def is_own_task(name: object) -> bool:
-    """It is one of this package's own. What others send as a name may be anything."""
+    """It is one of this package's own, which only our workers run. What others send as a name may be anything."""
     return isinstance(name, str) and name.startswith("celeriac.")
 
 

@@ -9,7 +9,13 @@ is among the complete ones then, with a reason for which its body fails. Knows n
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
+
+_LOSSES_BITS: Final = 20
+_MOST_LOSSES: Final = (1 << _LOSSES_BITS) - 1
+_MOST_RETRIES: Final = (1 << 32) - 1
 
 
 class ChordStart(msgspec.Struct, frozen=True):
@@ -73,17 +79,27 @@ class ChordGrowth(msgspec.Struct, frozen=True):
     """Members that a run adds to a chord: all of them. Told again, as one that runs again does, this is what holds.
 
     Those that are not named any more are withdrawn, unless they have given their share: nobody waits for them, and what
-    they come to later is dropped.
+    they come to later is dropped. The same goes for all that a run adds which tells it after a later one of the same
+    cause: another worker has had the task since, and this one's settlement will be refused.
 
     Attributes:
         group_id: the chord.
         cause: who adds them: a name for the task that is the same in each of its runs, and nobody else's.
         members: their task ids. They have no place in the header.
+        retries: of the task when it ran.
+        losses: how often it had been lost before, since it was last retried.
     """
 
     group_id: str
     cause: str
     members: tuple[str, ...] = ()
+    retries: int = 0
+    losses: int = 0
+
+    @property
+    def run(self) -> int:
+        """Which of the runs of its cause this is: more in each later one. Exact as a floating point number, too."""
+        return min(self.retries, _MOST_RETRIES) << _LOSSES_BITS | min(self.losses, _MOST_LOSSES)
 
 
 class ChordEnd(msgspec.Struct, frozen=True):

@@ -27,7 +27,8 @@ from celeriac.canvas.steps import (
     tasks_of,
     with_one_end,
 )
-from celeriac.chords import ChordBreak, ChordGrowth, ChordShare, ChordStart
+from celeriac.chords import ChordBreak, ChordGrowth, ChordShare, ChordStart, member_name
+from celeriac.exceptions import DecodeError
 from celeriac.message import MIN_PRIORITY, Publication
 from celeriac.outcome import Flow, ResultRecord
 from celeriac.publications import NO_OPTIONS, Call, make_publications
@@ -83,11 +84,10 @@ def together(several: Iterable[Consequences]) -> Consequences:
 
 def _grown(several: Iterable[ChordGrowth]) -> tuple[ChordGrowth, ...]:
     """What each run adds to a chord, told once: the last word on it holds."""
-    members: dict[tuple[str, str], tuple[str, ...]] = {}
+    members: dict[tuple[str, str, int], list[str]] = {}
     for growth in several:
-        said = (growth.group_id, growth.cause)
-        members[said] = members.get(said, ()) + growth.members
-    return tuple(ChordGrowth(*said, added) for said, added in members.items())
+        members.setdefault((growth.group_id, growth.cause, growth.retries), []).extend(growth.members)
+    return tuple(ChordGrowth(group, cause, tuple(all_), retries) for (group, cause, retries), all_ in members.items())
 
 
 # -- what is sent ------------------------------------------------------------------------------------------------------
@@ -206,13 +206,16 @@ def added_to_chord(app: Celeriac, request: Request, node: Node) -> Consequences:
     place = Place(None, request.group, None, request.chord, is_member=True)
     member, result = _sent(app, request, node, (), place=place)
     assert result.id is not None
-    growth = ChordGrowth(request.group, cause_of(request), (result.id,))
+    growth = ChordGrowth(request.group, cause_of(request), (result.id,), request.retries)
     return together([member, Consequences(flow=Flow(grown=(growth,)))])
 
 
 def cause_of(request: Request) -> str:
-    """The name of whoever adds members to a chord. What a task was replaced by has its id, and is another one."""
-    return f"{request.id}:{request.replaced_task_nesting}"
+    """The name of whoever adds members to a chord: one task can be in a header twice.
+
+    What a task was replaced by has its id, and is another one.
+    """
+    return f"{member_name(str(request.id), request.group_index)}:{request.replaced_task_nesting}"
 
 
 def _nothing_added(app: Celeriac, request: Request) -> tuple[ChordGrowth, ...]:
@@ -221,7 +224,7 @@ def _nothing_added(app: Celeriac, request: Request) -> tuple[ChordGrowth, ...]:
     A run of it that was lost may have added members. Where all is one step it has done nothing of that sort.
     """
     assert request.group is not None
-    return () if app.joins_chords_at_broker else (ChordGrowth(request.group, cause_of(request)),)
+    return () if app.joins_chords_at_broker else (ChordGrowth(request.group, cause_of(request), (), request.retries),)
 
 
 # -- failures ----------------------------------------------------------------------------------------------------------
@@ -235,10 +238,11 @@ def of_failure(app: Celeriac, request: Request, exc: BaseException, status: str,
     if is_member(request):
         failing.grown = _nothing_added(app, request)
         failing.shares.append(_own_share(app, request, status, exc, queue))
-    for node in reversed(request.chain or ()):
+    rest = request.sent_chain or ()
+    for at in reversed(range(len(rest))):
         try:
-            failing.fail(node)
-        except (TypeError, ValueError, KeyError, AttributeError, RecursionError) as error:  # what others have sent
+            failing.fail(rest[at])
+        except (TypeError, ValueError, KeyError, AttributeError, RecursionError, DecodeError) as error:  # others' doing
             logger.warning("What comes after task %s[%s] is no workflow: %r", request.task, request.id, error)
     return failing.flow()
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("celeriac.task")
 
-#: The task that calls errbacks for runs which can not. Names of tasks that are not the user's begin so.
+#: The task that calls errbacks for runs which can not.
 LATE_ERRBACK: Final = "celeriac.call_errback"
 #: Fields of a request that mean nothing in another process.
 _LOCAL_FIELDS: Final = frozenset(

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("celeriac.worker")
 
-#: Names of tasks that are not the user's begin so. A Celery worker does not know it, and never gets it.
+#: Its name, among those that are this package's own. A Celery worker does not know it, and never gets it.
 JOIN_CHORD: Final = "celeriac.join_chord"
 
 

@@ -58,7 +58,7 @@ def late_failure(
             calls_errbacks,
         ),
         kwargs={},
-        size_limit=app.conf.task_message_size_limit,
+        size_limit=app.conf.task_message_inflated_size_limit,  # the body is a third longer here, and was sent once
         argsrepr=f"({task_id!r}, ...)",
         ignore_result=True,
         parent_id=task_id,

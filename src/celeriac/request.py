@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from celeriac.task import Task
 
 
-#: What is a field by name only.
-_UNREAD_AT_FIRST: Final = frozenset({"chain", "chord"})
+#: Properties that count as fields.
+_AS_FIELDS: Final = frozenset({"chain", "chord"})
 
 
 class Request(msgspec.Struct, kw_only=True):
@@ -164,14 +164,14 @@ class Request(msgspec.Struct, kw_only=True):
 
     def get(self, name: str, default: Any = None) -> Any:
         """The field or custom header called `name`."""
-        if name in self.__struct_fields__ or name in _UNREAD_AT_FIRST:
+        if name in self.__struct_fields__ or name in _AS_FIELDS:
             return getattr(self, name)
         return (self.headers or {}).get(name, default)
 
     def update(self, **fields: Any) -> None:
         """Set fields; names that are no fields become headers."""
         for name, value in fields.items():
-            if name in self.__struct_fields__ or name in _UNREAD_AT_FIRST:
+            if name in self.__struct_fields__ or name in _AS_FIELDS:
                 setattr(self, name, value)
             else:
                 self.headers = {**(self.headers or {}), name: value}

@@ -305,7 +305,10 @@ class Task(TaskHandlers, WorkflowTask, SendingTask[P, R]):
         return request if request is not None and request.task == self.name else Request()
 
     def push_request(self, **fields: Any) -> None:
-        """Let `request` have these fields until `pop_request`. For tests of bound tasks."""
+        """Let `request` have these fields until `pop_request`. For tests of bound tasks.
+
+        Names that are no fields become headers, as in `Request.update`.
+        """
         request = Request(task=self.name, running=self, entered=True, outer=current_request.get())
         request.update(**fields)
         current_request.set(request)

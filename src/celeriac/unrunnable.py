@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from celeriac import signals, states
 from celeriac.canvas.steps import check_depth, kind_of
-from celeriac.exceptions import NotRegistered, NotSupported, Retry, TaskRevokedError
+from celeriac.exceptions import DecodeError, NotRegistered, NotSupported, Retry, TaskRevokedError
 from celeriac.message import PARKED_HEADER
 from celeriac.outcome import Discarded, Early, ResultRecord, Unrunnable
 from celeriac.records import reply_queue, result_ttl
@@ -81,7 +81,7 @@ def malformed(app: Celeriac, message: Message, invocation: Invocation, *, is_eag
             kind_of(read(invocation.chord))
             if not is_eager:
                 _ = app.chord_store
-    except (TypeError, ValueError, NotSupported) as exc:
+    except (TypeError, ValueError, NotSupported, DecodeError) as exc:
         logger.error("Task %s[%s] can not be run: %s", invocation.task, invocation.id, exc)
         failure = _failure(app, invocation.id, message, invocation.headers, exc)
         return Refusal(exc, Unrunnable(f"{type(exc).__name__}: {exc}", failure))

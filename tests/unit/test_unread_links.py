@@ -143,3 +143,46 @@ def test_a_failure_reaches_every_step_of_the_rest(app: Celeriac) -> None:
 @pytest.mark.parametrize("body", [body_of(ODD, b"1"), body_of(chord=b"[1]"), body_of(b'"step"')])
 def test_what_is_no_signature_is_refused(app: Celeriac, body: bytes) -> None:
     assert isinstance(run(app, message(body)), Unrunnable)
+
+
+#: JSON with what no reader takes, in a place that is left unread at first.
+DAMAGED = NEXT.replace(b'"args": []', b'"args": ["\xff"]')
+ENDLESS = NEXT.replace(b'"args": []', b'"args": [%b]' % (b"1" * 5000))
+
+
+@pytest.mark.parametrize("damaged", [DAMAGED, ENDLESS])
+@pytest.mark.parametrize("chord_", [b"null", ODD])
+def test_damage_in_the_next_step_is_told_to_the_chord(app: Celeriac, damaged: bytes, chord_: bytes) -> None:
+    outcome = run(app, message(body_of(ODD, damaged, chord=chord_), group="g", group_index=0))
+    assert isinstance(outcome, Unrunnable)
+    assert outcome.flow is not None
+    assert [broken.group_id for broken in outcome.flow.broken] == ["g"]
+
+
+def test_damage_anywhere_is_told_by_whoever_receives_it(app: Celeriac) -> None:
+    assert isinstance(run(app, message(body_of(DAMAGED, NEXT))), Unrunnable)
+
+
+def test_a_failure_is_the_tasks_own_whatever_follows(app: Celeriac) -> None:
+    @app.task(name="fails")
+    def fails() -> None:
+        raise KeyError("mine")
+
+    @app.task(name="told")
+    def told(task_id: str) -> None:
+        """Told."""
+
+    errback = b'[{"task": "told", "args": [], "kwargs": {}, "options": {}}]'
+    body = body_of(ENDLESS, NEXT).replace(b'"errbacks": null', b'"errbacks": %b' % errback)
+    outcome = run(app, message(body, "fails"))
+    assert isinstance(outcome, Failed)
+    assert outcome.error == "KeyError('mine')"
+    assert [publication.message.headers["task"] for publication in outcome.follow_ups] == ["told"]
+    assert outcome.flow is not None
+    assert [record.task_id for record in outcome.flow.results] == ["s"]
+
+
+def test_the_error_shows_what_came(app: Celeriac) -> None:
+    outcome = run(app, message(body_of(b"5")))
+    assert isinstance(outcome, Unrunnable)
+    assert "'chain' must be a list of signatures, not [5]" in outcome.reason

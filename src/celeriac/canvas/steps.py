@@ -87,7 +87,9 @@ def _workflows_in(node: Node) -> Iterator[Node]:
         parts: Any = tasks_of(node)
     else:
         header, body = node["kwargs"]["header"], node["kwargs"].get("body")
-        parts = [*_listed(tasks_of(header) if isinstance(header, Mapping) else header), *([body] if body else [])]
+        following = tasks_of(body) if body and kind_of(body) == CHAIN else [body] if body else []
+        # A long chain with groups in it is chords in the bodies of chords: its user has nested nothing twice.
+        parts = [*_listed(tasks_of(header) if isinstance(header, Mapping) else header), *_listed(following)]
     return (part for part in _listed(parts) if kind_of(part))
 
 
@@ -280,9 +282,9 @@ def _with_errbacks(header: Any, options: Mapping[str, Any], errbacks_on_header: 
 
 def _with_errbacks_of_chords(header: Any, errbacks: Sequence[Any]) -> Any:
     """The header, its members that are chords with these errbacks."""
-    tasks = tasks_of(header) if isinstance(header, Mapping) else header
-    if not errbacks or not any(kind_of(task) == CHORD for task in tasks):
+    if not errbacks:
         return header
+    tasks = tasks_of(header) if isinstance(header, Mapping) else header
     members = [_linked(task, (), errbacks) if kind_of(task) == CHORD else task for task in tasks]
     return _with_tasks(header, members) if isinstance(header, Mapping) else members
 

@@ -18,7 +18,7 @@ from celeriac.protocol.times import parse_iso
 from celeriac.serialization import decode, decompress
 from celeriac.serialization.json import decode_json, may_hold_envelopes
 from celeriac.serialization.registry import accepted_codec
-from celeriac.serialization.unread import Unread, UnreadList
+from celeriac.serialization.unread import Unread, UnreadList, read
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -130,7 +130,7 @@ def read_invocation(message: Message, *, accept: Collection[str], inflated_size_
     return _build(headers, args, kwargs, embed)
 
 
-class _Embed(msgspec.Struct):
+class _Following(msgspec.Struct):
     """The third element of a body: what comes after the task."""
 
     callbacks: Any = None
@@ -145,13 +145,14 @@ class _Embed(msgspec.Struct):
         return {"callbacks": self.callbacks, "errbacks": self.errbacks, "chain": chain, "chord": chord}
 
 
-_body_decoder: Final = msgspec.json.Decoder(tuple[list[Any], dict[str, Any], _Embed])
+_body_decoder: Final = msgspec.json.Decoder(tuple[list[Any], dict[str, Any], _Following])
 _BRACE: Final = ord("{")
 
 
 def _decode(message: Message, body: bytes, accept: Collection[str]) -> Any:
     """The value of a body; of JSON what comes after the task is left unread."""
-    if accepted_codec(message.content_type, accept).decode is decode_json and not may_hold_envelopes(body):
+    codec = accepted_codec(message.content_type, accept)
+    if codec.decode is decode_json and _is_utf8(body) and not may_hold_envelopes(body):
         try:
             args, kwargs, embed = _body_decoder.decode(body)
         except (msgspec.DecodeError, ValueError, RecursionError):
@@ -159,6 +160,17 @@ def _decode(message: Message, body: bytes, accept: Collection[str]) -> Any:
         else:
             return args, kwargs, embed
     return decode(body, message.content_type, message.content_encoding, accept=accept)
+
+
+def _is_utf8(body: bytes) -> bool:
+    """All of it, also what is left unread: damage is told of by whoever receives it, not a few steps later."""
+    if body.isascii():  # nearly always: senders escape what is not
+        return True
+    try:
+        str(body, "utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def header_expires(headers: Mapping[str, Any]) -> float | None:
@@ -401,14 +413,14 @@ def _kwargs(value: object) -> dict[str, Any]:
 def _embed(value: object) -> dict[str, Any]:
     if value is None:
         return {}
-    if isinstance(value, _Embed):
+    if isinstance(value, _Following):
         value = value.links()
     if not isinstance(value, dict):
         raise InvalidTaskError(f"the third element of the body must be an object, not {safe_repr(value, 100)}")
     for name in ("callbacks", "errbacks", "chain"):
         signatures = value.get(name)
         if signatures is not None and not _are(dict, signatures):
-            raise InvalidTaskError(f"{name!r} must be a list of signatures, not {safe_repr(signatures, 100)}")
+            raise InvalidTaskError(f"{name!r} must be a list of signatures, not {safe_repr(read(signatures), 100)}")
     chord = value.get("chord")
     if chord is not None and not isinstance(chord, dict | Unread):
         raise InvalidTaskError(f"'chord' must be a signature, not {safe_repr(chord, 100)}")

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, TypeVar, overload
 
+from celeriac.exceptions import DecodeError
 from celeriac.serialization.json import decode_json
 
 _T = TypeVar("_T")
@@ -37,14 +38,18 @@ class Unread:
         return bytes(self._json)
 
     def read(self) -> Any:
-        """The value: the same each time, and not to be changed."""
+        """The value: the same each time, and not to be changed.
+
+        Raises:
+            DecodeError: it can not be read after all.
+        """
         if self._value is None:
-            self._value = decode_json(self.json)
+            self._value = _decoded(self._json)
         return self._value
 
 
 class UnreadList(Sequence[Any]):
-    """Several values. Each is read anew when it is asked for; a slice is unread like the whole.
+    """Several values. Each is read when it is asked for first; a slice is unread like the whole.
 
     Args:
         pieces: the JSON of each.
@@ -55,10 +60,11 @@ class UnreadList(Sequence[Any]):
         ('three', b'[1, [2]]', [1, [2], 'three'])
     """
 
-    __slots__ = ("_pieces",)
+    __slots__ = ("_pieces", "_values")
 
     def __init__(self, pieces: Sequence[bytes]) -> None:
         self._pieces = pieces
+        self._values: dict[int, Any] = {}
 
     def __len__(self) -> int:
         return len(self._pieces)
@@ -70,9 +76,17 @@ class UnreadList(Sequence[Any]):
     def __getitem__(self, index: slice) -> UnreadList: ...
 
     def __getitem__(self, index: int | slice) -> Any:
+        """One of them, or several.
+
+        Raises:
+            DecodeError: it can not be read after all.
+        """
         if isinstance(index, slice):
             return UnreadList(self._pieces[index])
-        return decode_json(bytes(self._pieces[index]))
+        piece, place = self._pieces[index], index % len(self._pieces)
+        if place not in self._values:
+            self._values[place] = _decoded(piece)
+        return self._values[place]
 
     @property
     def json(self) -> bytes:
@@ -93,5 +107,16 @@ def read(value: _T) -> _T: ...
 
 
 def read(value: Any) -> Any:
-    """The value itself, read if it was not."""
+    """The value itself, read if it was not.
+
+    Raises:
+        DecodeError: it can not be read after all.
+    """
     return value.read() if isinstance(value, Unread | UnreadList) else value
+
+
+def _decoded(json: bytes) -> Any:
+    try:
+        return decode_json(bytes(json))
+    except (ValueError, RecursionError) as error:  # a number of more digits than Python converts, for one
+        raise DecodeError(f"a part of the body is not valid json: {error}") from error

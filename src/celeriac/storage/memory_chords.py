@@ -34,6 +34,7 @@ class StoredChord(msgspec.Struct):
         shares: by member.
         added: by cause, the task ids of members that it has added.
         adders: how many have added a member, by task id; 0 if it was withdrawn.
+        runs: by cause, the last run that has told what it adds, if it is not the first.
         claim: the present one, or the last one that has run out.
         claims: how often it was claimed.
         seconds: how long the claim lasts.
@@ -50,6 +51,7 @@ class StoredChord(msgspec.Struct):
     shares: dict[str, ChordShare]
     added: dict[str, set[str]] = {}
     adders: dict[str, int] = {}
+    runs: dict[str, int] = {}
     claim: str | None = None
     claims: int = 0
     seconds: float = 0.0
@@ -70,6 +72,12 @@ class StoredChord(msgspec.Struct):
         """These are all that this cause adds. What has ended does not grow."""
         if self.tally.ended:
             return
+        if growth.run < self.runs.get(growth.cause, 0):
+            for task_id in growth.members:
+                self.adders.setdefault(task_id, 0)  # it may be sent all the same
+            return
+        if growth.run:
+            self.runs[growth.cause] = growth.run
         before, named = self.added.get(growth.cause, set[str]()), set(growth.members)
         new = named - before
         gone = {task_id for task_id in before - named if member_name(task_id, None) not in self.shares}

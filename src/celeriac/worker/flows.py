@@ -15,7 +15,7 @@ from celeriac.outcome import Flow, ResultRecord, Settlement
 
 if TYPE_CHECKING:
     from celeriac.app import Celeriac
-    from celeriac.chords import ChordEnd
+    from celeriac.chords import ChordEnd, ChordGrowth
 
 _NOTHING: Final = Flow()
 
@@ -61,10 +61,23 @@ async def begin(app: Celeriac, batch: Sequence[Settlement]) -> list[Settlement]:
     if records:
         await app.backend.astore(records)
     shares = [share for flow in flows for share in flow.shares]
-    grown = [growth for flow in flows for growth in flow.grown]
+    grown = [growth for settlement in batch for growth in _growth_of(settlement)]
     if shares or grown:
         await store.add_shares(shares, grown)
     return [_only_ends(settlement) for settlement in batch]
+
+
+def _growth_of(settlement: Settlement) -> list[ChordGrowth]:
+    """What it adds to chords, with the place of its run among those of the task.
+
+    Whether the task is still this worker's only the broker knows, which is asked later: one that was cut off for longer
+    than its lease may come with this when the run of another worker counts. That one was told of one loss more.
+    """
+    if settlement.flow is None or not settlement.flow.grown:
+        return []
+    delivery = settlement.delivery
+    losses = len(delivery.history) + (delivery.lost_by is not None)
+    return [msgspec.structs.replace(growth, losses=losses) for growth in settlement.flow.grown]
 
 
 def _only_ends(settlement: Settlement) -> Settlement:

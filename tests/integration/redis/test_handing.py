@@ -10,8 +10,9 @@ import pytest
 
 from celeriac.brokers.base import Broker
 from celeriac.brokers.redis import scripts
-from celeriac.message import Delivery
+from celeriac.message import Delivery, Publication
 from celeriac.outcome import Acknowledge, Settlement
+from celeriac.storage.redis.envelope import LOSSES_HEADER
 from celeriac.testing.conformance.support import finish, in_loop, job, names, take
 from servers.proxy import Point, RedisProxy
 from servers.redis import RedisServer
@@ -45,6 +46,29 @@ def sends(delivery: Delivery, *wanted: str, queue: str = "q") -> Settlement:
 async def got(call: asyncio.Task[list[Delivery]]) -> list[Delivery]:
     async with asyncio.timeout(PATIENCE):
         return await call
+
+
+def sent_anew(name: str) -> Publication:
+    """A message as it was taken, lost once before, and sent to another queue."""
+    publication = job(name, "q")
+    publication.message.headers[LOSSES_HEADER] = [{"at": 1.0, "worker": "w", "reason": "killed"}]
+    publication.message.properties["delivery_info"] = {"exchange": "x", "routing_key": "other", "redelivered": True}
+    return publication
+
+
+@in_loop
+async def test_what_is_handed_on_is_as_the_queue_would_give_it(redis_url: str) -> None:
+    async with worker_at(redis_url) as broker:
+        await broker.apublish([job("first", "q"), sent_anew("queued")])
+        first, queued = await take_all(broker, 2)
+        async with waiting(broker) as call:
+            assert await broker.settle([Settlement(first, Acknowledge(), None, (sent_anew("handed"),))]) == []
+            (handed,) = await got(call)
+        for one in (queued, handed):
+            assert LOSSES_HEADER not in one.message.headers
+            assert one.message.properties["delivery_info"] == {"exchange": "", "routing_key": "q"}
+        assert handed.message.properties.keys() == queued.message.properties.keys()
+        assert (handed.priority, handed.history) == (queued.priority, queued.history)
 
 
 @in_loop

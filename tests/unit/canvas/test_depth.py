@@ -70,6 +70,15 @@ def test_what_is_too_deep_to_be_made(tasks: Tasks) -> None:
         nested(1000)
 
 
+def test_groups_in_a_long_chain_are_not_within_each_other(tasks: Tasks, worker: HandWorker) -> None:
+    steps: list[Signature[Any]] = []
+    for _ in range(60):
+        steps += [group([tasks.echo.si(), tasks.echo.si()]), tasks.echo.si()]
+    result = chain(*steps).apply_async()
+    worker.finish()
+    assert result.successful()
+
+
 def test_chains_in_chains_are_one_chain(tasks: Tasks, worker: HandWorker) -> None:
     workflow: Signature[Any] = tasks.echo.si()
     for _ in range(3 * MAX_DEPTH):

@@ -1,4 +1,5 @@
--- Add members to chords or withdraw them, then note what members have come to. Includes storage/redis/chords.lua and chord_growth.lua.
+-- Add members to chords or withdraw them, then note what members have come to. Includes storage/redis/chords.lua and
+-- chord_growth.lua.
 --
 -- KEYS[1]  any key with the prefix: a cluster finds the node by it
 -- ARGV[1]  reading of the clock for claims in seconds, or '' for the server's own

@@ -21,8 +21,9 @@ local now, seconds = clock_for_claims(ARGV[1]), tonumber(next_argument())
 local refused = {}
 for n = 1, tonumber(next_argument()) do
   local chord, claim = chords[tonumber(next_argument())], next_argument()
-  if is_claimed_by(chord, claim) then
-    hold_claim(chord, claim, redis.call('HGET', chord.note, 'queue'), now, seconds)
+  local queue = redis.call('HGET', chord.note, 'queue')
+  if queue and is_claimed_by(chord, claim) then  -- without its note it is gone, though its claim may last longer
+    hold_claim(chord, claim, queue, now, seconds)
   else
     refused[#refused + 1] = n
   end

@@ -12,8 +12,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from celeriac.exceptions import CeleriacError
-from celeriac.message import Delivery, Head, PackedMessage
-from celeriac.storage.codec import priority_level
+from celeriac.message import Delivery
+from celeriac.storage.redis.envelope import opened
 
 if TYPE_CHECKING:
     from celeriac.brokers.redis.leasing import Lease
@@ -110,9 +110,10 @@ class Handover:
 
     def _held(self, sent: Publication, number: int) -> Delivery:
         """The delivery of what was sent from here: the store need not tell what is in it."""
-        priority = priority_level(sent.priority)
-        delivery = Delivery(number, self._lease.token, PackedMessage.pack(sent.message), sent.queue, priority)
-        delivery.note_head(Head.of(sent.message.headers))
+        one = opened(sent.message, sent.queue, sent.priority)
+        delivery = Delivery(number, self._lease.token, one.packed, sent.queue, one.priority)
+        if one.head is not None:
+            delivery.note_head(one.head)
         return delivery
 
     async def close(self) -> None:

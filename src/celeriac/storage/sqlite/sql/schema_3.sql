@@ -1,4 +1,5 @@
--- What schema 3 adds: members of chords that were added to them, and the priority of the member that completes a chord. Run after schema_2.sql on a new file.
+-- What schema 3 adds: members of chords that were added to them, and the priority of the member that completes a chord.
+-- Run after schema_2.sql on a new file.
 
 -- name: chord_member
 -- cause: who has added it. counted: 0 if that one has withdrawn it. A chord has grown by the members that somebody has
