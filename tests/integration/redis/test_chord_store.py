@@ -367,3 +367,19 @@ async def test_groups_in_event_loops(backend: RedisBackend) -> None:
     assert await backend.aload_group("g") == b"members"
     await backend.aforget_group("g")
     assert await backend.aload_group("g") is None
+
+
+@in_loop
+@pytest.mark.parametrize("is_evicted", [False, True], ids=["expired", "evicted"])
+async def test_a_claim_of_a_chord_that_is_gone_is_not_renewed_and_leaves_nothing_behind(
+    chords: ChordStore, redis_server: RedisServer, is_evicted: bool
+) -> None:
+    await chords.astart_chords([start(1)])
+    await chords.add_shares([share(0)])
+    end = ChordEnd("g", (await claim_one(chords)).claim)
+    others = () if is_evicted else (f"{KEY}.s", f"{KEY}.j", f"{KEY}.d", "celeriac:joins:q")
+    redis_server.call("DEL", "celeriac:chord:g", *others)
+    left = redis_server.call("PTTL", f"{KEY}.c")
+    assert await chords.renew_claims([end], DAY) == [end]
+    assert 0 < redis_server.call("PTTL", f"{KEY}.c") <= left
+    assert redis_server.call("EXISTS", "celeriac:chord:g") == 0

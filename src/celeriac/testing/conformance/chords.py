@@ -340,6 +340,23 @@ class ClaimCases(Harness):
         assert await claim(chords) == []
         assert await chords.end_chords([end_of(claimed)]) == [end_of(claimed)]
 
+    @in_loop
+    async def test_a_claim_of_a_chord_whose_time_is_over_is_not_renewed(
+        self, make_chords: MakeChords, clock: VirtualClock
+    ) -> None:
+        """The claim outlasts what is known of the chord."""
+        chords = make_chords()
+        chords.start_chords([start(1, ttl=CLAIM / 2)])
+        await chords.add_shares([share("m0", 0, ttl=CLAIM / 2)])
+        (claimed,) = await claim(chords)
+        clock.advance(CLAIM - 1)
+        for _ in range(2):
+            assert await chords.renew_claims([end_of(claimed)], CLAIM) == [end_of(claimed)]
+        clock.advance(1)
+        assert await claim(chords) == []
+        assert chords.chord_state("g") == ChordState("g", None)
+        assert chords.open_chords(10) == []
+
 
 class BackendChordCases(ShareCases, GrowthCases, ClaimCases, BrokenChordCases, OpenChordCases):
     """The chord store of a backend."""
