@@ -6,14 +6,14 @@ or fails has changed nothing.
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from celeriac.canvas.freezing import derived_id, new_id
 from celeriac.canvas.signature import Signature
 from celeriac.canvas.steps import kind_of
-from celeriac.consequences import added_to_chord, cause_of, is_member
+from celeriac.consequences import Consequences, added_to_chord, cause_of, is_member
 from celeriac.exceptions import EncodeError, ImproperlyConfigured, NotSupported, Replace
 from celeriac.result_meta import encode_body
 
@@ -119,8 +119,16 @@ class WorkflowTask:
             said = encode_body(sig, self.app.conf.task_serializer)
         except EncodeError:
             return new_id()  # its message can not be sent either, which tells why
-        growths = [growth for made in request.caused if made.flow is not None for growth in made.flow.grown]
-        taken = {task_id for growth in growths for task_id in growth.members}
-        cause = cause_of(request).encode()
-        ids = (derived_id(cause, said, b"%d" % number) for number in itertools.count())
-        return next(task_id for task_id in ids if task_id not in taken)
+        caused = request.caused
+        if not isinstance(caused, _Caused):
+            caused = request.caused = _Caused(caused)
+        caused.added[said] += 1
+        return derived_id(cause_of(request).encode(), said, b"%d" % caused.added[said])
+
+
+class _Caused(list[Consequences]):
+    """What a run has caused, and how often it has added each signature to its chord."""
+
+    def __init__(self, before: Iterable[Consequences]) -> None:
+        super().__init__(before)
+        self.added: Counter[bytes] = Counter()
