@@ -99,7 +99,8 @@ class ChordGrowth(msgspec.Struct, frozen=True):
     @property
     def run(self) -> int:
         """Which of the runs of its cause this is: more in each later one. Exact as a floating point number, too."""
-        return min(self.retries, _MOST_RETRIES) << _LOSSES_BITS | min(self.losses, _MOST_LOSSES)
+        retries = max(0, min(self.retries, _MOST_RETRIES))  # of a message that anybody may have sent
+        return retries << _LOSSES_BITS | min(self.losses, _MOST_LOSSES)
 
 
 class ChordEnd(msgspec.Struct, frozen=True):

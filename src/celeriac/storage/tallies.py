@@ -25,7 +25,7 @@ class Tally(msgspec.Struct):
 
     Attributes:
         size: of its header; None until it begins.
-        grown: members that were added since.
+        added: members that were added since.
         shares: members that have given theirs.
         expires: Unix time from which it may be swept.
         ended: its body was sent.
@@ -34,7 +34,7 @@ class Tally(msgspec.Struct):
     """
 
     size: int | None = None
-    grown: int = 0
+    added: int = 0
     shares: int = 0
     expires: float | None = None
     ended: bool = False
@@ -43,17 +43,17 @@ class Tally(msgspec.Struct):
     @property
     def is_complete(self) -> bool:
         """All members have given their share. One at least: without any nobody knows the body."""
-        return self.size is not None and self.shares > 0 and self.shares >= self.size + self.grown
+        return self.size is not None and self.shares > 0 and self.shares >= self.size + self.added
 
     @property
     def may_be_complete(self) -> bool:
         """It is complete, or may be without one more share: when it begins, or when members are withdrawn."""
-        return self.is_complete or self.size is None or self.grown > 0
+        return self.is_complete or self.size is None or self.added > 0
 
     @property
     def members(self) -> int | None:
         """How many there are in all, or None if it is not known."""
-        return None if self.size is None else self.size + self.grown
+        return None if self.size is None else self.size + self.added
 
     def has_expired(self, now: float) -> bool:
         """Its time is over: what comes now belongs to another chord of this name."""
@@ -67,9 +67,9 @@ class Tally(msgspec.Struct):
 
     def grow(self, members: int, now: float) -> None:
         """It has so many members more, or less if some were withdrawn."""
-        if members and self.size is None and not self.shares and not self.grown:
+        if members and self.size is None and not self.shares and not self.added:
             self._prolong(GROWN_SECONDS, now)
-        self.grown += members
+        self.added += members
 
     def count(self, share: ChordShare, now: float) -> None:
         """A member has given its first share."""

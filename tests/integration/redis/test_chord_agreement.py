@@ -75,7 +75,11 @@ Step: TypeAlias = Change | Claim | Wait | Break
 groups = st.sampled_from(sorted(SIZES))
 added_members = st.sampled_from("xyz")
 growths = st.builds(
-    ChordGrowth, groups, st.sampled_from(CAUSES), st.lists(added_members, max_size=3).map(tuple[str, ...])
+    ChordGrowth,
+    groups,
+    st.sampled_from(CAUSES),
+    st.lists(added_members, max_size=3).map(tuple[str, ...]),
+    losses=st.sampled_from([0, 0, 1, 2]),
 )
 given_shares = st.tuples(groups, st.integers(0, 2), st.sampled_from(QUEUES))
 changes = st.builds(
@@ -191,7 +195,7 @@ async def finish(side: Side, clock: ServerClock) -> None:
         if name not in side.ended:
             await side.chords.astart_chords([begun(name)])
             shares = [member(name, index, "q") for index in range(size)]
-            await side.chords.add_shares(shares, [ChordGrowth(name, cause) for cause in CAUSES])
+            await side.chords.add_shares(shares, [ChordGrowth(name, cause, losses=3) for cause in CAUSES])
     found = await side.chords.claim_chords(QUEUES, 9, CLAIM_SECONDS)
     assert {chord.group_id for chord in found} == SIZES.keys() - side.ended
     assert await side.chords.end_chords([ChordEnd(chord.group_id, chord.claim) for chord in found]) == []

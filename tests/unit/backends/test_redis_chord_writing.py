@@ -61,8 +61,8 @@ def test_chords_are_numbered_as_they_are_named() -> None:
     assert table.ends([ChordEnd("a", "claim")]) == [1, 1, "claim"]
     starts = [ChordStart("b", 7), ChordStart("a", 2, 0.5, b"body", "root", "q")]
     assert table.starts(starts) == [2, 2, 7, -1, b"", b"", "", 1, 2, 1, b"body", b"root", "q"]
-    growths = [ChordGrowth("c", "one", ("x", "y")), ChordGrowth("a", "one")]
-    assert table.grown(growths) == [2, 3, b"one", 2, b"x", b"y", 1, b"one", 0]
+    growths = [ChordGrowth("c", "one", ("x", "y")), ChordGrowth("a", "one", retries=1, losses=2)]
+    assert table.grown(growths) == [2, 3, b"one", 0, 2, b"x", b"y", 1, b"one", (1 << 20) + 2, 0]
     assert table.arguments() == [3, "p:", "zset", b"a", b"b", b"c", 0]
 
 

@@ -100,7 +100,11 @@ shares = st.builds(
     ttls,
 )
 growths = st.builds(
-    ChordGrowth, groups, st.sampled_from(["one", "two"]), st.lists(st.sampled_from("abc"), max_size=3).map(tuple)
+    ChordGrowth,
+    groups,
+    st.sampled_from(["one", "two"]),
+    st.lists(st.sampled_from("abc"), max_size=3).map(tuple),
+    losses=st.sampled_from([0, 0, 1, 2]),
 )
 changes = st.builds(
     Change,
@@ -232,6 +236,7 @@ def check_file(path: str) -> None:
             "SELECT (SELECT COUNT(*) FROM chord_share WHERE chord NOT IN (SELECT id FROM chord)) "
             "+ (SELECT COUNT(*) FROM chord_join WHERE chord NOT IN (SELECT id FROM chord WHERE group_id IS NOT NULL))"
             "+ (SELECT COUNT(*) FROM chord_member WHERE chord NOT IN (SELECT id FROM chord))"
+            "+ (SELECT COUNT(*) FROM chord_cause WHERE chord NOT IN (SELECT id FROM chord))"
         ).fetchone()
         assert orphans == 0
 

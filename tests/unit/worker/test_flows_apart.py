@@ -19,7 +19,7 @@ from celeriac.chords import ClaimedChord
 from celeriac.exceptions import OperationalError
 from celeriac.joins import join_message
 from celeriac.message import Delivery, PackedMessage
-from celeriac.outcome import AckPolicy, Settlement, decide
+from celeriac.outcome import AckPolicy, Lost, Settlement, decide
 from celeriac.testing import VirtualClock
 from celeriac.worker import flows
 from celeriac.worker.outages import Trouble
@@ -30,14 +30,17 @@ from hand_worker import SITE
 DEADLINE: Final = 10.0
 #: Seconds for which a chord is claimed.
 CLAIM_SECONDS: Final = 10.0
+#: Seconds after which others take over what a worker holds.
+LEASE_SECONDS: Final = 60.0
 _NAMES = itertools.count()
 
 
 class Faulty(MemoryBroker):
     """A broker that is away, or whose queues are full, when it is told so."""
 
-    def __init__(self, name: str) -> None:
-        super().__init__(name)
+    def __init__(self, name: str, clock: VirtualClock) -> None:
+        super().__init__(name, clock=clock)
+        self.name = name
         self.away_for_messages = 0
         self.full: set[int | str] = set()
 
@@ -95,12 +98,12 @@ class Bench:
 @asynccontextmanager
 async def _bench(folder: Path, clock: VirtualClock) -> AsyncIterator[Bench]:
     name = f"apart-{next(_NAMES)}"
-    broker = Faulty(name)
+    broker = Faulty(name, clock)
     with Celeriac(
         "apart", broker=f"memory://{name}", backend=f"sqlite:///{folder / 'results.sqlite3'}", clock=clock
     ) as app:
         assert not app.joins_chords_at_broker
-        await broker.open("w", lease_seconds=60.0)
+        await broker.open("w", lease_seconds=LEASE_SECONDS)
         made = Bench(app, broker)
         made.settler.start()
         try:
@@ -296,6 +299,69 @@ def test_a_member_that_runs_again_has_added_what_it_adds_then(on_bench: OnBench,
         await bench.run_all()
         assert [sorted(values) for values in tasks.bodies] == [sorted(case.values)]
         assert result.state == "SUCCESS"
+
+    on_bench(body)
+
+
+@asynccontextmanager
+async def _heir(bench: Bench, clock: VirtualClock) -> AsyncIterator[Bench]:
+    """Another worker, which has taken over what this one holds: it was cut off for longer than its lease."""
+    clock.advance(LEASE_SECONDS + 1)
+    broker = Faulty(bench.broker.name, clock)
+    await broker.open("heir", lease_seconds=LEASE_SECONDS)
+    heir = Bench(bench.app, broker)
+    try:
+        for one in await broker.recover(100):
+            lost = decide(one, Lost("cut off", str(one.lost_by)), clock.time())
+            assert await heir.settler.settle_now([lost]) == []
+        yield heir
+    finally:
+        await broker.close()
+        broker.disconnect()
+
+
+@pytest.mark.parametrize("added", [[[100], [200]], [[100], []], [[], [200]], [[7, 8], [8]]], ids=str)
+@pytest.mark.parametrize("sent", [False, True], ids=["not sent", "sent"])
+def test_a_run_that_was_taken_over_changes_nothing_when_it_is_told_last(
+    on_bench: OnBench, clock: VirtualClock, added: list[list[int]], sent: bool
+) -> None:
+    """Its settlement is refused, which is known only when its chord has been told."""
+
+    async def body(bench: Bench) -> None:
+        tasks = Tasks(bench.app)
+        tasks.added = added
+        result = chord([tasks.same.s(1), tasks.adds.s(2)], tasks.gather.s()).apply_async()
+        done, late = [await bench.attempt(delivery) for delivery in await bench.reserve()]
+        assert await bench.settler.settle_now([done]) == []
+        async with _heir(bench, clock) as heir:
+            (again,) = await heir.reserve()
+            assert await heir.settler.settle_now([await heir.attempt(again)]) == []
+            assert tasks.run == 2
+            assert [one.delivery for one in await bench.settler.settle_now([late])] == [late.delivery]
+            if sent:  # RabbitMQ takes messages before it refuses an acknowledgement
+                await heir.broker.apublish(late.follow_ups)
+            await heir.run_all()
+            (claimed,) = await heir.claim()
+            assert await heir.settler.settle_now([await heir.join(claimed)]) == []
+            await heir.run_all()
+        assert [sorted(values) for values in tasks.bodies] == [[1, 2, *added[1]]]
+        assert result.state == "SUCCESS"
+
+    on_bench(body)
+
+
+def test_a_task_that_is_in_a_header_twice_adds_members_for_each_of_its_runs(on_bench: OnBench) -> None:
+    async def body(bench: Bench) -> None:
+        tasks = Tasks(bench.app)
+        tasks.added = [[100], []]
+        twice = tasks.adds.s(1).set(task_id="twice")
+        chord([twice, twice], tasks.gather.s()).apply_async()
+        await bench.run_all()
+        assert tasks.run == 2
+        (claimed,) = await bench.claim()
+        await bench.settler.settle_now([await bench.join(claimed)])
+        await bench.run_all()
+        assert [sorted(values) for values in tasks.bodies] == [[1, 1, 100]]
 
     on_bench(body)
 

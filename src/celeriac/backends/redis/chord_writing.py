@@ -72,10 +72,10 @@ class ChordTable:
         return arguments
 
     def grown(self, grown: Sequence[ChordGrowth]) -> list[Arg]:
-        """Their number; chord, cause, number of members, task ids of these of each."""
+        """Their number; chord, cause, run, number of members, task ids of these of each."""
         arguments: list[Arg] = [len(grown)]
         for growth in grown:
-            arguments += (self.chord(growth.group_id), id_bytes(growth.cause), len(growth.members))
+            arguments += (self.chord(growth.group_id), id_bytes(growth.cause), growth.run, len(growth.members))
             arguments += map(id_bytes, growth.members)
         return arguments
 

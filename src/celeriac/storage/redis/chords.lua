@@ -8,11 +8,12 @@
 --   .j  their parts: a sorted set by index ('+inf' for none), or a list where result_chord_ordered is off
 --   .c  the claim of the worker that makes the body; 'done' for a while when the chord is over
 -- Ours:
---   celeriac:chord:<group>  hash: what is needed to make the body (body, task_id, root_id, queue, priority), the claim under
---                           which one of our workers makes it, and how often there was one (claims). Of a chord that one of our
---                           senders has begun: body and root_id from the beginning, first_queue and began (Unix time).
---                           Of a broken chord: why (reason). Of one that has grown: by cause, the members that it has
---                           added (added:<cause>, as msgpack), and by member how many have done that
+--   celeriac:chord:<group>  hash: what is needed to make the body (body, task_id, root_id, queue, priority), the claim
+--                           under which one of our workers makes it, and how often there was one (claims). Of a chord
+--                           that one of our senders has begun: body and root_id from the beginning, first_queue and
+--                           began (Unix time). Of a broken chord: why (reason). Of one that has grown: by cause, the
+--                           members that it has added (added:<cause>, as msgpack) and which run of it has told that
+--                           (run:<cause>) if it is not the first; by member how many have added it
 --                           (adders:<task_id>), 0 if it was withdrawn
 --   celeriac:joins:<queue>  sorted set: complete chords by the reading of the clock from which they may be claimed
 --   celeriac:chords         sorted set: chords that our senders have begun, by the time of that
@@ -47,7 +48,7 @@ local function open_chord(prefix, group, fresh)
   local key = prefix .. 'celery-taskset-meta-' .. group
   return {
     group = group, prefix = prefix, fresh = fresh, saved = key, note = chord_note_key(prefix, group),
-    news = 0, size = key .. '.s', grown = key .. '.t', members = key .. '.d', parts = key .. '.j', claim = key .. '.c',
+    news = 0, size = key .. '.s', added = key .. '.t', members = key .. '.d', parts = key .. '.j', claim = key .. '.c',
   }
 end
 
@@ -67,7 +68,7 @@ local function misplaced_chord(chord)
   end
   chord.kind = found == 'none' and chord.fresh or found  -- another worker may have another result_chord_ordered
   for key, wanted in pairs({
-    [chord.size] = 'string', [chord.grown] = 'string', [chord.claim] = 'string', [chord.members] = 'set',
+    [chord.size] = 'string', [chord.added] = 'string', [chord.claim] = 'string', [chord.members] = 'set',
     [chord.note] = 'hash',
   }) do
     fits, found = is_of(key, wanted)
@@ -239,7 +240,7 @@ local function size_of(chord)
   if not size then
     return nil, true
   end
-  local grown = redis.call('GET', chord.grown)
+  local grown = redis.call('GET', chord.added)
   return size + (tonumber(grown) or 0), grown
 end
 
@@ -305,7 +306,7 @@ local function review_shares(chord, now)
   if sender.seconds >= 0 then
     -- For as long as was said before if that is longer: some of its members may be due later.
     sender.seconds = math.max(sender.seconds, math.ceil(redis.call('PTTL', chord.size) / 1000))
-    for _, key in ipairs({chord.parts, chord.size, chord.members, chord.note, has_grown and chord.grown or nil}) do
+    for _, key in ipairs({chord.parts, chord.size, chord.members, chord.note, has_grown and chord.added or nil}) do
       redis.call('EXPIRE', key, sender.seconds)
     end
     local left = redis.call('PTTL', chord.saved)  -- users read it too, by a time of its own that may be longer
@@ -390,7 +391,7 @@ end
 
 local function end_chord(chord)
   drop_note(chord)
-  redis.call('DEL', chord.parts, chord.grown, chord.size, chord.members)
+  redis.call('DEL', chord.parts, chord.added, chord.size, chord.members)
   redis.call('SET', chord.claim, 'done', 'EX', DONE_SECONDS)
   chord.over = true
 end

@@ -113,6 +113,7 @@ def end_chords(transaction: Transaction, ends: Iterable[ChordEnd]) -> list[Chord
         transaction.execute(sql["delete_shares"], (chord,))
         transaction.execute(sql["delete_join"], (chord,))
         transaction.execute(sql["delete_members"], (chord,))
+        transaction.execute(sql["delete_causes"], (chord,))
         transaction.execute(sql["end"], (transaction.now + ENDED_SECONDS, chord))
     return refused
 
@@ -156,6 +157,7 @@ def sweep_chords(transaction: Transaction, limit: int = _SWEEP_BATCH) -> int:
         transaction.executemany(sql["disown"], [(chord,) for chord in chords])
     transaction.execute(sql["sweep_joins"], (ids,))
     transaction.execute(sql["sweep_members"], (ids,))
+    transaction.execute(sql["sweep_causes"], (ids,))
     return shares + transaction.execute(sql["sweep_chords"], (ids,)).rowcount
 
 
@@ -185,17 +187,42 @@ def _open(transaction: Transaction, group_ids: Sequence[str]) -> dict[str, _Row]
 
 def _grow(transaction: Transaction, row: _Row, growth: ChordGrowth) -> None:
     """Have the chord wait for these members of this cause, and for no others that have not come."""
-    if row.tally.ended or not (growth.members or row.tally.grown):
+    tally = row.tally
+    if tally.ended or not (growth.members or tally.added or (growth.run and tally != _UNTOUCHED)):
         return
     sql = load_statements("chord")
+    if not _is_last_run(transaction, row.id, growth):
+        vain = [(row.id, growth.cause, task_id, 0) for task_id in growth.members]  # they may be sent all the same
+        transaction.insert(sql["note_withdrawn"], vain)
+        return
     before = dict(transaction.execute(sql["added"], (row.id, growth.cause)).fetchall())
-    new = [task_id for task_id in dict.fromkeys(growth.members) if task_id not in before]
-    gone = [task_id for task_id, has_come in before.items() if not has_come and task_id not in growth.members]
-    more = sum(not _is_awaited(transaction, row.id, task_id) for task_id in new)
-    changed = [(row.id, growth.cause, task_id, int(task_id in new)) for task_id in (*new, *gone)]
+    named = dict.fromkeys(growth.members)
+    new = [task_id for task_id in named if task_id not in before]
+    gone = [task_id for task_id, has_come in before.items() if not has_come and task_id not in named]
+    more = len(new) - _count_awaited(transaction, row.id, new)
+    changed = [(row.id, growth.cause, task_id, 1) for task_id in new]
+    changed += [(row.id, growth.cause, task_id, 0) for task_id in gone]
     transaction.insert(sql["write_members"], changed)
-    less = sum(not _is_awaited(transaction, row.id, task_id) for task_id in gone)
-    row.tally.grow(more - less, transaction.now)
+    less = len(gone) - _count_awaited(transaction, row.id, gone)
+    tally.grow(more - less, transaction.now)
+
+
+def _is_last_run(transaction: Transaction, chord: int, growth: ChordGrowth) -> bool:
+    """No later run of its cause has told what it adds. Notes that this one has."""
+    sql = load_statements("chord")
+    known = transaction.execute(sql["last_run"], (chord, growth.cause)).fetchone()
+    last = 0 if known is None else int(known[0])
+    if growth.run > last:
+        transaction.execute(sql["write_run"], (chord, growth.cause, growth.run))
+    return growth.run >= last
+
+
+def _count_awaited(transaction: Transaction, chord: int, task_ids: Sequence[str]) -> int:
+    """How many of these somebody has added and not withdrawn."""
+    if not task_ids:
+        return 0
+    (count,) = transaction.execute(load_statements("chord")["awaited"], (chord, _json(task_ids))).fetchone()
+    return int(count)
 
 
 def _is_awaited(transaction: Transaction, chord: int, task_id: str) -> int | None:
@@ -232,7 +259,7 @@ def _write(transaction: Transaction, rows: Iterable[_Row]) -> None:
         tally, last, complete = row.tally, row.tally.last, row.tally.is_complete
         if tally.ended or tally == _UNTOUCHED:  # an old one has been written, a new one has nothing to say
             continue
-        written.append((row.id, row.group_id, tally.size, tally.grown, tally.shares, 0, tally.expires))
+        written.append((row.id, row.group_id, tally.size, tally.added, tally.shares, 0, tally.expires))
         if last is not None and tally.may_be_complete:
             of_body = (last.queue, last.task_id, last.root_id, last.body, last.priority)
             joins.append((row.id, *of_body, int(complete), 0, 0))

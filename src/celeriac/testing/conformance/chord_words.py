@@ -42,9 +42,9 @@ def share(
     return ChordShare(group_id, str(name), index, part, body, root_id, queue, ttl, priority)
 
 
-def growth(*members: str, group_id: str = "g", cause: str = "adder") -> ChordGrowth:
-    """All members that `cause` adds to a chord."""
-    return ChordGrowth(group_id, cause, members)
+def growth(*members: str, group_id: str = "g", cause: str = "adder", retries: int = 0, losses: int = 0) -> ChordGrowth:
+    """All members that a run of `cause` adds to a chord."""
+    return ChordGrowth(group_id, cause, members, retries, losses)
 
 
 def shares(count: int, group_id: str = "g") -> list[ChordShare]:

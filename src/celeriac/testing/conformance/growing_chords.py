@@ -99,3 +99,47 @@ class GrowthCases(Harness):
         await chords.add_shares([], [growth(cause="a")])
         assert chords.chord_state("g") == ChordState("g", None)
         assert chords.open_chords(10) == []
+
+    @in_loop
+    @pytest.mark.parametrize("last", [["z"], []], ids=["adds another", "adds nothing"])
+    @pytest.mark.parametrize("first", ["told before", "not told before"])
+    async def test_what_an_older_run_tells_late_says_nothing(
+        self, make_chords: MakeChords, last: list[str], first: str
+    ) -> None:
+        """Its worker was cut off for longer than its lease, and the task has run on another one since."""
+        chords = make_chords()
+        chords.start_chords([start(1)])
+        if first == "told before":
+            await chords.add_shares([], [growth("x", cause="a")])
+        await chords.add_shares([share("a", 0)], [growth(*last, cause="a", losses=1)])
+        for _ in range(2):
+            await make_chords().add_shares([share("a", 0)], [growth("x", "y", cause="a")])
+        await chords.add_shares([], [growth(cause="a")])
+        assert chords.chord_state("g").size == 1 + len(last)
+        await chords.add_shares([share(name) for name in ("x", "y", *last)])
+        assert results(chords.chord_state("g")) == ["A", *(name.upper() for name in last)]
+        assert ids(await claim(chords)) == ["g"]
+
+    @in_loop
+    async def test_the_last_run_of_a_cause_is_that_of_its_last_retry(self, make_chords: MakeChords) -> None:
+        chords = make_chords()
+        chords.start_chords([start(1), start(1, "other")])
+        await chords.add_shares([], [growth("x", cause="a", losses=9), growth("x", cause="b")])
+        await chords.add_shares([], [growth("y", cause="a", retries=1), growth("v", "w", group_id="other", cause="a")])
+        await chords.add_shares([], [growth("z", cause="a", losses=10)])
+        assert (chords.chord_state("g").size, chords.chord_state("other").size) == (3, 3)
+        await chords.add_shares([share(name) for name in "xyz"])
+        assert results(chords.chord_state("g")) == ["X", "Y"]
+
+    @in_loop
+    async def test_a_member_that_an_older_run_tells_late_may_have_been_added_by_another(
+        self, make_chords: MakeChords
+    ) -> None:
+        chords = make_chords()
+        chords.start_chords([start(1)])
+        await chords.add_shares([share("a", 0)], [growth("x", cause="b"), growth(cause="a", losses=1)])
+        await chords.add_shares([], [growth("x", "y", cause="a")])
+        await chords.add_shares([], [growth("y", cause="c")])
+        await chords.add_shares([share("x"), share("y")])
+        assert results(chords.chord_state("g")) == ["A", "X", "Y"]
+        assert ids(await claim(chords)) == ["g"]

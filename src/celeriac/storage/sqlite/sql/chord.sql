@@ -31,6 +31,23 @@ WHERE m.chord = ? AND m.cause = ? AND m.counted = 1;
 INSERT INTO chord_member (chord, cause, task_id, counted) VALUES (?, ?, ?, ?)
 ON CONFLICT (chord, cause, task_id) DO UPDATE SET counted = excluded.counted;
 
+-- name: note_withdrawn
+-- Rows of chord, cause, task id, 0. What is known of them stays.
+INSERT OR IGNORE INTO chord_member (chord, cause, task_id, counted) VALUES (?, ?, ?, ?);
+
+-- name: awaited
+-- 1 chord, 2 JSON array of task ids. How many of them somebody has added and not withdrawn.
+SELECT COUNT(DISTINCT m.task_id) FROM json_each(?2) AS j
+CROSS JOIN chord_member AS m ON m.chord = ?1 AND m.task_id = j.value AND m.counted = 1;
+
+-- name: last_run
+-- 1 chord, 2 cause
+SELECT run FROM chord_cause WHERE chord = ? AND cause = ?;
+
+-- name: write_run
+-- 1 chord, 2 cause, 3 run
+INSERT INTO chord_cause (chord, cause, run) VALUES (?, ?, ?) ON CONFLICT (chord, cause) DO UPDATE SET run = excluded.run;
+
 -- name: is_awaited
 -- 1 chord, 2 task id. 1 if somebody has added it, 0 if it was withdrawn, NULL if nothing is known of it.
 SELECT MAX(counted) FROM chord_member WHERE chord = ? AND task_id = ?;
@@ -97,6 +114,10 @@ DELETE FROM chord_share WHERE chord = ?;
 -- 1 chord
 DELETE FROM chord_member WHERE chord = ?;
 
+-- name: delete_causes
+-- 1 chord
+DELETE FROM chord_cause WHERE chord = ?;
+
 -- name: delete_join
 -- 1 chord
 DELETE FROM chord_join WHERE chord = ?;
@@ -142,6 +163,10 @@ DELETE FROM chord_share WHERE (chord, place, task_id) IN (
 -- name: sweep_members
 -- 1 JSON array of chords
 DELETE FROM chord_member WHERE chord IN (SELECT value FROM json_each(?));
+
+-- name: sweep_causes
+-- 1 JSON array of chords
+DELETE FROM chord_cause WHERE chord IN (SELECT value FROM json_each(?));
 
 -- name: sweep_joins
 -- 1 JSON array of chords

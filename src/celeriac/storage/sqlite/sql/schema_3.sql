@@ -15,5 +15,14 @@ CREATE TABLE chord_member (
 -- name: chord_member_by_task
 CREATE INDEX chord_member_by_task ON chord_member (chord, task_id, counted);
 
+-- name: chord_cause
+-- run: the last one that has told what it adds, if it is not the first.
+CREATE TABLE chord_cause (
+    chord INTEGER NOT NULL,
+    cause TEXT NOT NULL,
+    run INTEGER NOT NULL,
+    PRIMARY KEY (chord, cause)
+) WITHOUT ROWID;
+
 -- name: priority_of_join
 ALTER TABLE chord_join ADD COLUMN priority INTEGER NOT NULL DEFAULT 0;
