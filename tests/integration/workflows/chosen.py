@@ -117,6 +117,12 @@ MORE_TREES: Final[dict[str, Node]] = {
     "error in a group of one group before a chord, errback on the chain": Chain(
         (Group((Group((A, BAD)),)), Chord((B, C), D)), errbacks=(OLD,)
     ),
+    "error in a header that begins an inner chain, errback on that": Chain(
+        (Chain((Group((A, BAD)), B), errbacks=(OLD,)), C)
+    ),
+    "error in a header in an inner chain, errback on that": Chain(
+        (Chain((Chain((A, Group((B, BAD)))), C), errbacks=(OLD,)), D)
+    ),
     "error in a group of an inner chain, errback on that": Chain(
         (A, Chain((B, Group((C, BAD)), Group((D, E))), errbacks=(OLD,)))
     ),

@@ -107,8 +107,7 @@ def resolve(node: Node, *, in_chain: bool = False) -> Node:
 
     Args:
         node: the tree.
-        in_chain: it is a step of a chain. Errbacks of a chain there are set on its steps before any of these becomes a
-            header.
+        in_chain: it is a step of a chain. Errbacks of a chain there are set on its steps as they are then.
     """
     if isinstance(node, Task):
         return node
@@ -128,11 +127,16 @@ def resolve(node: Node, *, in_chain: bool = False) -> Node:
 
 
 def _with_errbacks_as_written(chain: Chain, errbacks: tuple[Errback, ...]) -> Node:
-    steps = [
-        _with_errbacks_as_written(step, errbacks) if isinstance(step, Chain) else _with_errbacks(step, errbacks)
-        for step in chain.steps
-    ]
-    return chain._replace(steps=tuple(steps))
+    """On the steps of what `chain(...)` builds: a group is a header by then if a task follows, or if it is first."""
+    steps = list(steps_of(chain))
+    made: list[Node] = []
+    for index, step in enumerate(steps):
+        later = steps[index + 1 :]
+        if isinstance(step, Group) and later and (index == 0 or not isinstance(later[0], Group)):
+            made.append(_with_errbacks_of_header(step, errbacks))
+        else:
+            made.append(_with_errbacks(step, errbacks))
+    return chain._replace(steps=tuple(made))
 
 
 def _with_links(node: Node, links: tuple[Task, ...]) -> Node:
