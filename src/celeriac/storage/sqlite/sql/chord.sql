@@ -37,8 +37,9 @@ INSERT OR IGNORE INTO chord_member (chord, cause, task_id, counted) VALUES (?, ?
 
 -- name: awaited
 -- 1 chord, 2 JSON array of task ids. How many of them somebody has added and not withdrawn.
-SELECT COUNT(DISTINCT m.task_id) FROM json_each(?2) AS j
-CROSS JOIN chord_member AS m ON m.chord = ?1 AND m.task_id = j.value AND m.counted = 1;
+SELECT COUNT(*) FROM json_each(?2) AS j WHERE EXISTS (
+    SELECT 1 FROM chord_member AS m WHERE m.chord = ?1 AND m.task_id = j.value AND m.counted = 1
+);
 
 -- name: last_run
 -- 1 chord, 2 cause
