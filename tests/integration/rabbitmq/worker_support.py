@@ -35,9 +35,9 @@ def works_again(bench: Bench, what: str) -> None:
     assert took < BACK + FORGIVEN
 
 
-def each_ran_once(bench: Bench, names: list[str]) -> None:
+def each_ran_once(bench: Bench, names: list[str], timeout: float = DEADLINE) -> None:
     """Wait until all `noted` of these names have run; none did so twice."""
-    wait_until(lambda: all(bench.count(f"ran-{name}") for name in names), "all tasks have run")
+    wait_until(lambda: all(bench.count(f"ran-{name}") for name in names), "all tasks have run", timeout)
     assert [name for name in names if bench.count(f"ran-{name}") > 1] == []
 
 
