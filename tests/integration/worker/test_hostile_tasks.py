@@ -119,7 +119,8 @@ def test_a_worker_takes_few_more_than_it_can_run(bench: Bench) -> None:
     bench.pid_of("begin-slow-0")
     with closing(sqlite3.connect(bench.folder / "queue.sqlite3")) as database:
         (held,) = database.execute("SELECT count(*) FROM held").fetchone()
-    assert held <= 18
+    # Each trip may bring twice as many as the one before, until one has to wait: on a busy machine that is seen late.
+    assert held <= 34
 
 
 def test_early_acknowledged_tasks_are_handed_back_when_they_have_not_begun(bench: Bench) -> None:

@@ -104,7 +104,7 @@ def test_the_body_fails_for_a_member_that_can_not_be_read(bench: Bench) -> None:
     with pytest.raises(ChordError, match=r"Dependency .* raised ContentDisallowed"):
         result.get(timeout=DEADLINE)
     wait_until(lambda: bench.count(f"errback-{result.id}-ChordError") == 1, "the errback is called")
-    assert result.failed()
+    wait_until(result.failed, "it is stored")  # `get` tells of the member, and the errback runs before that is written
 
 
 def test_a_member_whose_process_is_killed_once_counts_once(bench: Bench) -> None:
