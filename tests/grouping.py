@@ -51,6 +51,6 @@ def in_thread(function: Callable[[], Any]) -> Callable[[], Any]:
 def error_of(function: Callable[[], object]) -> BaseException | None:
     try:
         function()
-    except Exception as error:  # noqa: BLE001 - any
+    except Exception as error:  # noqa: BLE001 - whatever it is, the caller looks at it
         return error
     return None

@@ -30,7 +30,7 @@ logger = logging.getLogger("celeriac.task")
 LATE_ERRBACK: Final = "celeriac.call_errback"
 #: Fields of a request that mean nothing in another process.
 _LOCAL_FIELDS: Final = frozenset(
-    {"children", "running", "entered", "pending_retry", "caused", "sent_chain", "sent_chord"}
+    {"children", "running", "entered", "pending_retry", "caused", "added", "sent_chain", "sent_chord"}
 )
 
 #: Options of an errback that the task which calls it in its place shall have.

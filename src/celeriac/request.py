@@ -71,6 +71,7 @@ class Request(msgspec.Struct, kw_only=True):
         entered: the attempt has called the task, so that a call of the same task from inside is a direct one.
         pending_retry: the last retry that was asked for.
         caused: what the run itself has to be written with its outcome.
+        added: how often it has added each signature to its chord.
         outer: the request that `push_request` covers.
     """
 
@@ -115,6 +116,7 @@ class Request(msgspec.Struct, kw_only=True):
     entered: bool = False
     pending_retry: RetryPlan | None = None
     caused: list[Consequences] = []
+    added: dict[bytes, int] = {}
     outer: Request | None = None
 
     if not TYPE_CHECKING:  # Celery's context shows custom headers as attributes; typed code reads `headers`

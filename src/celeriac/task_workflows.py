@@ -6,14 +6,13 @@ or fails has changed nothing.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from celeriac.canvas.freezing import derived_id, new_id
 from celeriac.canvas.signature import Signature
 from celeriac.canvas.steps import kind_of
-from celeriac.consequences import Consequences, added_to_chord, cause_of, is_member
+from celeriac.consequences import added_to_chord, cause_of, is_member
 from celeriac.exceptions import EncodeError, ImproperlyConfigured, NotSupported, Replace
 from celeriac.result_meta import encode_body
 
@@ -119,16 +118,5 @@ class WorkflowTask:
             said = encode_body(sig, self.app.conf.task_serializer)
         except EncodeError:
             return new_id()  # its message can not be sent either, which tells why
-        caused = request.caused
-        if not isinstance(caused, _Caused):
-            caused = request.caused = _Caused(caused)
-        caused.added[said] += 1
-        return derived_id(cause_of(request).encode(), said, b"%d" % caused.added[said])
-
-
-class _Caused(list[Consequences]):
-    """What a run has caused, and how often it has added each signature to its chord."""
-
-    def __init__(self, before: Iterable[Consequences]) -> None:
-        super().__init__(before)
-        self.added: Counter[bytes] = Counter()
+        request.added[said] = request.added.get(said, 0) + 1
+        return derived_id(cause_of(request).encode(), said, b"%d" % request.added[said])
